@@ -1,0 +1,71 @@
+# qscore: `make demo` runs the main job, `make test` passes the tests; both set everything up themselves.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup demo test test-all lint package appinspect bench bench-engine bench-command bench-queue quality lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## make the virtual environment with locked, hashed dependencies
+
+$(VENV)/.ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "qscore needs Python 3.11 or later; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "Python's venv module is missing. On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+	@echo "Setting up $(VENV) (once; a minute or two) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## the main job: a search through | qscore, scored rows, indexed events, the notable  [DATA= LABEL= POSITIVE=]
+	@$(BIN)/python -m scorer.demo $(if $(DATA),--data "$(DATA)") $(if $(LABEL),--label "$(LABEL)") \
+	  $(if $(POSITIVE),--positive "$(POSITIVE)") $(if $(MODEL),--model "$(MODEL)")
+
+test: setup ## every test that needs Python and pip alone
+	@$(BIN)/python -m pytest -q
+
+lint: setup ## formatting, lint, types, import contracts, Python 3.9 paths
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/vermin -q --no-tips --eval-annotations -t=3.9- --violations bin splunk_app scorer/wire
+
+package: setup ## build dist/qscore-<version>.tar.gz, the Splunk app
+	@$(BIN)/python packaging/build_app.py
+
+.venv-appinspect/.ready: requirements/appinspect.txt
+	@test -x .venv-appinspect/bin/python || $(PYTHON) -m venv .venv-appinspect
+	@.venv-appinspect/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+appinspect: .venv-appinspect/.ready package ## Splunk's own checks on the built app (needs libmagic1)
+	@$(BIN)/python packaging/appinspect.py
+
+bench: bench-engine bench-queue bench-command ## the three benchmarks, side by side with their peers
+
+bench-engine: setup ## scoring engine against qiskit-machine-learning
+	@$(BIN)/python bench/engine.py
+
+bench-queue: setup ## gateway and queue against a raw msgpack round trip
+	@$(BIN)/python bench/queue.py
+
+bench-command: setup package ## | qscore against a do-nothing splunklib command
+	@$(BIN)/python bench/command.py
+
+quality: setup ## the figures of docs/models.md on real captures (needs ../shared/data or QSCORE_SHARED_DATA)
+	@$(BIN)/python bench/quality.py
+
+lock: setup ## renew requirements/*.txt from pyproject.toml (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra train -o requirements/run.txt pyproject.toml
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra train --group dev -o requirements/dev.txt pyproject.toml
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group appinspect -o requirements/appinspect.txt
+
+clean: ## remove the environments and what was built
+	rm -rf .venv .venv-appinspect dist build

@@ -1,0 +1,128 @@
+"""What models there are and what they say of themselves; imports no NumPy, so that the gateway can use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scorer.registry.files import read_bounded
+from scorer.registry.keys import verify
+from scorer.wire.errors import ArtifactRejected, UnknownModel
+from scorer.wire.messages import ModelCard
+from scorer.wire.names import ALIASES, check_model_name, check_version
+
+MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"
+ARRAYS = "arrays.npz"
+ALIAS_FILE = "aliases.json"
+
+MANIFEST_CAP = 2 * 1024 * 1024
+_SIGNATURE_CAP = 4096
+_ALIAS_CAP = 64 * 1024
+
+
+@dataclass(frozen=True)
+class CardStore:
+    """Verified model cards of one registry folder. Reads files on every call but verifies a manifest only once."""
+
+    root: Path
+    trusted_keys: Path
+    _verified: dict[Path, tuple[tuple[int, ...], Mapping[str, Any]]] = field(default_factory=dict, repr=False)
+
+    def names(self) -> list[str]:
+        """Models that have at least one version, sorted."""
+        if not self.root.is_dir():
+            return []
+        return sorted(entry.name for entry in self.root.iterdir() if entry.is_dir() and self.versions(entry.name))
+
+    def versions(self, name: str) -> list[str]:
+        """Versions of a model in the order in which they were published."""
+        folder = self.root / check_model_name(name)
+        if not folder.is_dir():
+            return []
+        found = [entry.name for entry in folder.iterdir() if (entry / MANIFEST).is_file() and entry.name[0] != "."]
+        return sorted(found, key=version_number)
+
+    def resolve(self, name: str, reference: str = "live") -> str:
+        """The version that an alias or version names. Raises UnknownModel that lists what there is."""
+        check_model_name(name)
+        check_version(reference)
+        version = self.aliases(name).get(reference, "") if reference in ALIASES else reference
+        if version and (self.root / name / version / MANIFEST).is_file():
+            return version
+        raise self._unknown(name, reference)
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Alias -> version of one model."""
+        path = self.root / name / ALIAS_FILE
+        if not path.is_file():
+            return {}
+        try:
+            raw = json.loads(read_bounded(path, _ALIAS_CAP))
+            return {alias: check_version(raw[alias]["version"]) for alias in ALIASES if alias in raw}
+        except (ValueError, TypeError, KeyError, UnknownModel):
+            raise ArtifactRejected(f"{path} is damaged", "Set the alias again with `qscore train --promote`.") from None
+
+    def manifest(self, name: str, version: str) -> Mapping[str, Any]:
+        """The verified manifest of an exact version. Raises ArtifactRejected, UnknownModel."""
+        folder = self.root / check_model_name(name) / check_version(version)
+        stamp = _stamp(folder, self.trusted_keys)
+        cached = self._verified.get(folder)
+        if cached is not None and cached[0] == stamp:
+            return cached[1]
+        manifest = self._read(name, version, folder)
+        self._verified[folder] = (stamp, manifest)
+        return manifest
+
+    def card(self, name: str, reference: str = "live") -> ModelCard:
+        """The card of a version or alias."""
+        version = self.resolve(name, reference)
+        return ModelCard.from_dict(self.manifest(name, version)["card"])
+
+    def cards(self) -> list[ModelCard]:
+        """The card of every version of every model."""
+        return [self.card(name, version) for name in self.names() for version in self.versions(name)]
+
+    def _read(self, name: str, version: str, folder: Path) -> Mapping[str, Any]:
+        what = f"model {name} version {version}"
+        content = read_bounded(folder / MANIFEST, MANIFEST_CAP)
+        signature = read_bounded(folder / SIGNATURE, _SIGNATURE_CAP)
+        verify(content, signature, self.trusted_keys, what)
+        try:
+            manifest = json.loads(content)
+        except (ValueError, RecursionError):
+            manifest = None
+        if not isinstance(manifest, dict) or (manifest.get("name"), manifest.get("version")) != (name, version):
+            # A signed manifest copied into another model's folder must not pass for that model.
+            raise ArtifactRejected(f"the manifest in {folder} is not that of {what}", "Restore the folder.")
+        return manifest
+
+    def _unknown(self, name: str, reference: str) -> UnknownModel:
+        versions = self.versions(name)
+        if not versions:
+            known = ", ".join(self.names()) or "none yet"
+            return UnknownModel(
+                f"there is no model {name}",
+                f"Models here: {known}. `qscore train --model {name}` makes one, `qscore models` lists them.",
+            )
+        return UnknownModel(f"model {name} has no version {reference}", f"It has {', '.join(versions)}.")
+
+
+def version_number(version: str) -> tuple[int, str]:
+    """Sort key: the number that a version starts with."""
+    digits = version.split("-")[0]
+    return (int(digits) if digits.isdigit() else 0, version)
+
+
+def _stamp(folder: Path, trusted_keys: Path) -> tuple[int, ...]:
+    """Changes whenever a manifest, its signature or a trusted key does, so that a revocation takes effect at once."""
+    keys = sorted(trusted_keys.glob("*.json")) if trusted_keys.is_dir() else []
+    marks: list[int] = []
+    for path in (folder / MANIFEST, folder / SIGNATURE, *keys):
+        if path.exists():
+            status = path.stat()
+            marks += [status.st_mtime_ns, status.st_size, status.st_ino]
+    return tuple(marks)

@@ -1,0 +1,131 @@
+"""Whole models: publish on the administrator's host, load verified ones in a worker."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from scorer.features.transform import required_inputs
+from scorer.models.artifact import ArtifactFormatError, TrainedModel, from_parts, to_parts
+from scorer.registry import arrays as npz
+from scorer.registry.cards import ALIAS_FILE, ARRAYS, MANIFEST, SIGNATURE, CardStore, version_number
+from scorer.registry.files import read_bounded, write_atomic
+from scorer.registry.keys import Signer
+from scorer.wire.errors import ArtifactRejected
+from scorer.wire.messages import ModelCard
+from scorer.wire.names import ALIASES, CONTEXT_COLUMNS, check_model_name
+
+_ALIAS_NAMES = frozenset(ALIASES)
+
+
+@dataclass(frozen=True)
+class Registry(CardStore):
+    """A registry folder with models in it; everything that CardStore reads, and arrays beside it."""
+
+    def load(self, name: str, version: str) -> TrainedModel:
+        """The model of an exact version, after signature, digests, shapes and caps were checked.
+
+        Raises ArtifactRejected or UnknownModel.
+        """
+        manifest = self.manifest(name, version)
+        what = f"model {name} version {version}"
+        content = read_bounded(self.root / name / version / ARRAYS, npz.FILE_CAP)
+        loaded = npz.unpack(content, _described(manifest, what), what)
+        try:
+            return from_parts(manifest["model"], loaded)
+        except (ArtifactFormatError, KeyError) as error:
+            raise ArtifactRejected(f"{what} does not hold a model: {error}", "Train and sign it again.") from None
+
+    def publish(self, model: TrainedModel, signer: Signer) -> str:
+        """Sign a model and add it as the next version, which is returned. The first version becomes ``live``.
+
+        Versions of starters (trained on generated rows) end in ``-starter``, so that every place that shows a version
+        says so.
+        """
+        folder = self.root / check_model_name(model.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            version = self._next_version(model)
+            _write_version(folder, version, model, signer)
+        if "live" not in self.aliases(model.name):
+            self.set_alias(model.name, "live", version)
+        return version
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Point ``live`` or ``shadow`` at a version whose signature verifies. Workers see it with their next batch."""
+        if alias not in _ALIAS_NAMES:
+            raise ValueError(f"{alias!r} is not an alias; aliases are {', '.join(ALIASES)}")
+        self.manifest(name, version)
+        folder = self.root / name
+        with FileLock(folder / ".lock"):
+            entries = {key: {"version": value} for key, value in self.aliases(name).items()}
+            entries[alias] = {"version": version}
+            write_atomic(folder / ALIAS_FILE, json.dumps(entries, sort_keys=True).encode(), mode=0o644)
+
+    def _next_version(self, model: TrainedModel) -> str:
+        versions = self.versions(model.name)
+        number = max((version_number(version)[0] for version in versions), default=0) + 1
+        return f"{number}-starter" if model.facts["starter"] else str(number)
+
+
+def card_of(model: TrainedModel, version: str) -> ModelCard:
+    """The public card of a model under a version."""
+    macro = model.recipe.macro if model.grain == "window" else model.recipe.macro_event
+    return ModelCard(
+        name=model.name,
+        version=version,
+        family=model.family,
+        title=model.recipe.title,
+        trained_on=model.facts["trained_on"],
+        starter=model.facts["starter"],
+        serve="quantum",
+        grain=model.grain,
+        required_fields=required_inputs(model.recipe, model.feature_names),
+        context_fields=CONTEXT_COLUMNS,
+        macro=macro,
+        threshold=model.threshold,
+        fpr=model.fpr,
+        details={**model.facts, "features": list(model.feature_names), "recipe": model.recipe.to_dict()},
+    )
+
+
+def canonical(document: Mapping[str, Any]) -> bytes:
+    """Canonical JSON: sorted keys, no spaces, UTF-8, no NaN. Equal documents have equal bytes and one signature."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _write_version(folder: Path, version: str, model: TrainedModel, signer: Signer) -> None:
+    """Write a version's three files into a hidden folder and rename it: a reader sees all of it or none."""
+    description, arrays = to_parts(model)
+    manifest = {
+        "schema": 1,
+        "name": model.name,
+        "version": version,
+        "model": description,
+        "arrays": npz.describe(arrays),
+        "card": card_of(model, version).to_dict(),
+    }
+    content = canonical(manifest)
+    staging = Path(tempfile.mkdtemp(dir=folder, prefix=".new-"))
+    try:
+        for name, data in ((MANIFEST, content), (SIGNATURE, signer.sign(content)), (ARRAYS, npz.pack(arrays))):
+            write_atomic(staging / name, data, mode=0o644)
+        staging.chmod(0o755)
+        staging.rename(folder / version)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def _described(manifest: Mapping[str, Any], what: str) -> Mapping[str, Any]:
+    described = manifest.get("arrays")
+    if not isinstance(described, dict) or len(described) > 100:
+        raise ArtifactRejected(f"the manifest of {what} lists no arrays", "Train and sign it again.")
+    return described

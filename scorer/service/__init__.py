@@ -1,0 +1,1 @@
+"""Gateway, queue and workers: everything that runs as a server."""

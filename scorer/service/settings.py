@@ -1,0 +1,150 @@
+"""One frozen Settings object per process, from ``qscore.toml`` and ``QSCORE_*`` variables; nobody else reads either.
+
+Precedence: arguments, then ``QSCORE_*`` variables (nested with two underscores: ``QSCORE_HEC__URL``), then
+``qscore.toml`` in the home folder (or the file that ``QSCORE_CONFIG`` names), then the defaults below.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from scorer.wire.errors import ConfigurationError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GatewaySettings(_Section):
+    """Where the gateway listens and how many requests it holds."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8417, ge=0, le=65535)
+    threads: int = Field(16, ge=1, le=512)
+    certificate: Path | None = None  # PEM; default: made by the local CA in <home>/tls
+    private_key: Path | None = None
+    hostnames: tuple[str, ...] = ("localhost", "127.0.0.1")  # names in the certificate that the local CA makes
+    max_timeout: float = Field(55.0, gt=0)  # seconds a caller may wait at most
+    max_waiting: int = Field(64, ge=1)  # batches on the queue before callers get 429
+
+
+class WorkerSettings(_Section):
+    """Scoring processes on this machine."""
+
+    processes: int = Field(2, ge=1, le=256)
+    task_seconds: float = Field(10.0, gt=0)  # hard limit of one scoring task
+    visibility_seconds: int = Field(24, ge=2)  # redelivery of a dead worker's task; above twice task_seconds
+
+
+class HecSettings(_Section):
+    """Splunk HTTP Event Collector, the sink of ``write=true`` in Splunk."""
+
+    url: str = ""  # https://host:8088
+    token_file: Path | None = None  # file with the token alone; mode 0600
+    ca_file: Path | None = None  # PEM; default: the system's certificate authorities
+    index: str = "qscore"
+    batch_bytes: int = Field(512 * 1024, ge=1024)
+    timeout: float = Field(10.0, gt=0)
+
+
+class Settings(BaseSettings):
+    """All settings; immutable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="QSCORE_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        nested_model_default_partial_update=True,
+    )
+
+    home: Path = Path("~/.local/share/qscore")
+    registry_dir: Path | None = None  # default <home>/registry
+    trusted_keys_dir: Path | None = None  # default <home>/trusted_keys
+    broker_url: str = ""  # redis://, rediss:// or redis+socket://; empty: the embedded Valkey of `qscore up`
+    broker_ca: Path | None = None  # PEM for rediss://
+    sink: Literal["none", "hec", "file"] = "none"
+    sink_file: Path | None = None  # for sink = "file": HEC events, one JSON object a line
+    gateway: GatewaySettings = GatewaySettings()
+    worker: WorkerSettings = WorkerSettings()
+    hec: HecSettings = HecSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (the signature is pydantic's)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+    @property
+    def registry(self) -> Path:
+        return self.registry_dir or self.home / "registry"
+
+    @property
+    def trusted_keys(self) -> Path:
+        return self.trusted_keys_dir or self.home / "trusted_keys"
+
+    @property
+    def signing_key(self) -> Path:
+        return self.home / "private" / "signing_key.pem"
+
+    @property
+    def run_dir(self) -> Path:
+        return self.home / "run"
+
+    @property
+    def tls_dir(self) -> Path:
+        return self.home / "tls"
+
+    @property
+    def api_keys(self) -> Path:
+        return self.home / "api_keys.json"
+
+    @property
+    def local_key(self) -> Path:
+        """The API key that `qscore` commands on this machine use; mode 0600."""
+        return self.home / "private" / "local_api_key"
+
+    @property
+    def dead_letters(self) -> Path:
+        return self.home / "dead_letters.sqlite"
+
+
+def config_file() -> Path:
+    """The configuration file that applies: QSCORE_CONFIG, or qscore.toml in QSCORE_HOME or the default home."""
+    named = os.environ.get("QSCORE_CONFIG")
+    if named:
+        return Path(named).expanduser()
+    home = os.environ.get("QSCORE_HOME") or Settings.model_fields["home"].default
+    return Path(home).expanduser() / "qscore.toml"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings of this process. Raises ConfigurationError that names the setting, its value and what is allowed."""
+    named = os.environ.get("QSCORE_CONFIG")
+    if named and not Path(named).expanduser().is_file():
+        raise ConfigurationError(f"QSCORE_CONFIG={named} is not a file", "Name an existing qscore.toml or unset it.")
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        raise ConfigurationError(
+            _first_fault(error), f"Correct it in {config_file()} or in its QSCORE_ variable."
+        ) from None
+    except ValueError as error:
+        raise ConfigurationError(f"{config_file()} cannot be read: {error}", "It must be TOML.") from None
+    return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    return f"setting {where} = {str(fault['input'])[:80]!r}: {fault['msg']}"

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scorer.wire import errors
+from scorer.wire.messages import ModelCard, ScoreOptions, parse_bool, row_identity, score_id
+from scorer.wire.names import check_model_name, check_version
+
+CARD = {
+    "name": "lateral",
+    "version": "1-starter",
+    "family": "svc",
+    "title": "t",
+    "trained_on": "generated rows",
+    "serve": "quantum",
+    "grain": "window",
+    "macro": "m",
+    "starter": True,
+    "required_fields": ["events"],
+    "context_fields": ["_time"],
+    "threshold": 0.5,
+    "fpr": 0.01,
+    "details": {},
+}
+
+
+@pytest.mark.parametrize("name", ["../etc/passwd", "a/b", "", "Lateral", "lateral\n", "a" * 65, "läteral", "a b", ".."])
+def test_a_model_name_with_anything_but_its_alphabet_is_unknown(name: str) -> None:
+    with pytest.raises(errors.UnknownModel, match="cannot be a model's name"):
+        check_model_name(name)
+
+
+@pytest.mark.parametrize("version", ["../1", "1.0", "starter", "1-starters", "", "1\n", "latest"])
+def test_a_version_that_is_neither_number_nor_alias_is_unknown(version: str) -> None:
+    with pytest.raises(errors.UnknownModel, match="cannot be a version"):
+        check_version(version)
+
+
+@given(
+    version=st.sampled_from(["live", "shadow", "1", "12-starter"]),
+    threshold=st.none() | st.floats(0, 1),
+    explain=st.sampled_from(["alerts", "all", "none"]),
+    write=st.booleans(),
+)
+def test_options_survive_the_query_string(version: str, threshold: float | None, explain: str, write: bool) -> None:
+    options = ScoreOptions(version, threshold, explain, write)
+    assert ScoreOptions.parse(options.to_query()) == options
+
+
+@pytest.mark.parametrize(
+    ("raw", "named"),
+    [
+        ({"threshold": "2"}, "threshold=2"),
+        ({"threshold": "nan"}, "threshold=nan"),
+        ({"threshold": "high"}, "threshold=high"),
+        ({"explain": "maybe"}, "explain=maybe"),
+        ({"write": "si"}, "write=si"),
+        ({"model": "x"}, "model"),
+    ],
+)
+def test_a_bad_option_is_named_with_its_value(raw: dict[str, str], named: str) -> None:
+    with pytest.raises(errors.BadOption, match=named):
+        ScoreOptions.parse(raw)
+
+
+def test_booleans_are_splunks() -> None:
+    assert parse_bool("write", "T") is True
+    assert parse_bool("write", "0") is False
+
+
+def test_an_id_is_the_same_twice_and_depends_on_every_part() -> None:
+    base = score_id("lateral", "1", ("origin", "main", "42"))
+    assert base == score_id("lateral", "1", ("origin", "main", "42"))
+    others = {
+        score_id("lateral", "2", ("origin", "main", "42")),
+        score_id("latera", "l1", ("origin", "main", "42")),
+        score_id("lateral", "1", ("origin", "main4", "2")),
+        score_id("lateral", "1", ("origin", "main", "42"), revision=1),
+    }
+    assert len(others | {base}) == 5
+    assert len(base) == 64
+
+
+def test_the_identity_of_a_window_is_its_start_and_entities() -> None:
+    context = {"_time": ["1600000200"], "user": ["eve"], "src": ["a"], "dest": ["b"]}
+    same = {**context, "_time": ["1600000200.000"], "host": ["elsewhere"]}
+    assert row_identity(context, 0) == row_identity(same, 0)
+    assert row_identity({**context, "_time": ["1600000800"]}, 0) != row_identity(context, 0)
+
+
+def test_the_identity_of_an_event_is_its_origin() -> None:
+    context = {"_time": ["1"], "origin_id": ["7:12"], "index": ["main"], "user": ["eve"]}
+    assert row_identity(context, 0) == ("origin", "main", "7:12")
+
+
+@pytest.mark.parametrize("time", ["", "yesterday", "nan", "-5", "1e300"])
+def test_a_row_without_origin_and_usable_time_has_no_identity(time: str) -> None:
+    assert row_identity({"_time": [time], "user": ["eve"]}, 0) is None
+
+
+def test_a_card_survives_json() -> None:
+    card = ModelCard.from_dict(CARD)
+    assert ModelCard.from_dict(json.loads(json.dumps(card.to_dict()))) == card
+
+
+@pytest.mark.parametrize("key", sorted(CARD))
+def test_a_card_with_a_wrong_field_names_it(key: str) -> None:
+    with pytest.raises(errors.NonsenseReply, match=key):
+        ModelCard.from_dict({**CARD, key: None})
+
+
+def test_a_problem_comes_back_as_the_error_it_stands_for() -> None:
+    sent = errors.QueueFull("64 batches wait", "Try again.")
+    got = errors.Problem.from_dict(json.loads(errors.Problem.of(sent).to_json())).error()
+    assert (type(got), got.sentence(), got.status, got.retryable) == (
+        errors.QueueFull,
+        "64 batches wait. Try again.",
+        429,
+        True,
+    )
+
+
+@pytest.mark.parametrize("raw", [None, [], {}, {"code": 3}, "code"])
+def test_a_problem_without_a_code_is_nonsense(raw: object) -> None:
+    with pytest.raises(errors.NonsenseReply):
+        errors.Problem.from_dict(raw)
+
+
+def test_a_sentence_is_one_line() -> None:
+    assert errors.BadInput("two\nlines", "do\n this").sentence() == "two lines. do this"
