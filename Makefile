@@ -4,6 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .PHONY: help setup demo test test-all lint package appinspect bench bench-engine bench-command bench-queue quality lock clean
 
@@ -23,8 +24,9 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup ## the main job: a search through | qscore, scored rows, indexed events, the notable  [DATA= LABEL= POSITIVE=]
-	@$(BIN)/python -m scorer.demo $(if $(DATA),--data "$(DATA)") $(if $(LABEL),--label "$(LABEL)") \
+demo: setup package ## the main job: a search through | qscore, scored rows, indexed events, the notable  [DATA= LABEL= POSITIVE=]
+	@$(BIN)/python -m scorer.demo --app dist/qscore-$(VERSION).tar.gz \
+	  $(if $(DATA),--data "$(DATA)") $(if $(LABEL),--label "$(LABEL)") \
 	  $(if $(POSITIVE),--positive "$(POSITIVE)") $(if $(MODEL),--model "$(MODEL)")
 
 test: setup ## every test that needs Python and pip alone

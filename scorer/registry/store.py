@@ -54,7 +54,7 @@ class Registry(CardStore):
         with FileLock(folder / ".lock"):
             version = self._next_version(model)
             _write_version(folder, version, model, signer)
-        if "live" not in self.aliases(model.name):
+        if "live" not in self._intact_aliases(model.name):
             self.set_alias(model.name, "live", version)
         return version
 
@@ -65,9 +65,16 @@ class Registry(CardStore):
         self.manifest(name, version)
         folder = self.root / name
         with FileLock(folder / ".lock"):
-            entries = {key: {"version": value} for key, value in self.aliases(name).items()}
+            entries = {key: {"version": value} for key, value in self._intact_aliases(name).items()}
             entries[alias] = {"version": version}
             write_atomic(folder / ALIAS_FILE, json.dumps(entries, sort_keys=True).encode(), mode=0o644)
+
+    def _intact_aliases(self, name: str) -> dict[str, str]:
+        """The aliases, or none where their file is damaged: setting one is how a damaged file is mended."""
+        try:
+            return self.aliases(name)
+        except ArtifactRejected:
+            return {}
 
     def _next_version(self, model: TrainedModel) -> str:
         versions = self.versions(model.name)
@@ -92,7 +99,12 @@ def card_of(model: TrainedModel, version: str) -> ModelCard:
         macro=macro,
         threshold=model.threshold,
         fpr=model.fpr,
-        details={**model.facts, "features": list(model.feature_names), "recipe": model.recipe.to_dict()},
+        details={
+            **model.facts,
+            "mitre": list(model.recipe.mitre),
+            "features": list(model.feature_names),
+            "recipe": model.recipe.to_dict(),
+        },
     )
 
 

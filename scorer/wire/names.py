@@ -53,6 +53,7 @@ HEADER_ROWS = "X-QScore-Rows"
 HEADER_BATCH = "X-QScore-Batch"
 HEADER_TIMEOUT = "X-QScore-Timeout"  # seconds that the caller will wait
 HEADER_SUBMITTER = "X-QScore-Submitter"  # whose acknowledgement list to push to; absent: no acknowledgement
+HEADER_QUEUE = "X-QScore-Queue"  # interactive (default) or bulk
 HEADER_MODEL = "X-QScore-Model"
 HEADER_VERSION = "X-QScore-Version"
 HEADER_SCORED = "X-QScore-Scored"

@@ -1,0 +1,271 @@
+"""`| qscore` with scoring included beside a splunklib command that does nothing, over the same chunks.
+
+    python bench/command.py [--events 100000] [--chunk 50000] [--rounds 3]
+
+Starts the real stack (queue, gateway, two workers) in a folder of its own, trains the starter, builds and unpacks the
+app, and drives the app's command and splunklib 2.1.1's StreamingCommand by the same driver, in turns, under every
+Python that Splunk ships and that is found here. Prints events per second from the first chunk to the last reply, the
+ratio, the time to the getinfo reply, and the command's largest resident size after 2 and after 20 chunks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from scorer.service.settings import Settings, load_settings
+from scorer.service.stack import StackState, read_state
+from scorer.service.tls import server_files
+from scorer.standins.search_process import SearchProcess
+from scorer.standins.splunkd_endpoint import SplunkdEndpoint
+from scorer.wire.client import GatewayClient
+from scorer.wire.errors import QScoreError
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MODEL = "lateral"
+SESSION = "benchmark"
+FIELDS = 12
+
+PEER = """
+import sys
+sys.path.insert(0, {libraries!r})
+from splunklib.searchcommands import Configuration, StreamingCommand, Option, dispatch
+
+@Configuration(distributed=False)
+class Nothing(StreamingCommand):
+    model = Option(require=True)
+
+    def stream(self, records):
+        yield from records
+
+dispatch(Nothing, sys.argv, sys.stdin, sys.stdout, __name__)
+"""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """``start``: seconds to the getinfo reply. ``work``: seconds from the first chunk to the last reply."""
+
+    start: float
+    work: float
+    resident_kib: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--chunk", type=int, default=50_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="qscore-bench-") as name, running_stack(Path(name) / "home") as stack:
+        report(Path(name), *stack, options)
+
+
+def report(folder: Path, settings: Settings, state: StackState, options: argparse.Namespace) -> None:
+    """Measure and print."""
+    with client_of(settings, state) as client:
+        inputs = client.card(MODEL).required_fields
+    peer = write_peer(folder)
+    files = server_files(settings)
+    key = settings.local_key.read_text().strip()
+    with SplunkdEndpoint(SESSION, {"qscore:gateway:": key}, files.certificate, files.private_key) as splunkd:
+        app = install_app(folder, state, settings.gateway.hostnames[0])
+        searchinfo = {"splunkd_uri": splunkd.url, "session_key": SESSION}
+        print(
+            f"model {MODEL}: {len(inputs)} inputs; {options.events} events x {FIELDS} fields, chunks of {options.chunk}"
+        )
+        print(f"{'Python':8}{'rows':28}{'qscore/s':>12}{'splunklib/s':>13}{'ratio':>8}{'start s':>9}{'peer':>7}")
+        for python in interpreters():
+            commands = ([python, "-I", str(app)], [python, "-I", str(peer)])
+            for kind, make in (("plain", plain_rows), ("quoted and multivalue", quoted_rows)):
+                chunks = make(inputs, options.events, options.chunk)
+                print(comparison(python, kind, commands, chunks, searchinfo, options))
+            print(memory(python, commands[0], plain_rows(inputs, options.chunk, options.chunk)[0], searchinfo))
+
+
+def comparison(
+    python: str,
+    kind: str,
+    commands: tuple[Sequence[str], Sequence[str]],
+    chunks: Sequence[bytes],
+    searchinfo: dict[str, str],
+    options: argparse.Namespace,
+) -> str:
+    ours, theirs = [], []
+    for _ in range(options.rounds):
+        ours.append(drive(commands[0], chunks, searchinfo, options.events))
+        theirs.append(drive(commands[1], chunks, searchinfo, 0))
+    own, peer = (options.events / median(t.work for t in timings) for timings in (ours, theirs))
+    starts = [median(t.start for t in timings) for timings in (ours, theirs)]
+    version = version_of(python)
+    return f"{version:8}{kind:28}{own:12,.0f}{peer:13,.0f}{own / peer:8.2f}{starts[0]:9.2f}{starts[1]:7.2f}"
+
+
+def memory(python: str, command: Sequence[str], chunk: bytes, searchinfo: dict[str, str]) -> str:
+    rows = chunk.count(b"\n") - 1
+    few, many = (drive(command, [chunk] * count, searchinfo, rows * count).resident_kib for count in (2, 20))
+    return (
+        f"{version_of(python):8}largest resident size: {few / 1024:.1f} MiB after 2 chunks, {many / 1024:.1f} after 20"
+    )
+
+
+def drive(command: Sequence[str], chunks: Sequence[bytes], searchinfo: dict[str, str], expected: int) -> Timing:
+    """One search, of which ``expected`` rows must come back scored."""
+    begun = time.perf_counter()
+    with SearchProcess(command) as process:
+        process.getinfo([f"model={MODEL}"], sid=f"{time.time():.6f}", **searchinfo)
+        started, scored = time.perf_counter(), 0
+        for at, chunk in enumerate(chunks):
+            answer = process.execute(chunk, finished=at == len(chunks) - 1)
+            scored += answer.body.count(b",ok\n")
+        ended = time.perf_counter()
+        if scored != expected:
+            raise SystemExit(f"{scored} of {expected} rows came back with scores")
+        resident = _peak_kib(process.pid)
+        process.finish()
+    return Timing(started - begun, ended - started, resident)
+
+
+def _peak_kib(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    raise SystemExit("this system does not say how much memory a process used")
+
+
+def plain_rows(inputs: Sequence[str], events: int, size: int) -> list[bytes]:
+    """Numbers alone, as the shipped macros make them."""
+    names = [*inputs, *(f"other_{at}" for at in range(FIELDS - len(inputs)))]
+    rng = random.Random(1)  # noqa: S311 (no secret)
+    return _chunks(names, [",".join(_number(rng, name) for name in names) for _ in range(events)], size)
+
+
+def quoted_rows(inputs: Sequence[str], events: int, size: int) -> list[bytes]:
+    """The model's inputs beside a multivalue user and a quoted event of two lines: at least FIELDS fields."""
+    names = [*inputs, *(f"other_{at}" for at in range(FIELDS - 2 - len(inputs))), "user", "_raw", "__mv_user"]
+    texts = '"alice\nbob","An account, ""alice"", was\nlogged on",$alice$;$bob$'
+    rng = random.Random(2)  # noqa: S311 (no secret)
+    return _chunks(
+        names, [",".join([*(_number(rng, name) for name in names[:-3]), texts]) for _ in range(events)], size
+    )
+
+
+def _number(rng: random.Random, name: str) -> str:
+    return str(rng.randrange(60, 100) if name == "events" else rng.randrange(1, 5))
+
+
+def _chunks(names: Sequence[str], rows: Sequence[str], size: int) -> list[bytes]:
+    header = ",".join(names)
+    return ["\n".join([header, *rows[at : at + size], ""]).encode() for at in range(0, len(rows), size)]
+
+
+@contextlib.contextmanager
+def running_stack(home: Path) -> Iterator[tuple[Settings, StackState]]:
+    """`qscore train` and `qscore up` in a folder of their own; stopped at the end."""
+    environment = {**os.environ, "QSCORE_HOME": str(home), "QSCORE_GATEWAY__PORT": "0"}
+    program = str(Path(sys.executable).parent / "qscore")
+    subprocess.run([program, "train", "--model", MODEL], env=environment, check=True, stdout=subprocess.DEVNULL)
+    with subprocess.Popen([program, "up"], env=environment, stdout=subprocess.DEVNULL) as stack:
+        try:
+            settings = load_settings(home=home)
+            yield settings, _ready(settings, stack)
+        finally:
+            stack.send_signal(signal.SIGTERM)
+
+
+def _ready(settings: Settings, stack: subprocess.Popen[bytes]) -> StackState:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and stack.poll() is None:
+        state = read_state(settings)
+        if state is not None and _is_ready(settings, state):
+            return state
+        time.sleep(0.2)
+    raise SystemExit("the stack did not become ready")
+
+
+def _is_ready(settings: Settings, state: StackState) -> bool:
+    with client_of(settings, state) as client:
+        try:
+            client.ready()
+        except QScoreError:
+            return False
+    return True
+
+
+def client_of(settings: Settings, state: StackState) -> GatewayClient:
+    key = settings.local_key.read_text().strip()
+    return GatewayClient(state.url, key, state.ca_file, 5.0, settings.gateway.hostnames[0])
+
+
+def install_app(folder: Path, state: StackState, hostname: str) -> Path:
+    """Build and unpack the app, set it up, and return its command's script."""
+    build = [sys.executable, str(REPOSITORY / "packaging" / "build_app.py"), "--out", str(folder / "dist")]
+    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    (archive,) = (folder / "dist").glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder / "apps", filter="data")
+    app = folder / "apps" / "qscore"
+    (app / "local").mkdir()
+    (app / "local" / "qscore.conf").write_text(
+        f"[gateway]\nurl = {state.url}\nca_file = {state.ca_file}\nserver_name = {hostname}\n"
+        f"[splunkd]\nca_file = {state.ca_file}\n"
+    )
+    return app / "bin" / "qscore.py"
+
+
+def write_peer(folder: Path) -> Path:
+    """The command that does nothing, with splunklib copied beside it: other Pythons must not see this environment."""
+    libraries = folder / "peer"
+    libraries.mkdir()
+    for name in ("splunklib", "deprecation"):
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise SystemExit("splunk-sdk 2.1.1 is not installed (requirements/dev.txt)")
+        origin = Path(spec.origin)
+        if origin.name == "__init__.py":
+            shutil.copytree(origin.parent, libraries / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(origin, libraries)
+    script = folder / "nothing.py"
+    script.write_text(PEER.format(libraries=str(libraries)))
+    return script
+
+
+def interpreters() -> list[str]:
+    """Pythons 3.9 and 3.13 on PATH or under pyenv; this one where neither is found."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = []
+    for version in ("3.9", "3.13"):
+        candidates = [
+            *sorted(map(str, pyenv.glob(f"{version}*/bin/python{version}"))),
+            shutil.which(f"python{version}"),
+        ]
+        found += [
+            c
+            for c in candidates
+            if c and subprocess.run([c, "-c", ""], check=False, capture_output=True).returncode == 0
+        ][:1]
+    return found or [sys.executable]
+
+
+def version_of(python: str) -> str:
+    program = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return subprocess.run([python, "-c", program], check=True, capture_output=True, text=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    main()

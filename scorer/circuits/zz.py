@@ -1,0 +1,98 @@
+"""The ZZ feature map of Havlicek et al., Nature 567 (2019) 209, in the convention of Qiskit's ``zz_feature_map``.
+
+Every repetition is a Hadamard on each qubit and then a diagonal: qubit i takes the phase 2 x_i where its bit is 1, a
+pair (i, j) takes 2 (pi - x_i)(pi - x_j) where its bits differ. So one repetition is one diagonal over the basis states,
+and its phases are a matrix product of the angles with a 0/1 matrix. Qubit i is bit i of the basis state's number.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+KIND = "zz"
+ENTANGLEMENTS = ("full", "linear", "circular")
+MAX_QUBITS = 12
+MAX_REPS = 6
+MAX_BANDWIDTH = 2 * math.pi
+
+
+class CircuitError(ValueError):
+    """A feature map that cannot be built; the message names the parameter and its value."""
+
+
+@dataclass(frozen=True)
+class ZZMap:
+    """``qubits`` 1-12, one for each feature; ``reps`` 1-6; ``entanglement``: which pairs; ``bandwidth``: radians for 1.
+
+    Scaled features z become angles x = bandwidth * z.
+    """
+
+    qubits: int
+    reps: int = 2
+    entanglement: str = "full"
+    bandwidth: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value, high in (("qubits", self.qubits, MAX_QUBITS), ("reps", self.reps, MAX_REPS)):
+            if type(value) is not int or not 1 <= value <= high:
+                raise CircuitError(f"{name} is {value!r}; a ZZ map takes a whole number from 1 to {high}")
+        if self.entanglement not in ENTANGLEMENTS:
+            raise CircuitError(f"entanglement is {self.entanglement!r}; known are {', '.join(ENTANGLEMENTS)}")
+        if type(self.bandwidth) is not float or not 0.0 < self.bandwidth <= MAX_BANDWIDTH:
+            raise CircuitError(f"bandwidth is {self.bandwidth!r}; it must be a float above 0 and at most 2 pi")
+
+    @classmethod
+    def from_dict(cls, raw: object) -> ZZMap:
+        """From decoded JSON; raises CircuitError. The inverse of to_dict."""
+        if not isinstance(raw, dict) or raw.get("kind") != KIND:
+            raise CircuitError(f"a feature map of the kind {KIND!r} was expected")
+        if set(raw) != {"kind", "qubits", "reps", "entanglement", "bandwidth"}:
+            raise CircuitError(f"a ZZ map with the keys {sorted(map(str, raw))}")
+        return cls(raw["qubits"], raw["reps"], raw["entanglement"], raw["bandwidth"])
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": KIND,
+            "qubits": self.qubits,
+            "reps": self.reps,
+            "entanglement": self.entanglement,
+            "bandwidth": self.bandwidth,
+        }
+
+    @cached_property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """Entangled pairs in Qiskit's order. Circular closes the ring from three qubits on only, as Qiskit does."""
+        n = self.qubits
+        if self.entanglement == "full":
+            return tuple((i, j) for i in range(n) for j in range(i + 1, n))
+        ring = ((n - 1, 0),) if self.entanglement == "circular" and n > 2 else ()
+        return ring + tuple((i, i + 1) for i in range(n - 1))
+
+    @cached_property
+    def signs(self) -> Array:
+        """0/1 matrix (n + pairs, 2^n): which angle is part of which basis state's phase."""
+        bits = (np.arange(2**self.qubits) >> np.arange(self.qubits)[:, None]) & 1
+        left, right = self._sides
+        return np.concatenate([bits, bits[left] ^ bits[right]]).astype(np.float64)
+
+    def angles(self, Z: Array) -> Array:
+        """Angles (n + pairs, N) of scaled features Z (N, n): first 2 x_i, then 2 (pi - x_i)(pi - x_j)."""
+        if Z.ndim != 2 or Z.shape[1] != self.qubits:
+            raise CircuitError(f"features of shape {Z.shape} for a map of {self.qubits} qubits")
+        x = self.bandwidth * Z.T
+        y = np.pi - x
+        left, right = self._sides
+        return np.concatenate([2.0 * x, 2.0 * y[left] * y[right]])
+
+    @cached_property
+    def _sides(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        pairs = np.array(self.pairs, dtype=np.intp).reshape(-1, 2)
+        return pairs[:, 0], pairs[:, 1]

@@ -1,0 +1,1 @@
+"""The `qscore` command. Every topic is a module with ``register(app)``; errors become one line on standard error."""

@@ -1,0 +1,123 @@
+"""`qscore dead`: scores that no sink took."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from scorer.delivery import DeadLetter, DeadLetters, make_sink
+from scorer.delivery.replay import replay
+from scorer.service.settings import load_settings
+from scorer.wire.errors import BadOption, DeliveryFailed
+
+_Sink = Annotated[str | None, typer.Option(help="Only letters of this sink (hec, file).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `qscore dead` to the command line."""
+    group = typer.Typer(help="Scores that no sink took: list, replay, purge.", no_args_is_help=True)
+    group.command("list")(_list)
+    group.command("replay")(_replay)
+    group.command("purge")(_purge)
+    app.add_typer(group, name="dead")
+
+
+def _list(
+    sink: _Sink = None,
+    limit: Annotated[int, typer.Option(help="Letters to show at most.", min=1)] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Show dead letters, oldest first."""
+    store = DeadLetters(load_settings().dead_letters)
+    letters = store.list(sink, limit)
+    if as_json:
+        for letter in letters:
+            sys.stdout.write(json.dumps(_as_dict(letter)) + "\n")
+        return
+    console = Console()
+    total = sum(count for name, count in store.counts().items() if sink in (None, name))
+    if letters:
+        console.print(_table(letters))
+    more = f" ({len(letters)} shown)" if len(letters) < total else ""
+    console.print(Text(f"{total} dead letters{more}" if total else "no dead letters"))
+
+
+def _table(letters: Sequence[DeadLetter]) -> Table:
+    table = Table("number", "sink", "last failed", "attempts", "model", "entities", "reason")
+    for letter in letters:
+        row = letter.row
+        entities = " ".join(f"{name}={value}" for name, value in row["entities"].items())
+        cells = [
+            letter.number,
+            letter.sink,
+            _when(letter.last_at),
+            letter.attempts,
+            row["model"],
+            entities,
+            letter.reason,
+        ]
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    return table
+
+
+def _as_dict(letter: DeadLetter) -> dict[str, object]:
+    return {
+        "number": letter.number,
+        "sink": letter.sink,
+        "qscore_id": letter.qscore_id,
+        "reason": letter.reason,
+        "first_at": letter.first_at,
+        "last_at": letter.last_at,
+        "attempts": letter.attempts,
+        "row": letter.row,
+    }
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _replay(
+    sink: _Sink = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, send nothing.")] = False,
+) -> None:
+    """Send dead letters to their sink again; each goes from here only once the sink has confirmed it."""
+    settings = load_settings()
+    store = DeadLetters(settings.dead_letters)
+    name = sink or settings.sink
+    waiting = store.counts().get(name, 0)
+    console = Console()
+    if dry_run or not waiting:
+        console.print(Text(f"{waiting} dead letters would be sent to the sink {name}"))
+        return
+    target = make_sink(settings, name)
+    columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("sending", total=waiting)
+        result = replay(store, target, lambda done: progress.update(task, completed=done))
+    console.print(Text(f"{result.sent} sent, {result.refused} refused again, {result.left} left"))
+    if result.left or result.refused:
+        raise DeliveryFailed(result.reason)
+
+
+def _purge(
+    sink: _Sink = None,
+    older_than_days: Annotated[float | None, typer.Option(help="Only letters that last failed before.", min=0)] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Really delete.")] = False,
+) -> None:
+    """Delete dead letters for good."""
+    if not yes:
+        raise BadOption("purging deletes scores for good", "Add --yes.")
+    before = None if older_than_days is None else time.time() - older_than_days * 86400
+    deleted = DeadLetters(load_settings().dead_letters).purge(sink, before)
+    Console().print(Text(f"{deleted} dead letters deleted"))

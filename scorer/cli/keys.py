@@ -1,0 +1,57 @@
+"""`qscore key`: the gateway's API keys."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from scorer.service.auth import SCOPES, KeyFile
+from scorer.service.settings import load_settings
+
+keys_app = typer.Typer(
+    help="API keys of the gateway: who may list models, score, and write scores back.", no_args_is_help=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `qscore key`."""
+    app.add_typer(keys_app, name="key")
+
+
+@keys_app.command("new")
+def new(
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="What the key may do: read, score or write. Repeat it; default: read and score."),
+    ] = None,
+    note: Annotated[str, typer.Option(help="Whose key it is, for `qscore key list`.")] = "",
+) -> None:
+    """Make a key and print it, once: only its hash is kept.
+
+    A Splunk search head needs read and score; add --scope write where `| qscore write=true` is used.
+    """
+    key, secret = KeyFile(load_settings().api_keys).add(tuple(scope or ("read", "score")), note)
+    typer.echo(secret)
+    typer.echo(f"key {key.id} may: {', '.join(key.scopes)}. It is not shown again.", err=True)
+
+
+@keys_app.command("list")
+def list_keys() -> None:
+    """Show the keys' ids, scopes and notes (never the keys)."""
+    table = Table("id", "scopes", "made (UTC)", "note")
+    for key in KeyFile(load_settings().api_keys).keys():  # noqa: SIM118  # a method, not a mapping
+        made = dt.datetime.fromtimestamp(key.created, dt.UTC).strftime("%Y-%m-%d %H:%M")
+        table.add_row(key.id, ", ".join(key.scopes), made, key.note)
+    Console().print(table)
+    typer.echo("Scopes: " + "; ".join(f"{name}: {meaning}" for name, meaning in SCOPES.items()) + ".")
+
+
+@keys_app.command("revoke")
+def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="An id that `qscore key list` shows.")]) -> None:
+    """Take a key back; the gateway refuses it from its next request on."""
+    key = KeyFile(load_settings().api_keys).revoke(key_id)
+    typer.echo(f"key {key.id} is revoked{f' ({key.note})' if key.note else ''}")

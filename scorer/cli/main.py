@@ -1,0 +1,45 @@
+"""Entry point of the `qscore` command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from scorer.cli import delivery, keys, models, score, splunk, stack, training
+from scorer.wire.errors import BadOption, QScoreError
+
+_HELP = """Quantum-kernel scores for the events that a SOC already searches.
+
+\b
+Start here:
+  qscore train --model lateral     train a starter model (or one on your own rows)
+  qscore up                        start queue, gateway and workers on this machine
+  qscore score rows.csv            score a file
+  qscore status                    what runs, and what does not
+
+Everything lives in one folder, ~/.local/share/qscore or QSCORE_HOME; settings are in its qscore.toml.
+"""
+
+
+def build() -> typer.Typer:
+    """The command with all its topics."""
+    app = typer.Typer(
+        name="qscore", help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+    for topic in (stack, score, models, keys, training, delivery, splunk):
+        topic.register(app)
+    return app
+
+
+def main() -> None:
+    """Run; a QScoreError is one line on standard error and exit code 1, or 2 for a bad option."""
+    try:
+        build()()
+    except QScoreError as error:
+        sys.stderr.write(f"qscore: {error.sentence()}\n")
+        raise SystemExit(2 if isinstance(error, BadOption) else 1) from None
+
+
+if __name__ == "__main__":
+    main()

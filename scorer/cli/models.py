@@ -1,0 +1,46 @@
+"""`qscore models`: what the registry holds."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from scorer.registry.cards import CardStore
+from scorer.service.settings import load_settings
+from scorer.wire.messages import ModelCard
+
+
+def register(app: typer.Typer) -> None:
+    """Add `qscore models`."""
+    app.command("models")(models)
+
+
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="The whole cards, as JSON.")] = False,
+) -> None:
+    """List models and versions: what each was trained on, and which one searches use (live).
+
+    A starter was trained on rows that qscore generated; it shows how things work and knows nothing of your network.
+    """
+    settings = load_settings()
+    store = CardStore(settings.registry, settings.trusted_keys)
+    cards = store.cards()
+    if as_json:
+        typer.echo(json.dumps([card.to_dict() for card in cards], indent=2))
+    elif not cards:
+        typer.echo("There is no model yet. `qscore train --model lateral` trains a starter.")
+    else:
+        Console().print(_table(store, cards))
+
+
+def _table(store: CardStore, cards: list[ModelCard]) -> Table:
+    table = Table("model", "version", "alias", "rows are", "line (p-value)", "trained on")
+    for card in cards:
+        names = [alias for alias, version in store.aliases(card.name).items() if version == card.version]
+        trained = f"[yellow]STARTER[/yellow] {card.trained_on}" if card.starter else card.trained_on
+        table.add_row(card.name, card.version, ", ".join(names), f"{card.grain}s", f"{card.fpr:g}", trained)
+    return table

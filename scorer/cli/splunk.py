@@ -1,0 +1,89 @@
+"""`qscore splunk preview`: what the shipped correlation search would raise in Splunk."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from scorer.service.settings import load_settings
+from scorer.spl.notable import NOTICE, App, Notable, preview, read_events
+from scorer.wire.errors import BadOption
+
+_COLOURS = {"critical": "red", "high": "dark_orange", "medium": "yellow", "low": "green"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add `qscore splunk` to the command line."""
+    group = typer.Typer(help="What the Splunk app does, seen without Splunk.", no_args_is_help=True)
+    group.callback()(_group)
+    group.command("preview")(_preview)
+    app.add_typer(group, name="splunk")
+
+
+def _group() -> None:
+    """What the Splunk app does, seen without Splunk."""
+
+
+def _preview(
+    events: Annotated[Path | None, typer.Option(help="NDJSON of HEC events; default: the setting sink_file.")] = None,
+    search: Annotated[str | None, typer.Option(help="Stanza of savedsearches.conf; default: the rule.")] = None,
+    app: Annotated[Path | None, typer.Option(help="Folder of the app; default: the one that is shipped.")] = None,
+    limit: Annotated[int, typer.Option(help="Notables to show at most.", min=1)] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of panels.")] = False,
+) -> None:
+    """Run the correlation search over written scores and show each notable event with its tokens filled in."""
+    path = events or load_settings().sink_file
+    if path is None:
+        raise BadOption("there are no events to look at", "Give --events FILE, or set sink = 'file' and sink_file.")
+    given = read_events(path)
+    notables = preview(App.read(app), given, time.time(), search)
+    if as_json:
+        for notable in notables[:limit]:
+            sys.stdout.write(json.dumps(asdict(notable)) + "\n")
+        return
+    show(Console(), notables, len(given), limit)
+
+
+def show(console: Console, notables: list[Notable], events: int, limit: int = 20) -> None:
+    """Panels, the notice that this is a preview, and how many there are in all."""
+    console.print(Text(NOTICE, style="italic"))
+    for notable in notables[:limit]:
+        console.print(_panel(notable))
+    shown = "" if len(notables) <= limit else f" (the first {limit} are shown)"
+    console.print(Text(f"{len(notables)} notable events from {events} score events{shown}"))
+
+
+def _panel(notable: Notable) -> Panel:
+    colour = _COLOURS.get(notable.severity, "white")
+    body = Group(Text(notable.description), Text(), _facts(notable))
+    return Panel(body, title=Text(notable.title, style="bold"), title_align="left", border_style=colour)
+
+
+def _facts(notable: Notable) -> Table:
+    table = Table.grid(padding=(0, 2))
+    rows = {
+        "Rule": notable.rule,
+        "Severity": f"{notable.severity}, domain {notable.security_domain}",
+        "MITRE ATT&CK": ", ".join(notable.mitre),
+        "Time": datetime.fromtimestamp(notable.time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        "Entities": ", ".join(f"{name}={value}" for name, value in notable.entities.items()),
+        "Risk": ", ".join(f"{risk.kind} {risk.name} +{risk.score}" for risk in notable.risk),
+        "Risk message": notable.risk_message,
+        "Drilldown": f"{notable.drilldown_name}: {notable.drilldown_search}",
+        "Next steps": notable.next_steps,
+    }
+    for name, value in rows.items():
+        if value:
+            table.add_row(Text(name, style="bold"), Text(value))
+    return table

@@ -1,0 +1,237 @@
+"""``qscore train``, ``qscore rows``, ``qscore generate``: models and rows from data.
+
+Training's libraries are imported by the commands themselves: whoever only scores need not have them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from scorer.wire.errors import BadTrainingData, ConfigurationError, UnknownModel
+from scorer.wire.names import check_model_name
+
+if TYPE_CHECKING:
+    from scorer.features.recipe import Recipe
+    from scorer.models.trained import TrainedModel
+    from scorer.service.settings import Settings
+    from scorer.training.facts import TrainOptions
+    from scorer.training.rows import Columns
+    from scorer.training.train import Steps
+
+Model = Annotated[str, typer.Option("--model", help="lateral or lateral_flow.")]
+Label = Annotated[str | None, typer.Option(help="Column that says what is malicious.")]
+Positive = Annotated[str | None, typer.Option(help="The label's value that is malicious; without it 1 or true.")]
+Group = Annotated[str | None, typer.Option(help="Column of what belongs together (a capture, an incident, a day).")]
+Grain = Annotated[str | None, typer.Option(help="What a row is: window or event.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+
+_TITLES = {"quantum": "quantum model", "twin": "RBF twin", "boosting": "boosting, all features"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to ``app``."""
+    app.command("train")(train_command)
+    app.command("rows")(rows_command)
+    app.command("generate")(generate_command)
+
+
+def train_command(
+    model: Model,
+    data: Annotated[Path | None, typer.Option(help="Events or rows: CSV, NDJSON, Parquet. None: a starter.")] = None,
+    label: Label = None,
+    positive: Positive = None,
+    group: Group = None,
+    prevalence: Annotated[float | None, typer.Option(help="Share of attacks where the model will run.")] = None,
+    fpr: Annotated[float, typer.Option(help="False-positive rate of the default line.")] = 0.01,
+    qubits: Annotated[int, typer.Option(help="Features at most, one qubit each.")] = 6,
+    grain: Grain = None,
+    seed: Seed = 0,
+    without: Annotated[list[str] | None, typer.Option(help="Feature or group to leave out, e.g. port_class.")] = None,
+    note: Annotated[str, typer.Option("--version-note", help="Text for the model's card.")] = "",
+    promote: Annotated[bool, typer.Option("--promote", help="Make the new version live.")] = False,
+) -> None:
+    """Train a model, judge it openly beside its classical twin, sign it and put it into the registry."""
+    _require_training()
+    from scorer.service.settings import load_settings
+    from scorer.training.facts import TrainOptions
+    from scorer.training.rows import Columns
+
+    recipe = _recipe(model)
+    options = TrainOptions(qubits, fpr, prevalence, seed, tuple(without or ()), note)
+    console = Console()
+    with _progress(console) as steps:
+        if data is None:
+            _refuse_without_data(label=label, positive=positive, group=group, grain=grain)
+            trained = _train_starter(recipe, options, steps)
+        else:
+            trained = _train_on(recipe, data, Columns(label, positive, group), _grain(grain), options, steps)
+    _print_report(console, trained)
+    _publish(console, trained, load_settings(), promote)
+
+
+def rows_command(
+    model: Model,
+    data: Annotated[Path, typer.Option(help="Events: CSV, NDJSON or Parquet.")],
+    out: Annotated[Path, typer.Option(help="Where the rows go: .csv, .csv.gz or .parquet.")],
+    label: Label = None,
+    positive: Positive = None,
+    group: Group = None,
+    grain: Grain = None,
+) -> None:
+    """Build rows from a file of events, exactly as the model's macro does in Splunk. Labels become 0 and 1."""
+    _require_training()
+    from scorer.training.rows import Columns, build_rows
+    from scorer.training.tables import read_table, write_table
+
+    events = read_table(data)
+    rows = build_rows(_recipe(model), events, _grain(grain), Columns(label, positive, group))
+    write_table(rows, out)
+    Console().print(f"{rows.num_rows} rows of {events.num_rows} events in {out}")
+
+
+def generate_command(
+    model: Model,
+    out: Annotated[Path, typer.Option(help="Where the events go: .csv, .csv.gz or .parquet.")],
+    rows: Annotated[int, typer.Option(help="About how many rows the events will make.")] = 20_000,
+    seed: Seed = 0,
+    attack_share: Annotated[float, typer.Option(help="Share of the rows that is malicious.")] = 0.05,
+) -> None:
+    """Write labelled events of a made-up company: columns label (0 or 1), activity (the group) and profile."""
+    _require_training()
+    import numpy as np
+
+    from scorer.training.generator import generate_events
+    from scorer.training.tables import write_table
+
+    try:
+        events = generate_events(_recipe(model).name, rows, np.random.default_rng(seed), attack_share)
+    except ValueError as error:
+        raise BadTrainingData(str(error), "Give other --rows or --attack-share.") from None
+    write_table(events, out)
+    Console().print(f"{events.num_rows} events in {out}; label: label, group: activity")
+
+
+def _require_training() -> None:
+    try:
+        import scipy
+        import sklearn
+    except ImportError as error:
+        raise ConfigurationError(
+            f"training needs {error.name}, which is not installed", "pip install 'qscore[train]'"
+        ) from None
+    _ = (scipy, sklearn)
+
+
+def _recipe(model: str) -> Recipe:
+    from scorer.features.recipe import load_recipe, recipe_names
+
+    check_model_name(model)
+    if model not in recipe_names():
+        raise UnknownModel(f"there is no recipe for a model {model}", f"Recipes are {', '.join(recipe_names())}.")
+    return load_recipe(model)
+
+
+def _grain(grain: str | None) -> str | None:
+    if grain not in (None, "window", "event"):
+        raise BadTrainingData(f"--grain {grain} is not known", "Use --grain window or --grain event.")
+    return grain
+
+
+def _refuse_without_data(**given: str | None) -> None:
+    named = [f"--{name}" for name, value in given.items() if value is not None]
+    if named:
+        raise BadTrainingData(f"{named[0]} says something about data, but there is no --data", "Add --data FILE.")
+
+
+def _train_starter(recipe: Recipe, options: TrainOptions, steps: Steps) -> TrainedModel:
+    from scorer.training.starter import train_starter
+
+    steps("generating activity", 0, 1)
+    return train_starter(recipe, options, steps)
+
+
+def _train_on(
+    recipe: Recipe, data: Path, columns: Columns, grain: str | None, options: TrainOptions, steps: Steps
+) -> TrainedModel:
+    from scorer.training.facts import Provenance
+    from scorer.training.prepare import prepared
+    from scorer.training.tables import read_table
+    from scorer.training.train import train
+
+    if columns.label is None:
+        raise BadTrainingData("--data without --label", "Name the column that says what is malicious: --label COLUMN.")
+    steps(f"reading {data.name}", 0, 1)
+    ready = prepared(recipe, read_table(data), columns, grain)
+    value = f"{columns.label}={columns.positive}" if columns.positive else columns.label
+    sentence = f"{ready.rows.num_rows} rows ({ready.grain} grain) of {data.name}, malicious where {value}"
+    return train(
+        recipe, ready.rows, ready.columns, Provenance(sentence, remarks=ready.remarks), options, ready.grain, steps
+    )
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Steps]:
+    """A bar that ``steps(text, done, total)`` moves."""
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def steps(text: str, done: int, total: int) -> None:
+            bar.update(task, description=text, completed=done, total=total)
+
+        yield steps
+
+
+def _print_report(console: Console, model: TrainedModel) -> None:
+    """The figures of all three models as measured, and what a reader must know about them."""
+    facts = model.facts
+    split = facts["split"]
+    console.print(f"[bold]{model.name}[/bold]: trained on {facts['trained_on']}", highlight=False)
+    how = "held-out" if split["kind"] == "held-out" else f"{split['folds']}-fold cross-fitted"
+    grouped = f", grouped by {split['grouped_by']}" if split["grouped_by"] else ""
+    base = facts["metrics"]["base_rate"]
+    console.print(f"Judged on {split['judged_rows']} {how} rows{grouped}; share of malicious rows {base:.4f}.")
+    console.print(_table(facts["metrics"]["metrics"]))
+    console.print(facts["verdict"], highlight=False)
+    console.print(f"Features: {', '.join(model.feature_names)}", highlight=False)
+    for remark in facts["remarks"]:
+        console.print(f"Note: {remark}.", highlight=False)
+
+
+def _table(metrics: dict[str, Any]) -> Table:
+    fpr = metrics["quantum"]["fpr"]
+    table = Table("model", "PR-AUC [95 %]", "ROC-AUC", f"recall at {100 * fpr:g} % FPR [95 %]")
+    for name, title in _TITLES.items():
+        m = metrics[name]
+        table.add_row(title, _interval(m["pr_auc"]), f"{m['roc_auc']:.3f}", _interval(m["recall"]))
+    return table
+
+
+def _interval(figure: dict[str, float]) -> str:
+    return f"{figure['value']:.3f} \\[{figure['low']:.3f}-{figure['high']:.3f}]"
+
+
+def _publish(console: Console, model: TrainedModel, settings: Settings, promote: bool) -> None:
+    from scorer.registry.keys import Signer
+    from scorer.registry.store import Registry
+
+    signer, made = Signer.load_or_create(settings.signing_key, settings.trusted_keys)
+    registry = Registry(settings.registry, settings.trusted_keys)
+    version = registry.publish(model, signer)
+    if promote:
+        registry.set_alias(model.name, "live", version)
+    live = registry.aliases(model.name).get("live", "")
+    state = "is live" if live == version else f"is in the registry; live is still {live} (--promote changes that)"
+    console.print(f"Version [bold]{version}[/bold] {state}.", highlight=False)
+    verb = "Made a signing key" if made else "Signed with the key"
+    console.print(
+        f"{verb} {signer.key_id} in {settings.signing_key}; keep it private.", highlight=False, soft_wrap=True
+    )

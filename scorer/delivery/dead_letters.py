@@ -1,0 +1,144 @@
+"""Scores that no sink took, kept on disk until somebody replays or purges them. One store for all sinks.
+
+SQLite in WAL mode: any number of processes add and read at once. A connection lives for one operation, so that
+nothing is shared across forks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from scorer.delivery.rows import ScoredRow, check_rows
+from scorer.delivery.sink import Refused
+from scorer.wire.errors import ConfigurationError, MalformedBody
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS dead_letters (
+    id INTEGER PRIMARY KEY,
+    sink TEXT NOT NULL,
+    qscore_id TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    first_at REAL NOT NULL,
+    last_at REAL NOT NULL,
+    attempts INTEGER NOT NULL,
+    UNIQUE (sink, qscore_id)
+)
+"""
+_ADD = """
+INSERT INTO dead_letters (sink, qscore_id, payload, reason, first_at, last_at, attempts) VALUES (?, ?, ?, ?, ?, ?, 1)
+ON CONFLICT (sink, qscore_id) DO UPDATE SET
+    payload = excluded.payload, reason = excluded.reason, last_at = excluded.last_at, attempts = attempts + 1
+"""
+_LIST = """
+SELECT id, sink, qscore_id, payload, reason, first_at, last_at, attempts FROM dead_letters
+WHERE (:sink IS NULL OR sink = :sink) AND id > :after ORDER BY id LIMIT :limit
+"""
+_BUSY_SECONDS = 10.0  # how long one process waits for another's write
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One undelivered score. Times are epoch seconds; ``attempts`` counts how often it died."""
+
+    number: int
+    sink: str
+    qscore_id: str
+    row: ScoredRow
+    reason: str
+    first_at: float
+    last_at: float
+    attempts: int
+
+
+class DeadLetters:
+    """The store at ``path``, made on first use with mode 0600. Raises ConfigurationError where it cannot be used."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, sink: str, refused: Iterable[Refused]) -> int:
+        """Keep rows; a row that is here already keeps its place and counts one attempt more. Returns rows given."""
+        now = time.time()
+        values = [(sink, r.row["id"], _text(r.row), r.reason[:2000], now, now) for r in refused]
+        if values:
+            with self._connection() as db:
+                db.executemany(_ADD, values)
+        return len(values)
+
+    def list(self, sink: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
+        """At most ``limit`` letters with a number above ``after``, oldest first."""
+        if not self.path.exists():
+            return ()
+        with self._connection() as db:
+            rows = db.execute(_LIST, {"sink": sink, "limit": limit, "after": after}).fetchall()
+        return [_letter(row) for row in rows]
+
+    def counts(self) -> Mapping[str, int]:
+        """Letters by sink."""
+        if not self.path.exists():
+            return {}
+        with self._connection() as db:
+            return dict(db.execute("SELECT sink, count(*) FROM dead_letters GROUP BY sink ORDER BY sink").fetchall())
+
+    def remove(self, letters: Iterable[DeadLetter]) -> None:
+        """Forget letters that a sink has confirmed. One that died again in the meantime stays."""
+        with self._connection() as db:
+            db.executemany(
+                "DELETE FROM dead_letters WHERE id = ? AND attempts = ?",
+                [(letter.number, letter.attempts) for letter in letters],
+            )
+
+    def purge(self, sink: str | None = None, before: float | None = None) -> int:
+        """Delete letters of ``sink`` (None: all) that last died before epoch second ``before``; returns how many."""
+        if not self.path.exists():
+            return 0
+        with self._connection() as db:
+            cursor = db.execute(
+                "DELETE FROM dead_letters WHERE (:sink IS NULL OR sink = :sink)"
+                " AND (:before IS NULL OR last_at < :before)",
+                {"sink": sink, "before": before},
+            )
+            return cursor.rowcount
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._make()
+            with closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS)) as db, db:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute(_SCHEMA)
+                yield db
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigurationError(
+                f"the dead letters in {self.path} cannot be used: {error}",
+                "Check the folder's permissions and free space; if the file is damaged, move it away.",
+            ) from error
+
+    def _make(self) -> None:
+        """SQLite gives the journal files the mode of the database, so the database is made with the right one."""
+        if not self.path.exists():
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _text(row: ScoredRow) -> str:
+    return json.dumps(row, sort_keys=True, separators=(",", ":"))
+
+
+def _letter(row: tuple[int, str, str, str, str, float, float, int]) -> DeadLetter:
+    number, sink, qscore_id, payload, reason, first_at, last_at, attempts = row
+    try:
+        scored = check_rows([json.loads(payload)])[0]
+    except (ValueError, MalformedBody) as error:
+        raise ConfigurationError(
+            f"dead letter {number} cannot be read: {error}", "Remove it with sqlite3 or purge its sink."
+        ) from None
+    return DeadLetter(number, sink, qscore_id, scored, reason, first_at, last_at, attempts)

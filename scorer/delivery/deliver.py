@@ -1,0 +1,110 @@
+"""Rows into a sink, every one accounted for: taken, in the dead letters, or handed back to be tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import stamina
+
+from scorer.delivery.dead_letters import DeadLetters
+from scorer.delivery.rows import ScoredRow
+from scorer.delivery.sink import Refused, SendOutcome, Sink, SinkBusy
+from scorer.wire.messages import Acknowledgement
+
+#: Seconds of waiting inside one call; longer pauses are the queue's, so that a worker is not held by a slow sink.
+RETRY_BUDGET = 6.0
+ATTEMPTS = 4
+
+
+@dataclass(frozen=True)
+class DeliveryResult:
+    """``ack`` counts what is settled; ``unsent`` rows are the caller's to try again, after ``retry_after`` seconds.
+
+    ``reason``: why rows are unsent or dead, in one sentence; empty when all were taken.
+    """
+
+    ack: Acknowledgement
+    unsent: list[ScoredRow]
+    retry_after: float | None = None
+    reason: str = ""
+
+
+class _Ledger:
+    """Adds up the outcomes of several attempts."""
+
+    def __init__(self, rows: Sequence[ScoredRow]) -> None:
+        self.pending: tuple[ScoredRow, ...] = tuple(rows)
+        self.taken = 0
+        self.already_there = 0
+        self.refused: list[Refused] = []
+        self.last: SendOutcome | None = None
+
+    def attempt(self, sink: Sink) -> None:
+        """One send of what is pending; raises SinkBusy when trying again soon may help."""
+        outcome = sink.send(self.pending)
+        self.taken += outcome.taken
+        self.already_there += outcome.already_there
+        self.refused.extend(outcome.refused)
+        self.pending = outcome.unsent
+        self.last = outcome
+        if self.pending and isinstance(outcome.fault, SinkBusy):
+            raise outcome.fault
+
+    @property
+    def fault_sentence(self) -> str:
+        fault = self.last.fault if self.last else None
+        if fault is not None:
+            return fault.sentence()
+        return self.refused[0].reason if self.refused else ""
+
+    @property
+    def retry_after(self) -> float | None:
+        fault = self.last.fault if self.last else None
+        return fault.retry_after if isinstance(fault, SinkBusy) else None
+
+
+def deliver(
+    rows: Sequence[ScoredRow],
+    sink: Sink,
+    dead_letters: DeadLetters,
+    final: bool,
+    batch_id: str = "",
+    retry_budget: float = RETRY_BUDGET,
+) -> DeliveryResult:
+    """Send ``rows``, retrying for at most ``retry_budget`` seconds.
+
+    Rows that the sink refuses for good go to ``dead_letters`` at once. Rows still unsent come back, or, with
+    ``final``, join them there. ``batch_id`` names the acknowledgement; default: that of the first row.
+    Sending a row twice is harmless: its id is the same.
+    """
+    ledger = _Ledger(rows)
+    if ledger.pending:
+        _attempts(ledger, sink, retry_budget)
+    dead = list(ledger.refused)
+    if final:
+        dead.extend(Refused(row, ledger.fault_sentence) for row in ledger.pending)
+    dead_letters.add(sink.name, dead)
+    return DeliveryResult(
+        ack=Acknowledgement(
+            batch_id or (rows[0]["batch_id"] if rows else ""), ledger.taken, ledger.already_there, len(dead)
+        ),
+        unsent=[] if final else list(ledger.pending),
+        retry_after=ledger.retry_after,
+        reason=ledger.fault_sentence,
+    )
+
+
+def _attempts(ledger: _Ledger, sink: Sink, budget: float) -> None:
+    def worth_waiting(error: Exception) -> bool:
+        # A sink that names a pause gets it: the queue waits, not the worker.
+        return isinstance(error, SinkBusy) and error.retry_after is None
+
+    try:
+        for attempt in stamina.retry_context(
+            on=worth_waiting, attempts=ATTEMPTS, timeout=budget, wait_initial=0.2, wait_max=2.0
+        ):
+            with attempt:
+                ledger.attempt(sink)
+    except SinkBusy:
+        return  # the ledger knows what is left and why

@@ -1,0 +1,57 @@
+"""What a sink is: it takes rows, and accounts for every one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from scorer.delivery.rows import ScoredRow
+from scorer.wire.errors import DeliveryFailed
+
+
+class SinkBusy(DeliveryFailed):
+    """The sink may take the same rows later: overloaded, unreachable, failing on its side."""
+
+    code = "sink_busy"
+    retry_after: float | None = None  # seconds that the sink asked for
+
+
+class SinkRefused(DeliveryFailed):
+    """The sink will refuse every row until a person changes something: token, index, address, certificate."""
+
+    code = "sink_refused"
+    retryable = False
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A row that the sink will never take, and why."""
+
+    row: ScoredRow
+    reason: str
+
+
+@dataclass(frozen=True)
+class SendOutcome:
+    """Every row that went in is counted once: ``taken``, ``refused`` or ``unsent``.
+
+    ``already_there``: rows that the sink had before (not in ``taken``). ``fault`` says why rows are unsent.
+    """
+
+    taken: int
+    refused: tuple[Refused, ...] = ()
+    unsent: tuple[ScoredRow, ...] = ()
+    already_there: int = 0
+    fault: DeliveryFailed | None = None
+
+
+class Sink(Protocol):
+    """A place that scores are written to."""
+
+    @property
+    def name(self) -> str:
+        """The sink's name in settings, dead letters and logs."""
+
+    def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
+        """Hand over rows once. Never raises for what the other side does: that is in the outcome."""

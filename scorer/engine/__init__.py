@@ -1,0 +1,1 @@
+"""Amplitudes and scores of whole batches: a float64 reference and a float32 fast path, NumPy only."""

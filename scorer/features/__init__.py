@@ -1,0 +1,1 @@
+"""Named columns of a row -> the numbers that a model sees."""

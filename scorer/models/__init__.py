@@ -1,0 +1,1 @@
+"""Fitted models: observables, their classical twins, calibration, decisions and the artifact format."""

@@ -1,0 +1,157 @@
+"""One batch of rows -> one batch of scores. Pure; NumPy only.
+
+Only rows whose every input is a number in its range reach the model. All others keep their place and carry a status
+that says what is wrong and what to do: an error is never a score of 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.features.transform import derive, in_words, range_defects, required_inputs
+from scorer.models.trained import TrainedModel
+from scorer.wire.messages import FeatureBatch, ScoreBatch, ScoreOptions
+from scorer.wire.names import STATUS_OK
+
+Array = NDArray[np.float64]
+
+#: A second feature is named only when taking it away costs at least this share of what the first costs.
+_SECOND_DRIVER = 0.25
+#: Rows explained at a time: each needs one score for every feature.
+_EXPLAIN_ROWS = 4096
+
+
+def score(model: TrainedModel, version: str, batch: FeatureBatch, options: ScoreOptions) -> ScoreBatch:
+    """Scores of a batch in row order.
+
+    A row alerts when its p-value is at most the model's fpr, or, where the caller gave a threshold, when its
+    probability is at least that. ``options.explain`` says which rows get a reason.
+    """
+    columns, status = usable_rows(model, batch)
+    rows = np.flatnonzero([text == STATUS_OK for text in status]) if len(batch) else np.empty(0, np.intp)
+    X = derive(model.recipe, model.feature_names, {name: column[rows] for name, column in columns.items()})
+    Z = model.scaler.apply(X)
+    raw = model.scores(Z)
+    probability, p = model.calibration.probability(raw), model.rule.pvalues(raw)
+    alert = p <= model.fpr if options.threshold is None else probability >= options.threshold
+    return ScoreBatch(
+        batch_id=batch.batch_id,
+        model=model.name,
+        version=version,
+        row_ids=batch.row_ids,
+        probability=_spread(probability, rows, len(batch)),
+        pvalue=_spread(p, rows, len(batch)),
+        classical=_spread(model.twin_calibration.probability(model.twin_scores(Z)), rows, len(batch)),
+        risk=_placed(model.rule.risks(raw, p), rows, len(batch)),
+        band=_placed(model.rule.bands(p).astype(np.int64), rows, len(batch)),
+        alert=_placed(alert.astype(np.int64), rows, len(batch)).astype(bool),
+        reason=_reasons(model, X, Z, raw, rows, _explained(options.explain, alert), len(batch)),
+        status=status,
+    )
+
+
+def usable_rows(model: TrainedModel, batch: FeatureBatch) -> tuple[dict[str, Array], list[str]]:
+    """The model's inputs as float64 (N,), and the status of each row.
+
+    An absent value means 0 where the recipe says so. Rows whose status is not ok may hold anything.
+    """
+    status = [STATUS_OK] * len(batch)
+    columns: dict[str, Array] = {}
+    for name in required_inputs(model.recipe, model.feature_names):
+        columns[name] = _input(model, batch, name, status)
+    # Infinite values were found just above; the range check is for values that could be counts and are not.
+    for row, text in range_defects(model.recipe, model.feature_names, columns).items():
+        if status[row] == STATUS_OK:
+            status[row] = f"out_of_range: {text}; {_remedy(model)}"
+    for row, text in batch.defects.items():
+        status[row] = text
+    return columns, status
+
+
+def _input(model: TrainedModel, batch: FeatureBatch, name: str, status: list[str]) -> Array:
+    given = batch.columns.get(name)
+    values = np.full(len(batch), np.nan) if given is None else np.asarray(given, np.float64)
+    empty = np.isnan(values)
+    if model.recipe.input_by_name[name].missing == "zero":
+        values = np.where(empty, 0.0, values)
+    else:
+        what = "is absent" if given is None else "is empty"
+        _mark(status, empty, f"missing_feature: {name} {what}; {_remedy(model)}")
+    _mark(status, np.isinf(values), f"infinite: {name} is infinite; {_remedy(model)}")
+    return values
+
+
+def _mark(status: list[str], where: NDArray[np.bool_], text: str) -> None:
+    for row in np.flatnonzero(where):
+        if status[row] == STATUS_OK:
+            status[row] = text
+
+
+def _remedy(model: TrainedModel) -> str:
+    return f"build the rows with the macro {model.recipe.macro_for(model.grain)}"
+
+
+def _spread(values: Array, rows: NDArray[np.intp], length: int) -> Any:
+    """``values`` at ``rows`` of an otherwise NaN array; Any, because messages type arrays as sequences."""
+    out = np.full(length, np.nan)
+    out[rows] = values
+    return out
+
+
+def _placed(values: NDArray[np.int64], rows: NDArray[np.intp], length: int) -> Any:
+    out = np.zeros(length, np.int64)
+    out[rows] = values
+    return out
+
+
+def _explained(explain: str, alert: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Positions among the scored rows that get a reason."""
+    if explain == "none":
+        return np.empty(0, np.intp)
+    return np.flatnonzero(alert) if explain == "alerts" else np.arange(len(alert))
+
+
+def _reasons(
+    model: TrainedModel,
+    X: Array,
+    Z: Array,
+    raw: Array,
+    rows: NDArray[np.intp],
+    explained: NDArray[np.intp],
+    length: int,
+) -> list[str]:
+    reasons = [""] * length
+    for start in range(0, len(explained), _EXPLAIN_ROWS):
+        some = explained[start : start + _EXPLAIN_ROWS]
+        for position, text in zip(some, _words(model, X[some], occlusion(model, Z[some], raw[some])), strict=True):
+            reasons[rows[position]] = text
+    return reasons
+
+
+def occlusion(model: TrainedModel, Z: Array, raw: Array) -> Array:
+    """How far each score falls when one feature takes its benign median instead: (k, n) for scaled features Z (k, n).
+
+    Exact: every changed row is scored again. Positive where the feature raises the score.
+    """
+    k, n = Z.shape
+    usual = model.scaler.apply(model.reference[None, :])[0]
+    changed = np.repeat(Z[:, None, :], n, axis=1)
+    changed[:, np.arange(n), np.arange(n)] = usual
+    drops: Array = raw[:, None] - model.scores(changed.reshape(k * n, n)).reshape(k, n)
+    return drops
+
+
+def _words(model: TrainedModel, X: Array, drops: Array) -> list[str]:
+    """The one or two strongest drivers of each row, in the recipe's words."""
+    features = [model.recipe.feature_by_name[name] for name in model.feature_names]
+    order = np.argsort(-drops, axis=1)[:, :2]
+    usual = model.reference.tolist()
+    texts = []
+    for values, drop, best in zip(X.tolist(), drops.tolist(), order.tolist(), strict=True):
+        drivers = [k for k in best if drop[k] > max(0.0, _SECOND_DRIVER * drop[best[0]])]
+        words = [in_words(features[k], values[k], usual[k]) for k in drivers]
+        texts.append("; ".join(words) or "no single feature raises this score")
+    return texts

@@ -1,0 +1,177 @@
+"""What gateway and workers leave for each other beside the queue: bodies, replies, attempts, heartbeats.
+
+Every key has a life, so that nothing stays behind when a process dies between two steps.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import redis
+
+from scorer.service.jobs import Reply
+from scorer.wire.errors import NonsenseReply, Unavailable
+from scorer.wire.messages import Acknowledgement
+from scorer.wire.names import QUEUE_BULK, QUEUE_DELIVER, QUEUE_INTERACTIVE
+
+REPLY_LIFE = 60
+ACK_LIFE = 3600
+ATTEMPT_LIFE = 600
+ROWS_LIFE = 24 * 3600
+#: Seconds after which a silent worker counts as gone. Its event loop beats every two seconds.
+HEARTBEAT_LIFE = 12.0
+HEARTBEAT_EVERY = 2.0
+
+#: Where kombu keeps each queue's waiting messages (celery_app.py sets the prefixes).
+QUEUE_KEYS = {
+    QUEUE_INTERACTIVE: "qscore:q:" + QUEUE_INTERACTIVE,
+    QUEUE_BULK: "qscore:q:" + QUEUE_BULK,
+    QUEUE_DELIVER: "qscore:d:" + QUEUE_DELIVER,
+}
+_WORKERS = "qscore:workers:"
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """State of the queue: messages waiting in each queue, workers alive in each lane."""
+
+    waiting: Mapping[str, int]
+    workers: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Keys on the queue's server. Every method raises Unavailable when the server does not answer."""
+
+    client: redis.Redis
+
+    def put_body(self, body: bytes, life: float) -> str:
+        """Store a body for ``life`` seconds and return its key."""
+        key = f"qscore:body:{uuid.uuid4().hex}"
+        with _reached():
+            self.client.set(key, body, px=int(life * 1000))
+        return key
+
+    def get(self, key: str) -> bytes | None:
+        with _reached():
+            found: Any = self.client.get(key)
+        return found if isinstance(found, bytes) else None
+
+    def drop(self, *keys: str | None) -> None:
+        present = [key for key in keys if key]
+        if present:
+            with _reached():
+                self.client.unlink(*present)
+
+    def reply(self, key: str, reply: Reply) -> None:
+        """Answer the caller that waits at ``key``."""
+        with _reached(), self.client.pipeline(transaction=True) as pipe:
+            pipe.rpush(key, reply.pack())
+            pipe.expire(key, REPLY_LIFE)
+            pipe.execute()
+
+    def wait_reply(self, key: str, seconds: float) -> Reply | None:
+        """The reply, or None when ``seconds`` passed without one."""
+        with _reached():
+            found: Any = self.client.blpop([key], timeout=max(0.01, seconds))
+        return Reply.unpack(found[1]) if found else None
+
+    def count_attempt(self, batch_id: str) -> int:
+        """How many runs of this batch have begun, this one included."""
+        key = f"qscore:attempt:{batch_id}"
+        with _reached(), self.client.pipeline(transaction=True) as pipe:
+            pipe.incr(key)
+            pipe.expire(key, ATTEMPT_LIFE)
+            return int(pipe.execute()[0])
+
+    def forget_attempts(self, batch_id: str) -> None:
+        self.drop(f"qscore:attempt:{batch_id}")
+
+    def put_rows(self, key: str, rows: Sequence[Any], tally: Acknowledgement) -> None:
+        """Store rows that are still to be written, and what became of their part so far."""
+        packed = msgpack.packb({"rows": list(rows), "tally": tally.to_dict()})
+        with _reached():
+            self.client.set(key, packed, ex=ROWS_LIFE)
+
+    def get_rows(self, key: str) -> tuple[list[Any], Acknowledgement] | None:
+        """What put_rows stored; None when the part is settled or too old."""
+        packed = self.get(key)
+        if packed is None:
+            return None
+        raw = msgpack.unpackb(packed)
+        return raw["rows"], Acknowledgement(**raw["tally"])
+
+    def settle_part(self, part: int, parts: int, ack: Acknowledgement, submitter: str | None) -> None:
+        """Note what became of one part; when it was the last, acknowledge the batch to its submitter.
+
+        At least once: a part that is delivered twice acknowledges twice, with the same batch id.
+        """
+        key = f"qscore:settled:{ack.batch_id}"
+        with _reached(), self.client.pipeline(transaction=True) as pipe:
+            pipe.hset(key, str(part), msgpack.packb([ack.written, ack.already_there, ack.dead]))
+            pipe.expire(key, ROWS_LIFE)
+            pipe.hgetall(key)
+            settled = pipe.execute()[2]
+        if submitter is None or len(settled) < parts:
+            return
+        written, there, dead = (sum(column) for column in zip(*map(msgpack.unpackb, settled.values()), strict=True))
+        self.acknowledge(submitter, Acknowledgement(ack.batch_id, written, there, dead))
+
+    def acknowledge(self, submitter: str, ack: Acknowledgement) -> None:
+        key = f"qscore:ack:{submitter}"
+        with _reached(), self.client.pipeline(transaction=True) as pipe:
+            pipe.rpush(key, msgpack.packb(ack.to_dict()))
+            pipe.expire(key, ACK_LIFE)
+            pipe.execute()
+
+    def wait_ack(self, submitter: str, seconds: float) -> Acknowledgement | None:
+        """The next acknowledgement of a submitter, or None when ``seconds`` passed without one."""
+        with _reached():
+            found: Any = self.client.blpop([f"qscore:ack:{submitter}"], timeout=max(0.01, seconds))
+        if not found:
+            return None
+        try:
+            return Acknowledgement(**msgpack.unpackb(found[1]))
+        except (TypeError, ValueError):
+            raise NonsenseReply("an acknowledgement cannot be read", "Run the same version everywhere.") from None
+
+    def beat(self, lane: str, worker: str) -> None:
+        """Say that a worker is alive."""
+        now = time.time()
+        with _reached(), self.client.pipeline(transaction=True) as pipe:
+            pipe.zadd(_WORKERS + lane, {worker: now + HEARTBEAT_LIFE})
+            pipe.zremrangebyscore(_WORKERS + lane, 0, now)
+            pipe.execute()
+
+    def sign_off(self, lane: str, worker: str) -> None:
+        with _reached():
+            self.client.zrem(_WORKERS + lane, worker)
+
+    def pulse(self) -> Pulse:
+        """Depths and live workers, in one round trip."""
+        now = time.time()
+        with _reached(), self.client.pipeline(transaction=False) as pipe:
+            for key in QUEUE_KEYS.values():
+                pipe.llen(key)
+            for lane in ("score", "deliver"):
+                pipe.zcount(_WORKERS + lane, now, "+inf")
+            counts = [int(count) for count in pipe.execute()]
+        depths = dict(zip(QUEUE_KEYS, counts, strict=False))
+        return Pulse(depths, {"score": counts[-2], "deliver": counts[-1]})
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    try:
+        yield
+    except redis.exceptions.RedisError as error:
+        raise Unavailable(
+            f"the queue's server did not do its work ({type(error).__name__})",
+            "Run `qscore status`; start it with `qscore up`, or check broker_url.",
+        ) from error

@@ -1,0 +1,270 @@
+"""The gateway: authenticates, checks what can be checked without parsing, queues the body and waits for its reply.
+
+It never imports NumPy and never parses a body.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+
+from celery import Celery
+from flask import Flask, Response, g, jsonify, request
+from kombu.exceptions import OperationalError
+from werkzeug.exceptions import HTTPException
+
+from scorer.registry.cards import CardStore
+from scorer.service.auth import ApiKey, KeyFile
+from scorer.service.broker import redis_client
+from scorer.service.celery_app import build_app, scoring_lane
+from scorer.service.exchange import Exchange, Pulse
+from scorer.service.jobs import INLINE_BYTES, Reply, ScoreJob
+from scorer.service.logs import get_log
+from scorer.service.metrics import Metrics, new_metrics
+from scorer.service.request_checks import ScoreRequest, read_body, score_request
+from scorer.service.settings import Settings
+from scorer.wire.client import REPLY_HEADER
+from scorer.wire.errors import (
+    BadInput,
+    BadOption,
+    BodyTooLarge,
+    Problem,
+    QScoreError,
+    QueueFull,
+    ScoringTimeout,
+    Unavailable,
+)
+from scorer.wire.names import (
+    HEADER_BATCH,
+    HEADER_MODEL,
+    HEADER_PROBLEMS,
+    HEADER_ROWS,
+    HEADER_SCORED,
+    HEADER_VERSION,
+    MAX_BODY_BYTES,
+    MEDIA_CSV,
+    MEDIA_PROBLEM,
+    TASK_SCORE,
+)
+
+_RETRY_AFTER = {429: "2", 503: "5"}  # seconds
+#: Replies that may pass from a worker to a caller.
+_REPLY_HEADERS = (HEADER_BATCH, HEADER_MODEL, HEADER_VERSION, HEADER_ROWS, HEADER_SCORED, HEADER_PROBLEMS)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What every request needs; made once per process."""
+
+    settings: Settings
+    keys: KeyFile
+    cards: CardStore
+    exchange: Exchange
+    queue: Celery
+    metrics: Metrics
+
+    def allow(self, scope: str) -> ApiKey:
+        """The caller's key. Raises Unauthorised or Forbidden."""
+        key = self.keys.identify(request.headers.get("Authorization"))
+        key.allows(scope)
+        return key
+
+    def admit(self) -> None:
+        """Raises QueueFull or Unavailable when a batch would only wait in vain."""
+        pulse = self.exchange.pulse()
+        waiting = pulse.waiting["interactive"] + pulse.waiting["bulk"]
+        if waiting >= self.settings.gateway.max_waiting:
+            raise QueueFull(f"{waiting} batches wait for a worker", "Try again later, or add workers.")
+        _require_worker(pulse)
+
+    def run(self, asked: ScoreRequest, body: bytes) -> Reply:
+        """Queue one body and wait for its reply. Raises ScoringTimeout or Unavailable."""
+        now = time.time()
+        reply_key = f"qscore:reply:{uuid.uuid4().hex}"
+        deadline = now + asked.timeout
+        body_key = self.exchange.put_body(body, asked.timeout + 60) if len(body) > INLINE_BYTES else None
+        job = ScoreJob(
+            asked.batch_id,
+            asked.model,
+            asked.options,
+            asked.rows,
+            asked.media_type,
+            deadline,
+            now,
+            reply_key,
+            body if body_key is None else None,
+            body_key,
+            asked.submitter,
+        )
+        self._enqueue(job, asked.queue)
+        reply = self.exchange.wait_reply(reply_key, deadline - time.time())
+        if reply is None:
+            self.exchange.drop(body_key)
+            raise ScoringTimeout(
+                f"no worker answered for batch {asked.batch_id} within {asked.timeout:g} s",
+                "Run `qscore status`; add workers, send smaller batches or give more time.",
+            )
+        return reply
+
+    def _enqueue(self, job: ScoreJob, queue: str) -> None:
+        try:
+            self.queue.send_task(TASK_SCORE, kwargs=job.to_kwargs(), queue=queue, task_id=job.batch_id)
+        except (OperationalError, OSError) as error:
+            raise Unavailable(f"the batch cannot be queued ({type(error).__name__})", "Run `qscore status`.") from error
+
+
+def create_app(settings: Settings) -> Flask:
+    """The WSGI application. Connects to nothing until the first request."""
+    longest = settings.gateway.max_timeout
+    exchange = Exchange(redis_client(settings, connections=settings.gateway.threads + 2, longest_wait=longest))
+    gateway = Gateway(
+        settings,
+        KeyFile(settings.api_keys),
+        CardStore(settings.registry, settings.trusted_keys),
+        exchange,
+        build_app(settings, scoring_lane(settings)),
+        new_metrics(exchange.pulse),
+    )
+    app = Flask("qscore", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
+    _add_state_routes(app, gateway)
+    _add_model_routes(app, gateway)
+    _add_edges(app, gateway)
+    return app
+
+
+def _add_state_routes(app: Flask, gateway: Gateway) -> None:
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return jsonify(status="up")
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        pulse = gateway.exchange.pulse()
+        _require_worker(pulse)
+        return jsonify(status="ready", workers=dict(pulse.workers), waiting=dict(pulse.waiting))
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        gateway.allow("read")
+        return Response(gateway.metrics.text(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_model_routes(app: Flask, gateway: Gateway) -> None:
+    @app.get("/v1/models")
+    def models() -> Response:
+        gateway.allow("read")
+        return jsonify(models=[card.to_dict() for card in gateway.cards.cards()])
+
+    @app.get("/v1/models/<name>")
+    def model(name: str) -> Response:
+        gateway.allow("read")
+        unknown = sorted(set(request.args) - {"version"})
+        if unknown:
+            raise BadOption(f"unknown option {unknown[0][:40]}", "The only option here is version.")
+        return jsonify(gateway.cards.card(name, request.args.get("version", "live")).to_dict())
+
+    @app.post("/v1/models/<name>/score")
+    def score(name: str) -> Response:
+        return _score(gateway, name)
+
+
+def _score(gateway: Gateway, name: str) -> Response:
+    key = gateway.allow("score")
+    asked = score_request(name, request, gateway.settings)
+    if asked.options.write:
+        key.allows("write")
+    asked = asked.pinned(gateway.cards.resolve(asked.model, asked.options.version))
+    g.log = {"batch_id": asked.batch_id, "model": asked.model, "version": asked.options.version, "rows": asked.rows}
+    body = read_body(request)
+    if asked.rows == 0:
+        return _response(asked, Reply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
+    gateway.metrics.rows.labels(asked.model).inc(asked.rows)
+    with gateway.metrics.seconds.time():
+        gateway.admit()
+        reply = gateway.run(asked, body)
+    if reply.problem is not None:
+        raise reply.problem.error()
+    return _response(asked, reply)
+
+
+def _response(asked: ScoreRequest, reply: Reply) -> Response:
+    own = {
+        HEADER_BATCH: asked.batch_id,
+        HEADER_MODEL: asked.model,
+        HEADER_VERSION: asked.options.version,
+        HEADER_ROWS: str(asked.rows),
+    }
+    headers = own | {name: value for name, value in (reply.headers or {}).items() if name in _REPLY_HEADERS}
+    return Response(reply.body, headers=headers, content_type=MEDIA_CSV + "; charset=utf-8")
+
+
+def _add_edges(app: Flask, gateway: Gateway) -> None:
+    """The one place where errors become HTTP, and where requests are counted and logged."""
+
+    @app.before_request
+    def start() -> None:
+        g.started = time.perf_counter()
+
+    @app.errorhandler(QScoreError)
+    def refused(error: QScoreError) -> Response:
+        g.code = error.code
+        return problem_response(error)
+
+    @app.errorhandler(HTTPException)
+    def not_found(error: HTTPException) -> Response:
+        return refused(_http_error(error))
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        reference = uuid.uuid4().hex[:12]
+        get_log().error("failed", reference=reference, exc_info=error)
+        return refused(QScoreError(f"the gateway failed (reference {reference})", "Look for it in the gateway's log."))
+
+    @app.after_request
+    def account(response: Response) -> Response:
+        code = g.get("code", "ok")
+        gateway.metrics.requests.labels(request.endpoint or "none", code).inc()
+        if request.endpoint == "score" or code != "ok":
+            seconds = round(time.perf_counter() - g.started, 4)
+            get_log().info(
+                "request",
+                endpoint=request.endpoint,
+                status=response.status_code,
+                code=code,
+                seconds=seconds,
+                **g.get("log", {}),
+            )
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
+def problem_response(error: QScoreError) -> Response:
+    """application/problem+json (RFC 9457)."""
+    problem = Problem.of(error)
+    response = Response(problem.to_json(), status=problem.status, content_type=MEDIA_PROBLEM)
+    if problem.status in _RETRY_AFTER:
+        response.headers["Retry-After"] = _RETRY_AFTER[problem.status]
+    if problem.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="qscore"'
+    return response
+
+
+def _http_error(error: HTTPException) -> QScoreError:
+    if error.code == 413:
+        return BodyTooLarge("the body is too large", f"Send at most {MAX_BODY_BYTES} bytes at a time.")
+    named = BadInput(
+        f"{request.method} {request.path[:200]}: {error.name}", "See docs/wire.md for what the gateway serves."
+    )
+    named.status = error.code or 400
+    return named
+
+
+def _require_worker(pulse: Pulse) -> None:
+    if pulse.workers["score"] == 0:
+        raise Unavailable(
+            "no scoring worker is alive", "Run `qscore status` on the gateway's host; `qscore up` starts workers."
+        )

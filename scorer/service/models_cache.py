@@ -1,0 +1,44 @@
+"""Models that a worker holds in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from scorer.models.artifact import TrainedModel
+from scorer.registry.store import Registry
+from scorer.wire.messages import ModelCard
+
+#: A model is at most a few megabytes; an alias that moves back finds its version still loaded.
+_CAPACITY = 16
+
+
+@dataclass(frozen=True)
+class HeldModel:
+    """A verified model with its exact version and card."""
+
+    model: TrainedModel
+    version: str
+    card: ModelCard
+
+
+@dataclass(frozen=True)
+class ModelCache:
+    """Loads each exact version once; aliases are resolved for every batch, so that a promotion acts at once."""
+
+    registry: Registry
+    _held: OrderedDict[tuple[str, str], HeldModel] = field(default_factory=OrderedDict, repr=False)
+
+    def get(self, name: str, reference: str) -> HeldModel:
+        """The model that ``reference`` (version or alias) names now. Raises UnknownModel, ArtifactRejected."""
+        version = self.registry.resolve(name, reference)
+        # Verified again when the file or a trusted key changed: a revoked key stops a model that is already loaded.
+        self.registry.manifest(name, version)
+        held = self._held.get((name, version))
+        if held is None:
+            held = HeldModel(self.registry.load(name, version), version, self.registry.card(name, version))
+            self._held[name, version] = held
+        self._held.move_to_end((name, version))
+        while len(self._held) > _CAPACITY:
+            self._held.popitem(last=False)
+        return held

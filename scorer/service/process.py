@@ -1,0 +1,42 @@
+"""A child process that ends with its parent, however the parent ends.
+
+    python -m scorer.service.process <signal> <parent pid> -- <program> <argument>...
+
+sets the signal that the kernel sends when the parent dies, and becomes the program.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+#: Read when NumPy's BLAS loads: processes are the parallelism here, and threads inside them would fight over cores.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def end_with_parent(number: int, parent: int) -> None:
+    """Ask for signal ``number`` when this process's parent dies; leave at once when it is not ``parent`` any more."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def wrapped(command: list[str], number: signal.Signals) -> list[str]:
+    """``command`` as a child of this process that gets signal ``number`` when this process dies."""
+    return [sys.executable, "-m", __name__, str(int(number)), str(os.getpid()), "--", *command]
+
+
+def main(arguments: list[str]) -> None:
+    number, parent, separator, *command = arguments
+    if separator != "--":
+        raise SystemExit("usage: python -m scorer.service.process SIGNAL PARENT -- PROGRAM ARGUMENT...")
+    end_with_parent(int(number), int(parent))
+    os.execvp(command[0], command)  # noqa: S606  # a list, without a shell
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

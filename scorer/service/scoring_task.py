@@ -1,0 +1,87 @@
+"""From a scoring job to its reply, without a queue: decode, score, encode, and the rows to write."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from dataclasses import dataclass
+
+from scorer.codec import decode, encode_reply
+from scorer.delivery.rows import ScoredRow, scored_rows
+from scorer.scoring import score
+from scorer.service.jobs import Reply, ScoreJob
+from scorer.service.models_cache import HeldModel
+from scorer.wire.messages import FeatureBatch, ScoreBatch
+from scorer.wire.names import (
+    HEADER_BATCH,
+    HEADER_MODEL,
+    HEADER_PROBLEMS,
+    HEADER_ROWS,
+    HEADER_SCORED,
+    HEADER_VERSION,
+    STATUS_OK,
+)
+
+_NOT_WRITTEN = (
+    "bad_context: scored but not written, because the row has no usable _time,"
+    " or neither origin_id nor user, src or dest"
+)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """``rows``: what is to be written, in row order; empty unless the job asked for writing."""
+
+    reply: Reply
+    rows: list[ScoredRow]
+    version: str
+    scored: int
+
+
+def score_job(job: ScoreJob, body: bytes, held: HeldModel) -> Scored:
+    """Score one body. Raises MalformedBody, RowCountMismatch and the other errors of bad input."""
+    batch = decode(
+        body,
+        job.media_type,
+        job.rows,
+        held.model,
+        model_name=job.model,
+        batch_id=job.batch_id,
+        write=job.options.write,
+    )
+    scores = score(held.model, held.version, batch, job.options)
+    rows: list[ScoredRow] = []
+    if job.options.write:
+        rows, scores = _rows_to_write(batch, scores, held)
+    counts = _problem_counts(scores)
+    scored = job.rows - sum(counts.values()) + counts.get("bad_context", 0)
+    headers = {
+        HEADER_BATCH: job.batch_id,
+        HEADER_MODEL: job.model,
+        HEADER_VERSION: held.version,
+        HEADER_ROWS: str(job.rows),
+        HEADER_SCORED: str(scored),
+        HEADER_PROBLEMS: json.dumps(counts),
+    }
+    return Scored(Reply(encode_reply(scores), headers), rows, held.version, scored)
+
+
+def _rows_to_write(batch: FeatureBatch, scores: ScoreBatch, held: HeldModel) -> tuple[list[ScoredRow], ScoreBatch]:
+    """The rows for the sink, and the scores with a status on rows that cannot be written."""
+    rows, skipped = scored_rows(batch, scores, held.card)
+    if skipped:
+        status = list(scores.status)
+        for position in skipped:
+            status[position] = _NOT_WRITTEN
+        scores = dataclasses.replace(scores, status=status)
+    return rows, scores
+
+
+def _problem_counts(scores: ScoreBatch) -> dict[str, int]:
+    """Status code -> rows, for every code but ok."""
+    counts: Counter[str] = Counter()
+    for text, rows in Counter(scores.status).items():
+        if text != STATUS_OK:
+            counts[text.partition(":")[0]] += rows
+    return dict(counts)

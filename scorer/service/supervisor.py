@@ -1,0 +1,138 @@
+"""Child processes that are started, watched, started again and stopped together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scorer.service.process import wrapped
+from scorer.wire.errors import Unavailable
+
+#: A child that dies this often within so many seconds is not started again.
+QUICK_DEATHS = 5
+QUICK_SECONDS = 60.0
+_LONGEST_PAUSE = 10.0
+_LOG_CAP = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ChildSpec:
+    """What to run. ``orphan_signal``: sent by the kernel when the supervisor dies. ``grace``: seconds to stop in."""
+
+    name: str
+    command: tuple[str, ...]
+    log: Path
+    ready: Callable[[], bool]
+    environment: Mapping[str, str]
+    orphan_signal: signal.Signals = signal.SIGKILL
+    grace: float = 10.0
+    inherited: tuple[int, ...] = ()  # file descriptors that it keeps
+
+
+@dataclass
+class Child:
+    """One supervised process and its history. ``state``: starting, ready, waiting (to start again), stopped."""
+
+    spec: ChildSpec
+    state: str = "stopped"
+    restarts: int = 0
+    started: float = 0.0
+    _process: subprocess.Popen[bytes] | None = None
+    _deaths: deque[float] = field(default_factory=lambda: deque(maxlen=QUICK_DEATHS))
+    _again_at: float = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    def start(self) -> None:
+        """Start the process in a group of its own, so that Ctrl-C reaches the supervisor alone."""
+        _rotate(self.spec.log)
+        with self.spec.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                wrapped(list(self.spec.command), self.spec.orphan_signal),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=dict(self.spec.environment),
+                start_new_session=True,
+                pass_fds=self.spec.inherited,
+            )
+        self.state = "starting"
+        self.started = time.monotonic()
+
+    def watch(self) -> None:
+        """Take note of what happened; start again what died. Raises Unavailable when it dies too often."""
+        if self.state == "waiting":
+            if time.monotonic() >= self._again_at:
+                self.restarts += 1
+                self.start()
+        elif self._process is not None and self._process.poll() is not None:
+            self._died(self._process.returncode)
+        elif self.state == "starting" and self.spec.ready():
+            self.state = "ready"
+
+    def ask_to_stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def stop(self) -> None:
+        """End the process and everything that it started; returns when they are gone."""
+        process, self._process, self.state = self._process, None, "stopped"
+        if process is None:
+            return
+        if process.poll() is None:
+            process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(self.spec.grace)
+        _kill_group(process.pid)
+        process.wait()
+
+    def _died(self, code: int) -> None:
+        now = time.monotonic()
+        process, self._process = self._process, None
+        if process is not None:
+            _kill_group(process.pid)
+        self._deaths.append(now)
+        if len(self._deaths) == QUICK_DEATHS and now - self._deaths[0] < QUICK_SECONDS:
+            raise Unavailable(
+                f"{self.spec.name} ended {QUICK_DEATHS} times within {now - self._deaths[0]:.0f} s,"
+                f" last with {_exit_text(code)}: {last_line(self.spec.log)}",
+                f"Its log is {self.spec.log}.",
+            )
+        recent = sum(1 for death in self._deaths if now - death < QUICK_SECONDS)
+        self._again_at = now + min(_LONGEST_PAUSE, 0.25 * 2.0 ** (recent - 1))
+        self.state = "waiting"
+
+
+def last_line(log: Path) -> str:
+    """The last thing that a process said, for a message."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - 4096))
+            lines = [line for line in stream.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    except OSError:
+        return "(no log)"
+    return lines[-1].strip()[:500] if lines else "(empty log)"
+
+
+def _kill_group(pid: int) -> None:
+    """What is left of a child's process group; it led the group, so the group bears its pid."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _exit_text(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+
+
+def _rotate(log: Path) -> None:
+    if log.is_file() and log.stat().st_size > _LOG_CAP:
+        log.replace(log.with_suffix(".log.1"))

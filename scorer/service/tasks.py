@@ -1,0 +1,229 @@
+"""The two tasks: score a batch, deliver its rows. Thin: what they compute lies in scoring_task and delivery."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Celery
+from celery.exceptions import SoftTimeLimitExceeded
+
+from scorer.delivery.dead_letters import DeadLetters
+from scorer.delivery.deliver import DeliveryResult, deliver
+from scorer.delivery.rows import ScoredRow, check_rows
+from scorer.delivery.sink import SendOutcome, Sink, SinkRefused
+from scorer.service.celery_app import build_app, delivery_lane
+from scorer.service.exchange import Exchange
+from scorer.service.jobs import DeliveryJob, Reply, ScoreJob
+from scorer.service.logs import get_log
+from scorer.service.models_cache import ModelCache
+from scorer.service.scoring_task import Scored, score_job
+from scorer.service.settings import Settings
+from scorer.wire.errors import (
+    ConfigurationError,
+    MalformedBody,
+    Problem,
+    QScoreError,
+    ScoringTimeout,
+)
+from scorer.wire.messages import Acknowledgement
+from scorer.wire.names import QUEUE_DELIVER, TASK_DELIVER, TASK_SCORE
+
+#: Runs after which a batch counts as the cause of its workers' deaths.
+MAX_RUNS = 3
+#: Rows in one delivery task: about 1.5 MB of events, a few posts.
+ROWS_PER_DELIVERY = 2_000
+#: Runs of one delivery task before what is left goes to the dead letters; about a minute and a half in all.
+MAX_DELIVERY_RUNS = 6
+_LONGEST_PAUSE = 10.0  # seconds; far below the delivery lane's visibility timeout
+
+
+@dataclass(frozen=True)
+class ScoringWorker:
+    """Runs scoring jobs. ``send_delivery`` puts a delivery job on its queue."""
+
+    exchange: Exchange
+    models: ModelCache
+    send_delivery: Callable[[DeliveryJob], None]
+
+    def run(self, raw: dict[str, Any]) -> None:
+        """One message, whatever it holds: answers its caller, or drops it when the caller has gone."""
+        job = ScoreJob.from_kwargs(raw)
+        started = time.perf_counter()
+        log = get_log().bind(batch_id=job.batch_id, model=job.model, rows=job.rows)
+        if job.expired():
+            log.warning("dropped", why="its caller has stopped waiting")
+            self._finish(job, None)
+            return
+        reply = self._guarded(job, log)
+        self._finish(job, reply)
+        log.info("answered", seconds=round(time.perf_counter() - started, 4), code=_code(reply))
+
+    def _guarded(self, job: ScoreJob, log: Any) -> Reply:
+        """The reply to a job; every failure becomes a problem."""
+        try:
+            runs = self.exchange.count_attempt(job.batch_id)
+            if runs > MAX_RUNS:
+                raise _poisoned(job, runs)
+            return self._score(job)
+        except SoftTimeLimitExceeded:
+            error: QScoreError = ScoringTimeout(
+                f"batch {job.batch_id} of {job.rows} rows took longer than a task may",
+                "Send smaller batches, or raise worker.task_seconds.",
+            )
+        except QScoreError as raised:
+            error = raised
+        except Exception:
+            log.exception("failed", version=job.options.version)
+            error = QScoreError(
+                f"the worker failed on batch {job.batch_id}", "Look for that batch_id in the worker's log."
+            )
+        return Reply(problem=Problem.of(error))
+
+    def _score(self, job: ScoreJob) -> Reply:
+        held = self.models.get(job.model, job.options.version)
+        scored = score_job(job, self._body(job), held)
+        if job.options.write:
+            self._enqueue_rows(job, scored)
+        return scored.reply
+
+    def _body(self, job: ScoreJob) -> bytes:
+        body = job.body if job.body_key is None else self.exchange.get(job.body_key)
+        if body is None:
+            raise ScoringTimeout(f"the body of batch {job.batch_id} is no longer on the queue", "Send the batch again.")
+        return body
+
+    def _enqueue_rows(self, job: ScoreJob, scored: Scored) -> None:
+        """Before the reply leaves: an answered batch is one whose rows are safely on their way."""
+        parts = range(0, len(scored.rows), ROWS_PER_DELIVERY)
+        nothing = Acknowledgement(job.batch_id, 0)
+        if not parts and job.submitter:
+            self.exchange.acknowledge(job.submitter, nothing)
+        for part, start in enumerate(parts):
+            key = f"qscore:rows:{job.batch_id}:{part}"
+            self.exchange.put_rows(key, scored.rows[start : start + ROWS_PER_DELIVERY], nothing)
+            self.send_delivery(DeliveryJob(job.batch_id, key, part, len(parts), submitter=job.submitter))
+
+    def _finish(self, job: ScoreJob, reply: Reply | None) -> None:
+        if reply is not None and job.reply_key is not None:
+            self.exchange.reply(job.reply_key, reply)
+        self.exchange.drop(job.body_key)
+        poisoned = reply is not None and reply.problem is not None and reply.problem.code == "internal"
+        if not poisoned:
+            self.exchange.forget_attempts(job.batch_id)
+
+
+@dataclass(frozen=True)
+class DeliveryWorker:
+    """Runs delivery jobs. ``send_again`` puts a job back on its queue, to run after so many seconds."""
+
+    exchange: Exchange
+    sink: Sink
+    dead_letters: DeadLetters
+    send_again: Callable[[DeliveryJob, float], None]
+
+    def run(self, raw: dict[str, Any]) -> None:
+        """One message: its rows end in the sink or in the dead letters, or come again."""
+        job = DeliveryJob.from_kwargs(raw)
+        log = get_log().bind(batch_id=job.batch_id, part=job.part, sink=self.sink.name)
+        stored = self.exchange.get_rows(job.rows_key)
+        if stored is None:
+            log.info("already_settled")
+            return
+        rows, tally = check_rows(stored[0]), stored[1]
+        result = self._deliver(job, rows)
+        tally = _added(tally, result.ack)
+        if result.unsent:
+            self._again(job, result, tally)
+            log.warning("delivery_delayed", unsent=len(result.unsent), attempt=job.attempt, reason=result.reason)
+            return
+        self.exchange.settle_part(job.part, job.parts, tally, job.submitter)
+        self.exchange.drop(job.rows_key)
+        log.info("delivered", written=tally.written, dead=tally.dead, reason=result.reason)
+
+    def _deliver(self, job: DeliveryJob, rows: list[ScoredRow]) -> DeliveryResult:
+        final = job.attempt + 1 >= MAX_DELIVERY_RUNS
+        return deliver(rows, self.sink, self.dead_letters, final, batch_id=job.batch_id)
+
+    def _again(self, job: DeliveryJob, result: DeliveryResult, tally: Acknowledgement) -> None:
+        self.exchange.put_rows(job.rows_key, result.unsent, tally)
+        pause = 2.0**job.attempt if result.retry_after is None else result.retry_after
+        again = DeliveryJob(job.batch_id, job.rows_key, job.part, job.parts, job.attempt + 1, job.submitter)
+        self.send_again(again, min(_LONGEST_PAUSE, pause))
+
+
+@dataclass(frozen=True)
+class UnusableSink:
+    """Stands in for a sink whose settings are wrong: its rows go to the dead letters with the reason."""
+
+    name: str
+    error: QScoreError
+
+    def send(self, rows: Any) -> SendOutcome:
+        return SendOutcome(0, unsent=tuple(rows), fault=SinkRefused(self.error.detail, self.error.remedy))
+
+
+def usable_sink(settings: Settings, make: Callable[[Settings], Sink]) -> Sink:
+    """The configured sink, or one that refuses everything with the reason why it cannot work."""
+    try:
+        return make(settings)
+    except ConfigurationError as error:
+        get_log().error("sink_unusable", sink=settings.sink, reason=error.sentence())
+        return UnusableSink(settings.sink, error)
+
+
+def delivery_sender(settings: Settings) -> Callable[[DeliveryJob], None]:
+    """Puts delivery jobs on their lane."""
+    app = build_app(settings, delivery_lane(settings))
+
+    def send(job: DeliveryJob) -> None:
+        app.send_task(TASK_DELIVER, kwargs=job.to_kwargs(), queue=QUEUE_DELIVER)
+
+    return send
+
+
+def register_scoring(app: Celery, make_worker: Callable[[], ScoringWorker]) -> None:
+    """Define qscore.score on ``app``. ``make_worker`` runs in each pool process when its first task arrives."""
+
+    # A lost process: again at once. MAX_RUNS of the attempt counter is the bound that also covers a lost worker.
+    @app.task(name=TASK_SCORE, typing=False, max_retries=MAX_RUNS, default_retry_delay=0)  # type: ignore[untyped-decorator]
+    def score_task(**message: Any) -> None:
+        _logged(make_worker().run, message)
+
+
+def register_delivery(app: Celery, make_worker: Callable[[], DeliveryWorker]) -> None:
+    """Define qscore.deliver on ``app``."""
+
+    @app.task(name=TASK_DELIVER, typing=False, max_retries=MAX_DELIVERY_RUNS, default_retry_delay=5)  # type: ignore[untyped-decorator]
+    def deliver_task(**message: Any) -> None:
+        _logged(make_worker().run, message)
+
+
+def _logged(run: Callable[[dict[str, Any]], None], message: dict[str, Any]) -> None:
+    """A message that is no job cannot be answered: say so once and forget it."""
+    try:
+        run(message)
+    except MalformedBody as error:
+        get_log().error("message_refused", reason=error.sentence())
+
+
+def _poisoned(job: ScoreJob, runs: int) -> QScoreError:
+    return QScoreError(
+        f"batch {job.batch_id} ended its worker {runs - 1} times and is not tried again",
+        "Look for that batch_id in the worker's log; send the rows in smaller batches to find the one that does it.",
+    )
+
+
+def _added(one: Acknowledgement, other: Acknowledgement) -> Acknowledgement:
+    return Acknowledgement(
+        one.batch_id,
+        one.written + other.written,
+        one.already_there + other.already_there,
+        one.dead + other.dead,
+    )
+
+
+def _code(reply: Reply) -> str:
+    return "ok" if reply.problem is None else reply.problem.code

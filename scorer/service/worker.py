@@ -1,0 +1,135 @@
+"""A worker process: ``python -m scorer.service.worker score|deliver``.
+
+Celery's main process holds the queue's connection and beats; its pool processes score. Nothing here imports Qiskit,
+scikit-learn, SciPy or pandas.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+
+from scorer.delivery.dead_letters import DeadLetters
+from scorer.delivery.sinks import make_sink
+from scorer.registry.store import Registry
+from scorer.service import tasks
+from scorer.service.broker import redis_client
+from scorer.service.celery_app import Lane, build_app, delivery_lane, scoring_lane
+from scorer.service.exchange import HEARTBEAT_EVERY, Exchange
+from scorer.service.jobs import DeliveryJob
+from scorer.service.logs import configure_logs, get_log
+from scorer.service.models_cache import ModelCache
+from scorer.service.process import ONE_THREAD, end_with_parent
+from scorer.service.settings import Settings, load_settings
+from scorer.wire.errors import ConfigurationError, Unavailable
+from scorer.wire.names import QUEUE_DELIVER, TASK_DELIVER
+
+LANES: dict[str, Callable[[Settings], Lane]] = {"score": scoring_lane, "deliver": delivery_lane}
+
+
+def worker_app(settings: Settings, lane: Lane) -> Celery:
+    """The lane's Celery application with its task and its heartbeat."""
+    app = build_app(settings, lane)
+    if lane.name == "score":
+        tasks.register_scoring(app, functools.cache(functools.partial(scoring_worker, settings)))
+    else:
+        tasks.register_delivery(app, functools.cache(functools.partial(delivery_worker, settings, app)))
+    app.steps["worker"].add(_heartbeat(settings, lane))
+    return app
+
+
+def scoring_worker(settings: Settings) -> tasks.ScoringWorker:
+    registry = Registry(settings.registry, settings.trusted_keys)
+    return tasks.ScoringWorker(
+        Exchange(redis_client(settings, connections=2)), ModelCache(registry), tasks.delivery_sender(settings)
+    )
+
+
+def delivery_worker(settings: Settings, app: Celery) -> tasks.DeliveryWorker:
+    def send_again(job: DeliveryJob, pause: float) -> None:
+        app.send_task(TASK_DELIVER, kwargs=job.to_kwargs(), queue=QUEUE_DELIVER, countdown=pause)
+
+    return tasks.DeliveryWorker(
+        Exchange(redis_client(settings, connections=2)),
+        tasks.usable_sink(settings, make_sink),
+        DeadLetters(settings.dead_letters),
+        send_again,
+    )
+
+
+def _heartbeat(settings: Settings, lane: Lane) -> type[bootsteps.StartStopStep]:
+    """A step that beats from the worker's own event loop, so that a worker which no longer consumes falls silent."""
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    exchange = Exchange(redis_client(settings, connections=2))
+
+    class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery publishes no types
+        requires = {"celery.worker.components:Timer", "celery.worker.components:Pool"}  # noqa: RUF012  # Celery's form
+
+        def start(self, parent: Any) -> None:
+            self.beat()
+            self.timer = parent.timer.call_repeatedly(HEARTBEAT_EVERY, self.beat)
+
+        def stop(self, _parent: Any) -> None:
+            self.timer.cancel()
+            try:
+                exchange.sign_off(lane.name, name)
+            except Unavailable:
+                get_log().info("queue_gone_before_worker")
+
+        def beat(self) -> None:
+            try:
+                exchange.beat(lane.name, name)
+            except Unavailable as error:
+                get_log().warning("no_heartbeat", reason=error.detail)
+
+    return Heartbeat
+
+
+@signals.worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator]
+def _die_with_worker(**_kwargs: Any) -> None:
+    """A pool process must not outlive the worker that feeds it."""
+    end_with_parent(signal.SIGKILL, os.getppid())
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) != 1 or arguments[0] not in LANES:
+        raise SystemExit(f"usage: python -m scorer.service.worker {'|'.join(LANES)}")
+    settings = load_settings()
+    lane = LANES[arguments[0]](settings)
+    configure_logs(f"worker-{lane.name}")
+    processes = settings.worker.processes if lane.name == "score" else 1
+    app = worker_app(settings, lane)
+    app.worker_main(_options(lane, processes))
+
+
+def _options(lane: Lane, processes: int) -> list[str]:
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=INFO"]
+    name = f"--hostname={lane.name}-{os.getpid()}@%h"
+    return ["worker", "--pool=prefork", f"--concurrency={processes}", f"--queues={','.join(lane.queues)}", name, *quiet]
+
+
+def _limit_threads() -> None:
+    """BLAS read its variables when NumPy was imported above, so a process started without them starts once more."""
+    if any(os.environ.get(name) != count for name, count in ONE_THREAD.items()):
+        command = [sys.executable, "-m", "scorer.service.worker", *sys.argv[1:]]
+        os.execve(sys.executable, command, os.environ | ONE_THREAD)  # noqa: S606  # a list, without a shell
+
+
+@signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
+def _keep_our_logs(**_kwargs: Any) -> None:
+    """A receiver of this signal is what keeps Celery from configuring logging itself."""
+
+
+if __name__ == "__main__":
+    _limit_threads()
+    try:
+        main(sys.argv[1:])
+    except ConfigurationError as error:
+        raise SystemExit(f"qscore: {error.sentence()}") from None

@@ -1,0 +1,60 @@
+"""From any file to rows that ``train`` takes: events become rows, and windows become events where they are too few."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from scorer.features.recipe import Recipe
+from scorer.training.dataset import MIN_POSITIVES
+from scorer.training.fields import resolve
+from scorer.training.rows import Columns, build_rows, is_rows, labels
+from scorer.wire.errors import BadTrainingData
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """``rows`` with the ``columns`` to train on, the ``grain`` that they have, and what was decided on the way."""
+
+    rows: pa.Table
+    columns: Columns
+    grain: str
+    remarks: tuple[str, ...] = ()
+
+
+def prepared(recipe: Recipe, table: pa.Table, columns: Columns, grain: str | None = None) -> Prepared:
+    """Rows of a file of rows or of events. An explicit ``grain`` is kept; without one, windows of which fewer than
+    MIN_POSITIVES are malicious give way to single events, with a remark. Raises BadTrainingData."""
+    if is_rows(recipe, table):
+        return Prepared(table, columns, grain or recipe.grain)
+    found = labels(table, columns)
+    on_rows = replace(columns, positive=None)
+    rows = build_rows(recipe, table, grain, columns)
+    if grain is not None or recipe.grain == "event":
+        return Prepared(rows, on_rows, grain or recipe.grain)
+    windows = pc.sum(rows[columns.label]).as_py()
+    if windows >= MIN_POSITIVES or pc.sum(found).as_py() < MIN_POSITIVES:
+        return Prepared(rows, on_rows, recipe.grain)
+    remark = (
+        f"windows of {recipe.span} seconds leave {windows} malicious rows of {rows.num_rows}, fewer than "
+        f"{MIN_POSITIVES}: every event is a row of its own instead (--grain event)"
+    )
+    return Prepared(build_rows(recipe, table, "event", columns), on_rows, "event", (remark,))
+
+
+def until_half(recipe: Recipe, events: pa.Table, columns: Columns) -> tuple[pa.Table, pa.Table]:
+    """Events in order of time, cut where half of the malicious ones have been seen: (the past, the future).
+
+    Raises BadTrainingData when events have no time or no label.
+    """
+    time = resolve(recipe, events)["time"]
+    if time.null_count:
+        raise BadTrainingData(f"{time.null_count} events have no time", "Give each event a time to cut by.")
+    order = np.argsort(time.to_numpy(zero_copy_only=False), kind="stable")
+    events = events.take(order)
+    seen = np.cumsum(labels(events, columns).fill_null(0).to_numpy(zero_copy_only=False))
+    cut = int(np.searchsorted(seen, seen[-1] / 2.0)) + 1
+    return events.slice(0, cut), events.slice(cut)

@@ -1,0 +1,75 @@
+"""Which rows fit a model, which calibrate and judge it. Rows of one group never stand on both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from scorer.training.dataset import Dataset
+from scorer.wire.errors import BadTrainingData
+
+Ints = NDArray[np.int64]
+
+HELD_OUT_PARTS = 3  # one third of the rows is held out
+HELD_OUT_BENIGN, HELD_OUT_POSITIVES = 500, 50
+CROSS_FOLDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """``kind``: "held-out" (one pair) or "cross-fitting". ``pairs``: (rows to fit, rows to score), positions."""
+
+    kind: str
+    pairs: tuple[tuple[Ints, Ints], ...]
+
+
+def split(data: Dataset, seed: int) -> Split:
+    """A held-out third when it leaves at least 500 benign and 50 malicious rows, else five-fold cross-fitting.
+
+    Raises BadTrainingData when the groups cannot be parted so that malicious rows stand on both sides.
+    """
+    fit, held = folds(data.y, data.groups, HELD_OUT_PARTS, seed)[0]
+    positives = int(data.y[held].sum())
+    if len(held) - positives >= HELD_OUT_BENIGN and positives >= HELD_OUT_POSITIVES:
+        return Split("held-out", ((fit, held),))
+    return Split("cross-fitting", tuple(folds(data.y, data.groups, CROSS_FOLDS, seed)))
+
+
+def folds(y: Ints, groups: Ints | None, parts: int, seed: int) -> list[tuple[Ints, Ints]]:
+    """At most ``parts`` stratified folds, fewer when there are fewer groups. Raises BadTrainingData (see split)."""
+    if groups is None:
+        return list(StratifiedKFold(parts, shuffle=True, random_state=seed).split(np.zeros((len(y), 1)), y))
+    parts = min(parts, len(np.unique(groups[y == 1])))
+    if parts < 2:
+        raise BadTrainingData(
+            "all malicious rows are in one group, so that none is left to judge the model on",
+            "Give a finer --group column, or leave --group out and read the figures as in-sample.",
+        )
+    maker = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    pairs = list(maker.split(np.zeros((len(y), 1)), y, groups))
+    if any(len(np.unique(y[fit])) < 2 for fit, _ in pairs):
+        raise BadTrainingData("the groups cannot be parted with both classes on either side", "Use finer groups.")
+    return pairs
+
+
+def inner_folds(y: Ints, groups: Ints | None, parts: int, seed: int) -> list[tuple[Ints, Ints]]:
+    """Folds for the search inside the rows to fit: grouped where the groups allow it, else stratified only."""
+    try:
+        found = [(a, b) for a, b in folds(y, groups, parts, seed) if len(np.unique(y[b])) == 2]
+    except BadTrainingData:
+        found = []
+    return found if len(found) >= 2 else folds(y, None, parts, seed)
+
+
+def subsample(y: Ints, limit: int, rng: np.random.Generator) -> Ints:
+    """Positions of at most ``limit`` rows, ascending: malicious rows first (up to half), the rest benign."""
+    if len(y) <= limit:
+        return np.arange(len(y))
+    attacks, benign = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
+    kept = min(len(attacks), max(limit // 2, limit - len(benign)))
+    chosen = [rng.choice(attacks, kept, replace=False), rng.choice(benign, limit - kept, replace=False)]
+    positions: Ints = np.sort(np.concatenate(chosen))
+    return positions

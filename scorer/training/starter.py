@@ -1,0 +1,36 @@
+"""The model that a fresh installation starts with: trained on generated activity, and saying so everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scorer.features.recipe import Recipe
+from scorer.models.trained import TrainedModel
+from scorer.training.facts import DEFAULTS, Provenance, TrainOptions
+from scorer.training.generator import generate_events
+from scorer.training.prepare import Prepared
+from scorer.training.rows import Columns, build_rows
+from scorer.training.train import Steps, no_steps, train
+from scorer.wire.errors import BadTrainingData
+
+STARTER_ROWS = 20_000
+STARTER_COLUMNS = Columns(label="label", group="activity")
+
+
+def starter_rows(recipe: Recipe, rows: int = STARTER_ROWS, seed: int = 0) -> Prepared:
+    """About ``rows`` rows of generated activity. Raises BadTrainingData for a recipe without a generator."""
+    try:
+        events = generate_events(recipe.name, rows, np.random.default_rng(seed))
+    except ValueError as error:
+        raise BadTrainingData(str(error), "Give rows of your own with --data.") from None
+    return Prepared(build_rows(recipe, events, "window", STARTER_COLUMNS), STARTER_COLUMNS, "window")
+
+
+def train_starter(recipe: Recipe, options: TrainOptions = DEFAULTS, steps: Steps = no_steps) -> TrainedModel:
+    """A model of ``starter_rows``, seeded by ``options.seed``."""
+    made = starter_rows(recipe, seed=options.seed)
+    sentence = (
+        f"{made.rows.num_rows} rows of generated benign and malicious activity (seed {options.seed}): a starter that "
+        "has never seen a real event; train on your own data before you rely on it"
+    )
+    return train(recipe, made.rows, made.columns, Provenance(sentence, starter=True), options, made.grain, steps)

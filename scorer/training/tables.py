@@ -1,0 +1,106 @@
+"""Reading events or rows from a file: CSV, NDJSON or Parquet, plain or gzipped."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.json as pajson
+import pyarrow.parquet as pq
+
+from scorer.wire.errors import BadTrainingData
+
+FORMATS = "CSV (.csv), NDJSON (.ndjson, .jsonl, .json), each also as .gz, or Parquet (.parquet)"
+
+
+def read_table(path: Path) -> pa.Table:
+    """All columns of a file. CSV cells stay text; nested JSON objects become columns with dotted names (``source.ip``).
+
+    Raises BadTrainingData when the file is absent, empty, of another format, or has two columns of one name.
+    """
+    try:
+        table = _reader(path)(_content(path))
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadTrainingData(f"{path} cannot be read: {error}", f"Give a readable file: {FORMATS}.") from None
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        reason = str(error).split("\n")[0][:300]
+        raise BadTrainingData(f"{path} is not what its name says: {reason}", f"Readable are {FORMATS}.") from None
+    return _checked(table, path)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """As CSV (gzipped by the name) or Parquet, by the suffix; raises BadTrainingData for any other suffix."""
+    name = path.name.lower()
+    if not name.endswith((".csv", ".csv.gz", ".parquet")):
+        raise BadTrainingData(f"cannot write {path.name}", "End the name with .csv, .csv.gz or .parquet.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if name.endswith(".parquet"):
+        pq.write_table(table, path)
+        return
+    raw = _csv_bytes(table)
+    path.write_bytes(gzip.compress(raw, mtime=0) if name.endswith(".gz") else raw)
+
+
+def _csv_bytes(table: pa.Table) -> bytes:
+    """Without quotes where no value needs them, since plain lines are read faster."""
+    for style in ("none", "needed"):
+        sink = io.BytesIO()
+        try:
+            pacsv.write_csv(table, sink, pacsv.WriteOptions(quoting_style=style, quoting_header=style))
+        except pa.ArrowInvalid:
+            if style == "needed":
+                raise
+        else:
+            break
+    return sink.getvalue()
+
+
+def _reader(path: Path) -> Callable[[bytes], pa.Table]:
+    suffixes = {".csv": _csv, ".ndjson": _ndjson, ".jsonl": _ndjson, ".json": _ndjson, ".parquet": _parquet}
+    name = path.name.lower().removesuffix(".gz")
+    for suffix, reader in suffixes.items():
+        if name.endswith(suffix):
+            return reader
+    raise BadTrainingData(f"{path.name} has an unknown ending", f"Readable are {FORMATS}.")
+
+
+def _content(path: Path) -> bytes:
+    raw = path.read_bytes()
+    return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+
+
+def _csv(raw: bytes) -> pa.Table:
+    parse = pacsv.ParseOptions(newlines_in_values=True)
+    block = pacsv.ReadOptions(block_size=max(len(raw), 1))
+    with pacsv.open_csv(io.BytesIO(raw), read_options=block, parse_options=parse) as opened:
+        names = opened.schema.names
+    text = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
+    return pacsv.read_csv(io.BytesIO(raw), read_options=block, parse_options=parse, convert_options=text)
+
+
+def _ndjson(raw: bytes) -> pa.Table:
+    table = pajson.read_json(io.BytesIO(raw), read_options=pajson.ReadOptions(block_size=len(raw) + 1))
+    while any(pa.types.is_struct(column.type) for column in table.schema):
+        table = table.flatten()
+    return table
+
+
+def _parquet(raw: bytes) -> pa.Table:
+    table = pq.read_table(io.BytesIO(raw))
+    while any(pa.types.is_struct(column.type) for column in table.schema):
+        table = table.flatten()
+    return table
+
+
+def _checked(table: pa.Table, path: Path) -> pa.Table:
+    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if twice:
+        raise BadTrainingData(f"{path} has two columns called {twice[0]!r}", "Rename or remove one of them.")
+    if table.num_rows == 0:
+        raise BadTrainingData(f"{path} has no rows", "Give a file with a header and at least one row.")
+    return table

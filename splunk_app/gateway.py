@@ -1,0 +1,155 @@
+"""Scoring one chunk after another through the gateway, whatever the gateway does.
+
+A request that fails never loses a row: its rows come back with a status. After a failure the next chunk is tried
+again, but with less patience each time, so that a dead gateway costs a search seconds and not minutes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+from scorer.wire.client import GatewayClient, ScoreReply
+from scorer.wire.errors import NonsenseReply, QScoreError, QueueFull
+from scorer.wire.messages import ModelCard
+from splunk_app.options import CommandOptions
+from splunk_app.request import Part, batch_id, score_lines, select, split, unscored_line
+from splunk_app.table import Table
+
+_REMEDY = "Run `qscore status` on the gateway's host."
+_LEAST_PATIENCE = 1.0  # seconds
+_FULL_QUEUE_PAUSE = 0.25  # seconds, doubled with each try
+
+#: Checked lines of scores and counts of problems, or why there are none.
+_Outcome = Union[Tuple[List[bytes], Mapping[str, int]], QScoreError]
+
+
+@dataclass(frozen=True)
+class ChunkScores:
+    """``lines``: one line of scores per row. ``failure``: why rows of this chunk were not scored, if any were not.
+
+    ``problems``: status code -> rows, of rows that a worker saw.
+    """
+
+    lines: Sequence[bytes]
+    problems: Mapping[str, int] = field(default_factory=dict)
+    failure: Optional[QScoreError] = None
+
+
+class Patience:
+    """Seconds that the next request may take: half as many after each failure in a row."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._failures = 0
+
+    def allowed(self) -> float:
+        return max(min(_LEAST_PATIENCE, self._timeout), self._timeout * 0.5**self._failures)
+
+    def note(self, failed: bool) -> None:
+        self._failures = min(self._failures + 1, 30) if failed else 0
+
+
+class ScoringSession:
+    """The gateway's side of one search: the model's card, pinned, and a connection per lane.
+
+    ``connect`` makes a client; it may be asked for one per lane, and each client serves one thread at a time.
+    """
+
+    def __init__(
+        self, options: CommandOptions, card: ModelCard, connect: Callable[[], GatewayClient], lanes: int
+    ) -> None:
+        self._options = options
+        self._card = card
+        # The alias was resolved once, when the card was read: a promotion in mid-search changes no row of this search.
+        self._score_options = replace(options.score, version=card.version)
+        self._connect = connect
+        self._lanes = lanes
+        self._clients: Dict[int, GatewayClient] = {}
+        self._patience = Patience(options.timeout)
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+
+    def score(self, sid: str, chunk: int, table: Table) -> ChunkScores:
+        """Scores of a chunk's rows, in order; never raises for what the gateway does."""
+        columns = wanted_columns(self._card, self._options)
+        selection = select(table.names, columns, self._card.required_fields, self._options.fields)
+        parts = split(table, selection, self._lanes)
+        allowed = self._patience.allowed()
+        outcomes = self._post_all(sid, chunk, parts, allowed)
+        self._patience.note(any(isinstance(outcome, QScoreError) for outcome in outcomes))
+        return self._gathered(parts, outcomes)
+
+    def _post_all(self, sid: str, chunk: int, parts: Sequence[Part], allowed: float) -> List[_Outcome]:
+        outcomes: List[_Outcome] = [NonsenseReply("no answer", _REMEDY)] * len(parts)
+
+        def lane(first: int) -> None:
+            for index in range(first, len(parts), self._lanes):
+                outcomes[index] = self._post(first, sid, chunk, parts[index], allowed)
+
+        threads = [threading.Thread(target=lane, args=(n,)) for n in range(1, min(self._lanes, len(parts)))]
+        for thread in threads:
+            thread.start()
+        lane(0)
+        for thread in threads:
+            thread.join()
+        return outcomes
+
+    def _post(self, lane: int, sid: str, chunk: int, part: Part, allowed: float) -> _Outcome:
+        try:
+            if lane not in self._clients:
+                self._clients[lane] = self._connect()
+            identity = batch_id(sid, self._card.version, chunk, part)
+            return self._checked(self._patiently(self._clients[lane], part, identity, allowed))
+        except QScoreError as error:
+            return error
+
+    def _patiently(self, client: GatewayClient, part: Part, identity: str, allowed: float) -> ScoreReply:
+        """Ask again while the queue is full and time is left; the batch id makes that safe."""
+        deadline = time.monotonic() + allowed
+        pause, left = _FULL_QUEUE_PAUSE, allowed
+        while True:
+            try:
+                return client.score(self._card.name, part.body, part.rows, self._score_options, identity, left)
+            except QueueFull:
+                if time.monotonic() + 2 * pause >= deadline:
+                    raise
+            time.sleep(pause)
+            pause, left = pause * 2, deadline - time.monotonic()
+
+    def _checked(self, reply: ScoreReply) -> Tuple[List[bytes], Mapping[str, int]]:
+        if (reply.model, reply.version) != (self._card.name, self._card.version):
+            raise NonsenseReply("scores of %s %s came back" % (reply.model[:40], reply.version[:40]), _REMEDY)
+        try:
+            return score_lines(reply.body), reply.problems
+        except ValueError as error:
+            raise NonsenseReply("the gateway's reply is damaged: %s" % error, _REMEDY) from None
+
+    def _gathered(self, parts: Sequence[Part], outcomes: Sequence[_Outcome]) -> ChunkScores:
+        lines: List[bytes] = []
+        problems: Dict[str, int] = {}
+        failure: Optional[QScoreError] = None
+        for part, outcome in zip(parts, outcomes):
+            if isinstance(outcome, QScoreError):
+                failure = failure or outcome
+                lines += [not_scored(self._card.name, self._card.version, outcome)] * part.rows
+                continue
+            lines += outcome[0]
+            for code, rows in outcome[1].items():
+                problems[code] = problems.get(code, 0) + rows
+        return ChunkScores(lines, problems, failure)
+
+
+def wanted_columns(card: ModelCard, options: CommandOptions) -> Tuple[str, ...]:
+    """The columns that a search must hand over: the model's inputs, and with write=true the rows' context."""
+    return card.required_fields + (card.context_fields if options.score.write else ())
+
+
+def not_scored(model: str, version: str, why: QScoreError) -> bytes:
+    """The line of scores of a row that no worker saw."""
+    return unscored_line(model, version, "not_scored: " + why.sentence()[:500])

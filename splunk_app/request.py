@@ -1,0 +1,136 @@
+"""What of a chunk goes to the gateway, and how the chunk looks with the scores pasted on. Pure functions."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Sequence, Tuple
+
+from scorer.wire.names import MAX_BODY_BYTES, MAX_ROWS, OUTPUT_COLUMNS
+from splunk_app.table import MULTIVALUE_PREFIX, Table, flatten, quoted
+
+_OUTPUT_HEADER = ",".join(OUTPUT_COLUMNS).encode()
+_ADDED_COMMAS = len(OUTPUT_COLUMNS) - 1
+#: Below this a second request in parallel costs more than it saves.
+_PARALLEL_ROWS = 4_000
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The columns of a chunk that the model asks for: where they stand, and the names that they travel under."""
+
+    indexes: Tuple[int, ...]
+    header: bytes
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows ``start`` to ``stop`` of a chunk as one request body: text/csv with a header line, LF line ends."""
+
+    start: int
+    stop: int
+    body: bytes
+
+    @property
+    def rows(self) -> int:
+        return self.stop - self.start
+
+
+def select(
+    names: Sequence[str], columns: Sequence[str], features: Sequence[str], fields: Mapping[str, str]
+) -> Selection:
+    """Find the model's ``columns`` among a chunk's ``names``.
+
+    ``fields``: the model's column -> own name. A name that occurs twice is taken twice: the worker says so on every
+    row. Of ``features``, the multivalue companions (``__mv_``) travel too, so that a worker can tell 3 and 5 from 35.
+    """
+    by_own: Dict[str, List[str]] = {}
+    for column in columns:
+        by_own.setdefault(fields.get(column, column), []).append(column)
+        if column in features:
+            own = MULTIVALUE_PREFIX + fields.get(column, column)
+            by_own.setdefault(own, []).append(MULTIVALUE_PREFIX + column)
+    picked = [(index, column) for index, name in enumerate(names) for column in by_own.get(name, ())]
+    return Selection(tuple(index for index, _ in picked), b",".join(quoted(column) for _, column in picked))
+
+
+def split(table: Table, selection: Selection, lanes: int) -> List[Part]:
+    """Request bodies for all rows, in order: as many as there are lanes for, more where the limits demand it."""
+    rows = len(table)
+    wanted = lanes if rows >= _PARALLEL_ROWS else 1
+    size = max(1, min(MAX_ROWS, -(-rows // wanted)))
+    parts: List[Part] = []
+    for start in range(0, rows, size):
+        parts.extend(_within_limit(table, selection, start, min(start + size, rows)))
+    return parts
+
+
+def _within_limit(table: Table, selection: Selection, start: int, stop: int) -> List[Part]:
+    body = _body(table, selection, start, stop)
+    if len(body) <= MAX_BODY_BYTES or stop - start == 1:
+        return [Part(start, stop, body)]
+    middle = (start + stop) // 2
+    return _within_limit(table, selection, start, middle) + _within_limit(table, selection, middle, stop)
+
+
+def _body(table: Table, selection: Selection, start: int, stop: int) -> bytes:
+    lines = table.cut(selection.indexes, start, stop)
+    if len(selection.indexes) <= 1:
+        # A lone empty cell would be a blank line, which CSV readers skip.
+        lines = [line or b'""' for line in lines]
+    header = selection.header or b"_none"
+    flat = b"\n".join([header, *lines, b""])
+    if b"\r" in flat:
+        # Outside quotes: to some readers the end of a line.
+        flat = flat.replace(b"\r", b" ")
+    return _utf8(table.restored(flat))
+
+
+def _utf8(text: bytes) -> bytes:
+    if text.isascii():
+        return text
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("utf-8", "replace").encode()
+    return text
+
+
+def batch_id(sid: str, version: str, chunk: int, part: Part) -> str:
+    """The same rows of the same search keep their id when splunkd or the network makes us ask twice."""
+    digest = hashlib.sha256(part.body).hexdigest()
+    return hashlib.sha256(repr((sid, version, chunk, part.start, digest)).encode("utf-8", "replace")).hexdigest()[:40]
+
+
+def score_lines(body: bytes) -> List[bytes]:
+    """One line of scores per row from a reply. Raises ValueError where a line could damage the rows that it joins."""
+    lines = body.split(b"\n")[1:-1]
+    flat, restore = flatten(body)
+    checked = lines if restore is None else flat.split(b"\n")[1:-1]
+    body.decode("utf-8")
+    if b"\r" in body or len(checked) != len(lines) or any(line.count(b",") != _ADDED_COMMAS for line in checked):
+        raise ValueError("a line of scores does not have %d columns" % len(OUTPUT_COLUMNS))
+    return lines
+
+
+def unscored_line(model: str, version: str, status: str) -> bytes:
+    """The columns of a row that was not scored: empty but for model, version and status."""
+    told = {"qscore_model": model, "qscore_version": version, "qscore_status": status}
+    return b",".join(quoted(told.get(column, "")) for column in OUTPUT_COLUMNS)
+
+
+def paste(table: Table, lines: Sequence[bytes]) -> bytes:
+    """The chunk with one line of scores on each row; scores of an earlier `| qscore` are replaced."""
+    if not table.names and not table.records:
+        return b""
+    kept = [index for index, name in enumerate(table.names) if not _is_output(name)]
+    if kept:
+        header = table.cut_header(kept) + b"," + _OUTPUT_HEADER
+        lines = list(map(b",".join, zip(table.cut(kept), lines)))
+    else:
+        header = _OUTPUT_HEADER
+    return table.restored(table.ending.join([header, *lines, b""]))
+
+
+def _is_output(name: str) -> bool:
+    return (name[len(MULTIVALUE_PREFIX) :] if name.startswith(MULTIVALUE_PREFIX) else name) in OUTPUT_COLUMNS

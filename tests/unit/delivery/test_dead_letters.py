@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from scorer.delivery import DeadLetters, Refused, deliver
+from scorer.delivery.file_sink import FileSink
+from scorer.delivery.hec import HecSink
+from scorer.delivery.replay import replay
+from scorer.standins.hec_endpoint import HecEndpoint
+from scorer.standins.hec_rules import HecRules
+from scorer.wire.errors import BadOption, ConfigurationError
+from tests.unit.delivery.builders import TOKEN, make_rows
+
+MakeSink = Callable[..., HecSink]
+
+
+@pytest.fixture
+def dead_letters(tmp_path: Path) -> DeadLetters:
+    return DeadLetters(tmp_path / "state" / "dead.sqlite")
+
+
+def refuse(count: int, reason: str = "because") -> list[Refused]:
+    return [Refused(row, reason) for row in make_rows(count)]
+
+
+def test_letters_are_kept_once_with_their_attempts(dead_letters: DeadLetters) -> None:
+    dead_letters.add("hec", refuse(3))
+    dead_letters.add("hec", refuse(2, "again"))
+    dead_letters.add("file", refuse(1))
+    assert dead_letters.counts() == {"file": 1, "hec": 3}
+    letters = dead_letters.list("hec")
+    assert [(letter.attempts, letter.reason) for letter in letters] == [(2, "again"), (2, "again"), (1, "because")]
+    assert [letter.row for letter in letters] == make_rows(3)
+
+
+def test_the_files_are_the_owners_alone(dead_letters: DeadLetters) -> None:
+    dead_letters.add("hec", refuse(1))
+    with sqlite3.connect(dead_letters.path) as db:
+        db.execute("INSERT INTO dead_letters VALUES (99, 's', 'i', '{}', 'r', 0, 0, 1)")
+        modes = {stat.S_IMODE(path.stat().st_mode) for path in dead_letters.path.parent.iterdir()}
+        db.rollback()
+    db.close()
+    assert modes == {0o600}
+
+
+def test_listing_pages_by_number_and_an_absent_store_is_empty(dead_letters: DeadLetters) -> None:
+    assert list(dead_letters.list()) == []
+    assert dead_letters.counts() == {}
+    assert not dead_letters.path.exists()
+    dead_letters.add("hec", refuse(5))
+    first = dead_letters.list(limit=3)
+    rest = dead_letters.list(limit=3, after=first[-1].number)
+    assert [letter.qscore_id for letter in (*first, *rest)] == [row["id"] for row in make_rows(5)]
+
+
+def test_a_letter_that_died_again_is_not_removed_by_an_older_confirmation(dead_letters: DeadLetters) -> None:
+    dead_letters.add("hec", refuse(2))
+    seen = dead_letters.list()
+    dead_letters.add("hec", refuse(1))
+    dead_letters.remove(seen)
+    assert [letter.attempts for letter in dead_letters.list()] == [2]
+
+
+def test_purge_by_sink_and_by_age(dead_letters: DeadLetters) -> None:
+    dead_letters.add("hec", refuse(2))
+    dead_letters.add("file", refuse(1))
+    assert dead_letters.purge(before=1.0) == 0
+    assert dead_letters.purge("hec") == 2
+    assert dead_letters.counts() == {"file": 1}
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "dead.sqlite"
+    path.write_bytes(b"this is not a database" * 100)
+    with pytest.raises(ConfigurationError, match=r"dead\.sqlite"):
+        DeadLetters(path).add("hec", refuse(1))
+
+
+def test_a_letter_that_was_tampered_with_is_named(dead_letters: DeadLetters) -> None:
+    dead_letters.add("hec", refuse(1))
+    with sqlite3.connect(dead_letters.path) as db:
+        db.execute("UPDATE dead_letters SET payload = '{\"id\": 7}'")
+    db.close()
+    with pytest.raises(ConfigurationError, match="dead letter 1"):
+        dead_letters.list()
+
+
+def add_some(path: Path, start: int) -> None:
+    store = DeadLetters(path)
+    for row in make_rows(40)[start : start + 30]:
+        store.add("hec", [Refused(row, "concurrent")])
+
+
+def test_processes_add_at_once_and_nothing_is_lost(dead_letters: DeadLetters) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    workers = [spawn.Process(target=add_some, args=(dead_letters.path, start)) for start in (0, 10)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert dead_letters.counts() == {"hec": 40}
+    assert sum(letter.attempts for letter in dead_letters.list()) == 60
+
+
+def test_deliver_counts_every_row(dead_letters: DeadLetters, hec_sink: MakeSink, endpoint: HecEndpoint) -> None:
+    rows = make_rows(6)
+    rows[2]["reason"] = "x" * 30_000
+    result = deliver(rows, hec_sink(), dead_letters, final=False)
+    assert (result.ack.batch_id, result.ack.written, result.ack.dead, result.unsent) == ("batch-0001", 5, 1, [])
+    assert [letter.qscore_id for letter in dead_letters.list()] == [rows[2]["id"]]
+    assert "413" in result.reason
+
+
+def test_deliver_tries_again_when_the_sink_is_busy(
+    dead_letters: DeadLetters, hec_sink: MakeSink, endpoint: HecEndpoint
+) -> None:
+    endpoint.fail_next(["busy", "close"])
+    result = deliver(make_rows(3), hec_sink(), dead_letters, final=False)
+    assert (result.ack.written, result.unsent, result.reason) == (3, [], "")
+    assert dead_letters.counts() == {}
+
+
+def test_deliver_leaves_a_named_pause_to_the_caller(
+    dead_letters: DeadLetters, hec_sink: MakeSink, endpoint: HecEndpoint
+) -> None:
+    endpoint.fail_next(["throttled"])
+    rows = make_rows(3)
+    result = deliver(rows, hec_sink(), dead_letters, final=False)
+    assert (result.unsent, result.retry_after, result.ack.written) == (rows, 7.0, 0)
+    assert len(endpoint.requests) == 1
+    assert deliver(result.unsent, hec_sink(), dead_letters, final=False).ack.written == 3
+
+
+def test_deliver_for_the_last_time_keeps_what_is_left_with_reason_and_remedy(
+    dead_letters: DeadLetters, hec_sink: MakeSink
+) -> None:
+    result = deliver(make_rows(3), hec_sink(token="wrong"), dead_letters, final=True)
+    assert (result.unsent, result.ack.dead) == ([], 3)
+    letter = dead_letters.list()[0]
+    assert "Invalid token" in letter.reason
+    assert "hec.token_file" in letter.reason
+
+
+def test_delivering_nothing_touches_nothing(
+    dead_letters: DeadLetters, hec_sink: MakeSink, endpoint: HecEndpoint
+) -> None:
+    result = deliver([], hec_sink(), dead_letters, final=True, batch_id="b-1")
+    assert (result.ack.batch_id, result.ack.written) == ("b-1", 0)
+    assert endpoint.requests == []
+    assert not dead_letters.path.exists()
+
+
+def test_replay_removes_only_what_was_confirmed(
+    dead_letters: DeadLetters, hec_sink: MakeSink, endpoint: HecEndpoint
+) -> None:
+    rows = make_rows(4)
+    rows[1]["reason"] = "x" * 30_000
+    dead_letters.add("hec", [Refused(row, "was down") for row in rows])
+    seen: list[int] = []
+    result = replay(dead_letters, hec_sink(), seen.append)
+    assert (result.sent, result.refused, result.left) == (3, 1, 0)
+    assert seen == [4]
+    assert [(letter.qscore_id, letter.attempts) for letter in dead_letters.list()] == [(rows[1]["id"], 2)]
+    assert {event["fields"]["qscore_id"] for event in endpoint.events} == {rows[i]["id"] for i in (0, 2, 3)}
+
+
+def test_replay_stops_when_the_sink_does(dead_letters: DeadLetters, hec_sink: MakeSink, endpoint: HecEndpoint) -> None:
+    dead_letters.add("hec", refuse(4))
+    endpoint.rules = HecRules("another")
+    result = replay(dead_letters, hec_sink(token=TOKEN))
+    assert (result.sent, result.left) == (0, 4)
+    assert "Invalid token" in result.reason
+    assert dead_letters.counts() == {"hec": 4}
+
+
+def test_two_replays_do_not_run_at_once(dead_letters: DeadLetters, hec_sink: MakeSink) -> None:
+    dead_letters.add("hec", refuse(1))
+    with (
+        FileLock(f"{dead_letters.path}.replay.lock"),
+        pytest.raises(BadOption, match="another replay"),
+    ):
+        replay(dead_letters, hec_sink())
+
+
+def test_a_file_that_cannot_be_written_leaves_rows_unsent(tmp_path: Path, dead_letters: DeadLetters) -> None:
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    rows = make_rows(2)
+    result = deliver(
+        rows, FileSink(tmp_path / "taken" / "events.ndjson", ""), dead_letters, final=False, retry_budget=0.1
+    )
+    assert result.unsent == rows
+    assert "cannot be written" in result.reason

@@ -1,0 +1,94 @@
+"""The documentation says what the code does, or these tests fail."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+from typer.main import get_command
+
+from scorer.service.settings import Settings
+from scorer.wire import names
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SYMBOL = re.compile(r"`((?:scorer|splunk_app)(?:\.\w+)+):(\w+(?:\.\w+)?)`")
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def _text(page: str) -> str:
+    return (ROOT / "docs" / page).read_text()
+
+
+def _symbols() -> list[tuple[str, str]]:
+    return SYMBOL.findall(_text("dataflow.md"))
+
+
+def test_the_dataflow_page_follows_the_whole_path() -> None:
+    modules = {module for module, _ in _symbols()}
+    for part in ("splunk_app", "scorer.wire", "scorer.service", "scorer.codec", "scorer.scoring", "scorer.delivery"):
+        assert any(module.startswith(part) for module in modules), part
+
+
+@pytest.mark.parametrize(("module", "name"), sorted(set(_symbols())))
+def test_every_step_of_the_dataflow_page_is_in_the_code(module: str, name: str) -> None:
+    found: object = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    assert callable(found) or isinstance(found, (str, tuple, dict))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        if not target.startswith(("http:", "https:", "mailto:")):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", [*names.OUTPUT_COLUMNS, *names.STATUS_CODES, *names.CONTEXT_COLUMNS])
+def test_every_column_and_status_is_on_the_formats_page(name: str) -> None:
+    assert f"`{name}`" in _text("wire.md") or name in _text("wire.md").split("header `")[1].split("`")[0]
+
+
+@pytest.mark.parametrize("name", names.OUTPUT_COLUMNS)
+def test_every_output_column_is_on_the_fields_page(name: str) -> None:
+    assert f"`{name}`" in _text("fields.md")
+
+
+def _settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _settings(kind, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+@pytest.mark.parametrize("name", sorted(_settings(Settings)))
+def test_every_setting_is_on_the_operations_page(name: str) -> None:
+    assert f"`{name}`" in _text("operations.md")
+
+
+def _commands() -> list[str]:
+    from scorer.cli.main import app
+
+    found = []
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        children = getattr(command, "commands", None)
+        found += [f"{name} {child}" for child in children] if children else [name]
+    return found
+
+
+@pytest.mark.parametrize("command", _commands())
+def test_every_command_is_documented_somewhere(command: str) -> None:
+    everything = "".join(page.read_text() for page in PAGES)
+    assert f"qscore {command}" in everything
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    numbers = sorted(int(page.name[:4]) for page in (ROOT / "docs" / "decisions").glob("*.md"))
+    assert numbers == list(range(1, len(numbers) + 1))

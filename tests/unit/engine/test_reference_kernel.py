@@ -1,0 +1,61 @@
+"""Properties that every fidelity kernel has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scorer.circuits.zz import ENTANGLEMENTS, ZZMap
+from scorer.engine.reference import CHUNK, amplitudes, expectation, fidelity_kernel, hadamard
+
+MAPS = st.builds(
+    ZZMap,
+    qubits=st.integers(1, 6),
+    reps=st.integers(1, 3),
+    entanglement=st.sampled_from(ENTANGLEMENTS),
+    bandwidth=st.floats(0.01, 6.0),
+)
+
+
+@st.composite
+def maps_with_rows(draw: Any) -> tuple[ZZMap, Any]:
+    circuit = draw(MAPS)
+    values = st.floats(-0.5, 1.5, allow_nan=False, width=32)
+    rows = draw(st.lists(st.lists(values, min_size=circuit.qubits, max_size=circuit.qubits), min_size=1, max_size=12))
+    return circuit, np.array(rows, dtype=np.float64)
+
+
+@settings(max_examples=60, deadline=None)
+@given(maps_with_rows())
+def test_kernel_is_symmetric_with_unit_diagonal_and_positive(case: tuple[ZZMap, Any]) -> None:
+    circuit, Z = case
+    psi = amplitudes(circuit, Z)
+    kernel = fidelity_kernel(psi, psi)
+    assert np.abs(kernel - kernel.T).max() <= 1e-12
+    assert np.abs(np.diag(kernel) - 1.0).max() <= 1e-12
+    assert np.linalg.eigvalsh(kernel).min() >= -1e-10
+
+
+@settings(max_examples=30, deadline=None)
+@given(maps_with_rows())
+def test_expectation_is_the_sum_of_its_parts(case: tuple[ZZMap, Any]) -> None:
+    circuit, Z = case
+    psi = amplitudes(circuit, Z)
+    weights = np.linspace(-1.0, 1.0, len(psi))
+    matrix = sum(w * np.outer(v, v.conj()) for w, v in zip(weights, psi, strict=True))
+    brute = [float((p.conj() @ matrix @ p).real) for p in psi]
+    assert np.abs(expectation(weights, psi, psi) - brute).max() <= 1e-10
+
+
+def test_chunks_make_no_difference() -> None:
+    Z = np.random.default_rng(0).random((CHUNK + 3, 4))
+    circuit = ZZMap(4)
+    assert np.abs(amplitudes(circuit, Z)[-1] - amplitudes(circuit, Z[-1:])[0]).max() <= 1e-14
+
+
+def test_hadamard_is_orthogonal() -> None:
+    H = hadamard(5)
+    assert np.array_equal(H @ H.T, 32 * np.eye(32))

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scorer.models.trained import TrainedModel
+from scorer.registry.cards import CardStore
+from scorer.registry.keys import Signer
+from scorer.registry.store import Registry, canonical
+from scorer.wire.errors import ArtifactRejected, UnknownModel
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> Signer:
+    return Signer.load_or_create(tmp_path / "private" / "key.pem", tmp_path / "trusted")[0]
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "registry", tmp_path / "trusted")
+
+
+def _rows(model: TrainedModel) -> np.ndarray:
+    return np.random.default_rng(0).random((50, len(model.feature_names)))
+
+
+def test_a_published_model_scores_as_before(registry: Registry, signer: Signer, tiny_model: TrainedModel) -> None:
+    version = registry.publish(tiny_model, signer)
+    loaded = registry.load("lateral", version)
+    Z = _rows(tiny_model)
+    assert np.array_equal(loaded.scores(Z), tiny_model.scores(Z))
+    assert np.array_equal(loaded.twin_scores(Z), tiny_model.twin_scores(Z))
+
+
+def test_versions_count_up_and_the_first_goes_live(
+    registry: Registry, signer: Signer, tiny_model: TrainedModel
+) -> None:
+    assert registry.publish(tiny_model, signer) == "1-starter"
+    own = dataclasses.replace(tiny_model, facts={"trained_on": "own rows", "starter": False})
+    assert registry.publish(own, signer) == "2"
+    assert registry.versions("lateral") == ["1-starter", "2"]
+    assert registry.resolve("lateral", "live") == "1-starter"
+    registry.set_alias("lateral", "live", "2")
+    assert registry.card("lateral").version == "2"
+    assert [card.version for card in registry.cards()] == ["1-starter", "2"]
+
+
+def test_the_card_asks_for_what_the_features_need(registry: Registry, signer: Signer, tiny_model: TrainedModel) -> None:
+    registry.publish(tiny_model, signer)
+    card = registry.card("lateral")
+    assert card.required_fields == ("events", "logons", "failures")
+    assert card.macro == "qscore_lateral_rows"
+    assert card.starter
+    assert card.threshold == tiny_model.threshold
+
+
+def test_an_unknown_model_or_version_is_named(registry: Registry, signer: Signer, tiny_model: TrainedModel) -> None:
+    with pytest.raises(UnknownModel, match="no model lateral"):
+        registry.resolve("lateral")
+    registry.publish(tiny_model, signer)
+    with pytest.raises(UnknownModel, match="no version 7"):
+        registry.resolve("lateral", "7")
+    with pytest.raises(UnknownModel, match="no version shadow"):
+        registry.resolve("lateral", "shadow")
+    with pytest.raises(UnknownModel, match="cannot be a model's name"):
+        registry.resolve("../lateral")
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "arrays.npz"])
+def test_a_changed_byte_in_any_file_stops_the_model(
+    registry: Registry, signer: Signer, tiny_model: TrainedModel, file: str
+) -> None:
+    version = registry.publish(tiny_model, signer)
+    path = registry.root / "lateral" / version / file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArtifactRejected):
+        registry.load("lateral", version)
+
+
+def test_a_manifest_changed_after_it_was_verified_is_verified_again(
+    registry: Registry, signer: Signer, tiny_model: TrainedModel
+) -> None:
+    version = registry.publish(tiny_model, signer)
+    registry.manifest("lateral", version)
+    path = registry.root / "lateral" / version / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b'"starter":true', b'"starter":false'))
+    with pytest.raises(ArtifactRejected, match="signature"):
+        registry.card("lateral")
+
+
+def test_a_revoked_key_stops_its_models(registry: Registry, signer: Signer, tiny_model: TrainedModel) -> None:
+    version = registry.publish(tiny_model, signer)
+    registry.manifest("lateral", version)
+    path = registry.trusted_keys / f"{signer.key_id}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "revoked": True}))
+    with pytest.raises(ArtifactRejected, match="was revoked"):
+        registry.card("lateral")
+
+
+def test_a_signed_model_copied_over_another_does_not_pass(
+    registry: Registry, signer: Signer, tiny_model: TrainedModel
+) -> None:
+    version = registry.publish(tiny_model, signer)
+    folder = registry.root / "lateral"
+    (folder / version).rename(folder / "9")
+    with pytest.raises(ArtifactRejected, match="is not that of model lateral version 9"):
+        registry.card("lateral", "9")
+
+
+def test_a_signed_manifest_that_holds_no_model_is_refused(
+    registry: Registry, signer: Signer, tiny_model: TrainedModel
+) -> None:
+    version = registry.publish(tiny_model, signer)
+    folder = registry.root / "lateral" / version
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["model"]["twin_gamma"] = -1.0
+    content = canonical(manifest)
+    (folder / "manifest.json").write_bytes(content)
+    (folder / "manifest.sig").write_bytes(signer.sign(content))
+    with pytest.raises(ArtifactRejected, match="does not hold a model"):
+        registry.load("lateral", version)
+
+
+def test_an_oversized_manifest_is_not_read(registry: Registry, signer: Signer, tiny_model: TrainedModel) -> None:
+    version = registry.publish(tiny_model, signer)
+    (registry.root / "lateral" / version / "manifest.json").write_bytes(b" " * (2 * 1024 * 1024 + 1))
+    with pytest.raises(ArtifactRejected, match="larger than"):
+        registry.card("lateral")
+
+
+def test_a_damaged_alias_file_is_named(registry: Registry, signer: Signer, tiny_model: TrainedModel) -> None:
+    registry.publish(tiny_model, signer)
+    (registry.root / "lateral" / "aliases.json").write_text('{"live": {"version": "../../x"}}')
+    with pytest.raises(ArtifactRejected, match=r"aliases\.json is damaged"):
+        registry.resolve("lateral")
+    registry.set_alias("lateral", "live", "1-starter")
+    assert registry.resolve("lateral") == "1-starter"
+
+
+def test_cards_are_read_without_numpy() -> None:
+    code = "import sys, scorer.registry.cards; print('numpy' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
+def test_an_empty_registry_has_no_models(tmp_path: Path) -> None:
+    assert CardStore(tmp_path / "nowhere", tmp_path).names() == []
