@@ -6,6 +6,8 @@ that says what is wrong and what to do: an error is never a score of 0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,8 +32,8 @@ def score(model: TrainedModel, version: str, batch: FeatureBatch, options: Score
     A row alerts when its p-value is at most the model's fpr, or, where the caller gave a threshold, when its
     probability is at least that. ``options.explain`` says which rows get a reason.
     """
-    columns, status = usable_rows(model, batch)
-    rows = np.flatnonzero([text == STATUS_OK for text in status]) if len(batch) else np.empty(0, np.intp)
+    columns, statuses = _usable(model, batch)
+    rows = np.flatnonzero(statuses.ok)
     X = derive(model.recipe, model.feature_names, {name: column[rows] for name, column in columns.items()})
     Z = model.scaler.apply(X)
     raw = model.scores(Z)
@@ -49,29 +51,47 @@ def score(model: TrainedModel, version: str, batch: FeatureBatch, options: Score
         band=_placed(model.rule.bands(p).astype(np.int64), rows, len(batch)),
         alert=_placed(alert.astype(np.int64), rows, len(batch)).astype(bool),
         reason=_reasons(model, X, Z, raw, rows, _explained(options.explain, alert), len(batch)),
-        status=status,
+        status=statuses.texts,
     )
 
 
-def usable_rows(model: TrainedModel, batch: FeatureBatch) -> tuple[dict[str, Array], list[str]]:
-    """The model's inputs as float64 (N,), and the status of each row.
+@dataclass
+class _Statuses:
+    """Status text of each row; the first complaint about a row stays. ``ok``: rows without one, booleans (N,)."""
 
-    An absent value means 0 where the recipe says so. Rows whose status is not ok may hold anything.
+    texts: list[str]
+    ok: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, defects: Mapping[int, str], rows: int) -> _Statuses:
+        statuses = cls([STATUS_OK] * rows, np.ones(rows, np.bool_))
+        statuses.add(defects)
+        return statuses
+
+    def add(self, complaints: Mapping[int, str]) -> None:
+        for row, text in complaints.items():
+            if self.ok[row]:
+                self.texts[row], self.ok[row] = text, False
+
+    def mark(self, where: NDArray[np.bool_], text: str) -> None:
+        self.add(dict.fromkeys(np.flatnonzero(where).tolist(), text))
+
+
+def _usable(model: TrainedModel, batch: FeatureBatch) -> tuple[dict[str, Array], _Statuses]:
+    """The model's inputs as float64 (N,), and the status of each row; rows that are not ok may hold anything.
+
+    An absent value means 0 where the recipe says so.
     """
-    status = [STATUS_OK] * len(batch)
+    statuses = _Statuses.of(batch.defects, len(batch))
     columns: dict[str, Array] = {}
     for name in required_inputs(model.recipe, model.feature_names):
-        columns[name] = _input(model, batch, name, status)
-    # Infinite values were found just above; the range check is for values that could be counts and are not.
-    for row, text in range_defects(model.recipe, model.feature_names, columns).items():
-        if status[row] == STATUS_OK:
-            status[row] = f"out_of_range: {text}; {_remedy(model)}"
-    for row, text in batch.defects.items():
-        status[row] = text
-    return columns, status
+        columns[name] = _input(model, batch, name, statuses)
+    found = range_defects(model.recipe, model.feature_names, columns)
+    statuses.add({row: f"out_of_range: {text}; {_remedy(model)}" for row, text in found.items()})
+    return columns, statuses
 
 
-def _input(model: TrainedModel, batch: FeatureBatch, name: str, status: list[str]) -> Array:
+def _input(model: TrainedModel, batch: FeatureBatch, name: str, statuses: _Statuses) -> Array:
     given = batch.columns.get(name)
     values = np.full(len(batch), np.nan) if given is None else np.asarray(given, np.float64)
     empty = np.isnan(values)
@@ -79,15 +99,9 @@ def _input(model: TrainedModel, batch: FeatureBatch, name: str, status: list[str
         values = np.where(empty, 0.0, values)
     else:
         what = "is absent" if given is None else "is empty"
-        _mark(status, empty, f"missing_feature: {name} {what}; {_remedy(model)}")
-    _mark(status, np.isinf(values), f"infinite: {name} is infinite; {_remedy(model)}")
+        statuses.mark(empty, f"missing_feature: {name} {what}; {_remedy(model)}")
+    statuses.mark(np.isinf(values), f"infinite: {name} is infinite; {_remedy(model)}")
     return values
-
-
-def _mark(status: list[str], where: NDArray[np.bool_], text: str) -> None:
-    for row in np.flatnonzero(where):
-        if status[row] == STATUS_OK:
-            status[row] = text
 
 
 def _remedy(model: TrainedModel) -> str:

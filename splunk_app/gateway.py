@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -15,11 +16,12 @@ from scorer.wire.client import GatewayClient, ScoreReply
 from scorer.wire.errors import NonsenseReply, QScoreError, QueueFull
 from scorer.wire.messages import ModelCard
 from splunk_app.options import CommandOptions
-from splunk_app.request import Part, batch_id, score_lines, select, split, unscored_line
+from splunk_app.request import Part, Selection, batch_id, ranges, score_lines, select, split, unscored_line
 from splunk_app.table import Table
 
 _REMEDY = "Run `qscore status` on the gateway's host."
 _LEAST_PATIENCE = 1.0  # seconds
+_LEAST_TIME = 0.1  # seconds; a request that starts at the deadline fails, and says why
 _FULL_QUEUE_PAUSE = 0.25  # seconds, doubled with each try
 
 #: Checked lines of scores and counts of problems, or why there are none.
@@ -38,8 +40,19 @@ class ChunkScores:
     failure: Optional[QScoreError] = None
 
 
+@dataclass(frozen=True)
+class _Chunk:
+    """``deadline``: time.monotonic() by which every row of the chunk has a score or a status."""
+
+    sid: str
+    number: int
+    table: Table
+    selection: Selection
+    deadline: float
+
+
 class Patience:
-    """Seconds that the next request may take: half as many after each failure in a row."""
+    """Seconds that the next chunk may take: half as many after each failure in a row."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
@@ -79,48 +92,56 @@ class ScoringSession:
         """Scores of a chunk's rows, in order; never raises for what the gateway does."""
         columns = wanted_columns(self._card, self._options)
         selection = select(table.names, columns, self._card.required_fields, self._options.fields)
-        parts = split(table, selection, self._lanes)
-        allowed = self._patience.allowed()
-        outcomes = self._post_all(sid, chunk, parts, allowed)
-        self._patience.note(any(isinstance(outcome, QScoreError) for outcome in outcomes))
-        return self._gathered(parts, outcomes)
+        deadline = time.monotonic() + self._patience.allowed()
+        outcomes = self._post_all(_Chunk(sid, chunk, table, selection, deadline))
+        self._patience.note(any(isinstance(outcome, QScoreError) for _, outcome in outcomes))
+        return self._gathered(outcomes)
 
-    def _post_all(self, sid: str, chunk: int, parts: Sequence[Part], allowed: float) -> List[_Outcome]:
-        outcomes: List[_Outcome] = [NonsenseReply("no answer", _REMEDY)] * len(parts)
+    def _post_all(self, chunk: _Chunk) -> List[Tuple[Part, _Outcome]]:
+        """Every part of a chunk and what became of it, in order."""
+        wanted = ranges(len(chunk.table), self._lanes)
+        pending = deque(enumerate(wanted))
+        found: List[List[Tuple[Part, _Outcome]]] = [[] for _ in wanted]
 
-        def lane(first: int) -> None:
-            for index in range(first, len(parts), self._lanes):
-                outcomes[index] = self._post(first, sid, chunk, parts[index], allowed)
+        def work(lane: int) -> None:
+            while pending:
+                try:
+                    at, (start, stop) = pending.popleft()
+                except IndexError:  # another lane was faster
+                    return
+                # Bodies are cut here and not beforehand: while one lane waits for scores, another cuts or checks.
+                made = split(chunk.table, chunk.selection, start, stop)
+                found[at] = [(part, self._post(lane, chunk, part)) for part in made]
 
-        threads = [threading.Thread(target=lane, args=(n,)) for n in range(1, min(self._lanes, len(parts)))]
+        threads = [threading.Thread(target=work, args=(lane,)) for lane in range(1, min(self._lanes, len(wanted)))]
         for thread in threads:
             thread.start()
-        lane(0)
+        work(0)
         for thread in threads:
             thread.join()
-        return outcomes
+        return [pair for pairs in found for pair in pairs]
 
-    def _post(self, lane: int, sid: str, chunk: int, part: Part, allowed: float) -> _Outcome:
+    def _post(self, lane: int, chunk: _Chunk, part: Part) -> _Outcome:
         try:
             if lane not in self._clients:
                 self._clients[lane] = self._connect()
-            identity = batch_id(sid, self._card.version, chunk, part)
-            return self._checked(self._patiently(self._clients[lane], part, identity, allowed))
+            identity = batch_id(chunk.sid, self._card.version, chunk.number, part)
+            return self._checked(self._patiently(self._clients[lane], part, identity, chunk.deadline))
         except QScoreError as error:
             return error
 
-    def _patiently(self, client: GatewayClient, part: Part, identity: str, allowed: float) -> ScoreReply:
+    def _patiently(self, client: GatewayClient, part: Part, identity: str, deadline: float) -> ScoreReply:
         """Ask again while the queue is full and time is left; the batch id makes that safe."""
-        deadline = time.monotonic() + allowed
-        pause, left = _FULL_QUEUE_PAUSE, allowed
+        pause = _FULL_QUEUE_PAUSE
         while True:
+            left = max(_LEAST_TIME, round(deadline - time.monotonic(), 1))
             try:
                 return client.score(self._card.name, part.body, part.rows, self._score_options, identity, left)
             except QueueFull:
                 if time.monotonic() + 2 * pause >= deadline:
                     raise
             time.sleep(pause)
-            pause, left = pause * 2, deadline - time.monotonic()
+            pause *= 2
 
     def _checked(self, reply: ScoreReply) -> Tuple[List[bytes], Mapping[str, int]]:
         if (reply.model, reply.version) != (self._card.name, self._card.version):
@@ -130,11 +151,11 @@ class ScoringSession:
         except ValueError as error:
             raise NonsenseReply("the gateway's reply is damaged: %s" % error, _REMEDY) from None
 
-    def _gathered(self, parts: Sequence[Part], outcomes: Sequence[_Outcome]) -> ChunkScores:
+    def _gathered(self, outcomes: Sequence[Tuple[Part, _Outcome]]) -> ChunkScores:
         lines: List[bytes] = []
         problems: Dict[str, int] = {}
         failure: Optional[QScoreError] = None
-        for part, outcome in zip(parts, outcomes):
+        for part, outcome in outcomes:
             if isinstance(outcome, QScoreError):
                 failure = failure or outcome
                 lines += [not_scored(self._card.name, self._card.version, outcome)] * part.rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Dict, List, Mapping, Sequence, Tuple
 
 from scorer.wire.names import MAX_BODY_BYTES, MAX_ROWS, OUTPUT_COLUMNS
@@ -11,8 +12,8 @@ from splunk_app.table import MULTIVALUE_PREFIX, Table, flatten, quoted
 
 _OUTPUT_HEADER = ",".join(OUTPUT_COLUMNS).encode()
 _ADDED_COMMAS = len(OUTPUT_COLUMNS) - 1
-#: Below this a second request in parallel costs more than it saves.
-_PARALLEL_ROWS = 4_000
+#: A request of fewer rows costs more than scoring it in parallel saves.
+_LEAST_ROWS = 4_000
 
 
 @dataclass(frozen=True)
@@ -54,23 +55,23 @@ def select(
     return Selection(tuple(index for index, _ in picked), b",".join(quoted(column) for _, column in picked))
 
 
-def split(table: Table, selection: Selection, lanes: int) -> List[Part]:
-    """Request bodies for all rows, in order: as many as there are lanes for, more where the limits demand it."""
-    rows = len(table)
-    wanted = lanes if rows >= _PARALLEL_ROWS else 1
-    size = max(1, min(MAX_ROWS, -(-rows // wanted)))
-    parts: List[Part] = []
-    for start in range(0, rows, size):
-        parts.extend(_within_limit(table, selection, start, min(start + size, rows)))
-    return parts
+def ranges(rows: int, lanes: int) -> List[Tuple[int, int]]:
+    """(start, stop) of the requests for a chunk, in order: enough to keep every lane busy, none too small or large.
+
+    Two for each lane, so that one is cut or pasted here while another is scored there.
+    """
+    count = max(1, min(2 * lanes, rows // _LEAST_ROWS)) if lanes > 1 else 1
+    size = max(1, min(MAX_ROWS, -(-rows // count)))
+    return [(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def _within_limit(table: Table, selection: Selection, start: int, stop: int) -> List[Part]:
+def split(table: Table, selection: Selection, start: int, stop: int) -> List[Part]:
+    """Rows ``start`` to ``stop`` as one request body, or as several where one would be too many bytes."""
     body = _body(table, selection, start, stop)
     if len(body) <= MAX_BODY_BYTES or stop - start == 1:
         return [Part(start, stop, body)]
     middle = (start + stop) // 2
-    return _within_limit(table, selection, start, middle) + _within_limit(table, selection, middle, stop)
+    return split(table, selection, start, middle) + split(table, selection, middle, stop)
 
 
 def _body(table: Table, selection: Selection, start: int, stop: int) -> bytes:
@@ -104,11 +105,12 @@ def batch_id(sid: str, version: str, chunk: int, part: Part) -> str:
 
 def score_lines(body: bytes) -> List[bytes]:
     """One line of scores per row from a reply. Raises ValueError where a line could damage the rows that it joins."""
+    body.decode("utf-8")
     lines = body.split(b"\n")[1:-1]
     flat, restore = flatten(body)
     checked = lines if restore is None else flat.split(b"\n")[1:-1]
-    body.decode("utf-8")
-    if b"\r" in body or len(checked) != len(lines) or any(line.count(b",") != _ADDED_COMMAS for line in checked):
+    widths = set(map(bytes.count, checked, repeat(b",")))
+    if b"\r" in body or len(checked) != len(lines) or not widths <= {_ADDED_COMMAS}:
         raise ValueError("a line of scores does not have %d columns" % len(OUTPUT_COLUMNS))
     return lines
 

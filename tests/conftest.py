@@ -15,6 +15,8 @@ from scorer.features.transform import Scaler, derive, required_inputs
 from scorer.models.calibration import fit_platt
 from scorer.models.svc import fit_svc, fit_twin
 from scorer.models.trained import TrainedModel
+from scorer.registry.keys import Signer
+from scorer.registry.store import Registry
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -85,3 +87,15 @@ def make_tiny_model(name: str = "lateral", starter: bool = True, seed: int = 5) 
 def tiny_model() -> TrainedModel:
     """A small model of the recipe `lateral`, marked as a starter."""
     return make_tiny_model()
+
+
+@pytest.fixture(scope="session")
+def publish_tiny(tiny_model: TrainedModel) -> Callable[[Path], None]:
+    """Signs the small model and makes it live in the registry of a qscore home."""
+
+    def publish(home: Path) -> None:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        signer, _ = Signer.load_or_create(home / "private" / "signing_key.pem", home / "trusted_keys")
+        Registry(home / "registry", home / "trusted_keys").publish(tiny_model, signer)
+
+    return publish

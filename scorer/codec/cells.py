@@ -82,17 +82,12 @@ def _from_text(name: str, column: Any) -> Numbers:
     plain = pc.match_substring_regex(cells, _NUMBER)
     values = np.full(len(cells), np.nan)
     readable = plain.to_numpy(zero_copy_only=False)
-    values[readable] = _parse(cells.filter(plain))
+    values[readable] = cells.filter(plain).cast(pa.float64()).to_numpy(zero_copy_only=False)
     empty = pc.equal(cells, "").to_numpy(zero_copy_only=False)
     defects: dict[int, str] = {}
     for row in np.flatnonzero(~readable & ~empty):
         defects[int(row)] = _complaint(name, cells[int(row)].as_py())
     return Numbers(values, defects)
-
-
-def _parse(cells: Any) -> Array:
-    # Python's float reads every text that the pattern lets through, and 1e400 as infinity.
-    return np.array([float(text) for text in cells.to_pylist()], dtype=np.float64)
 
 
 def _lossy_text(column: Any) -> Any:

@@ -17,6 +17,7 @@ from scorer.wire.errors import MalformedBody, UnsupportedMediaType
 from scorer.wire.names import MEDIA_ARROW, MEDIA_CSV, MEDIA_JSON
 
 MAX_COLUMNS = 2000
+MAX_HEADER_BYTES = 1 << 20
 _CSV_REMEDY = "Send a header line and one line for each row, UTF-8, comma-separated, quoted as RFC 4180 says."
 
 
@@ -58,12 +59,9 @@ def _read_csv(body: bytes, wanted: Wanted) -> Table:
     return Table(names, columns, table.num_rows)
 
 
-def _header(body: bytes) -> tuple[tuple[str, ...], memoryview]:
+def _header(body: bytes) -> tuple[tuple[str, ...], bytes]:
     """Column names and the bytes after the header record, which may hold quoted line ends."""
-    end = body.find(b"\n")
-    while end != -1 and body.count(b'"', 0, end) % 2:
-        end = body.find(b"\n", end + 1)
-    end = len(body) if end == -1 else end + 1
+    end = _record_end(body)
     try:
         records = list(csv.reader(io.StringIO(body[:end].decode(), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
@@ -71,7 +69,22 @@ def _header(body: bytes) -> tuple[tuple[str, ...], memoryview]:
     names = tuple(records[0]) if len(records) == 1 else ()
     if not 1 <= len(names) <= MAX_COLUMNS:
         raise MalformedBody(f"the CSV starts with {len(names)} columns; possible is 1 to {MAX_COLUMNS}", _CSV_REMEDY)
-    return names, memoryview(body)[end:]
+    return names, body[end:]
+
+
+def _record_end(body: bytes) -> int:
+    """Where the first record ends, its line end included: at the first line end outside quotes."""
+    start, quotes = 0, 0
+    while True:
+        at = body.find(b"\n", start, MAX_HEADER_BYTES)
+        if at == -1:
+            if len(body) > MAX_HEADER_BYTES:
+                raise MalformedBody(f"the header line of the CSV is longer than {MAX_HEADER_BYTES} bytes", _CSV_REMEDY)
+            return len(body)
+        quotes += body.count(b'"', start, at)
+        if quotes % 2 == 0:
+            return at + 1
+        start = at + 1
 
 
 def _first_of_each(names: Iterable[str], wanted: frozenset[str]) -> dict[str, int]:
@@ -82,19 +95,19 @@ def _first_of_each(names: Iterable[str], wanted: frozenset[str]) -> dict[str, in
     return found
 
 
-def _parse_csv(rest: memoryview, width: int, chosen: dict[str, int], numeric: frozenset[str]) -> Any:
+def _parse_csv(rest: bytes, width: int, chosen: dict[str, int], numeric: frozenset[str]) -> Any:
     types = {str(at): pa.float64() if name in numeric else pa.string() for name, at in chosen.items()}
     return _arrow_csv(rest, width, types)
 
 
-def _parse_csv_bytes(rest: memoryview, width: int, chosen: dict[str, int]) -> Any:
+def _parse_csv_bytes(rest: bytes, width: int, chosen: dict[str, int]) -> Any:
     try:
         return _arrow_csv(rest, width, {str(at): pa.binary() for at in chosen.values()})
     except pa.ArrowInvalid as error:
         raise MalformedBody(f"the CSV cannot be read: {str(error)[:200]}", _CSV_REMEDY) from None
 
 
-def _arrow_csv(rest: memoryview, width: int, types: dict[str, Any]) -> Any:
+def _arrow_csv(rest: bytes, width: int, types: dict[str, Any]) -> Any:
     """Columns are named by position, so that two of one name cannot be confused. One thread: workers are processes."""
     # At least one column must be read, for the number of rows.
     types = types or {"0": pa.binary()}
@@ -102,7 +115,7 @@ def _arrow_csv(rest: memoryview, width: int, types: dict[str, Any]) -> Any:
         pa.BufferReader(rest),
         pa_csv.ReadOptions(use_threads=False, column_names=[str(at) for at in range(width)], block_size=len(rest) + 1),
         # Looking for line ends inside quotes is only needed, and only paid for, where there are quotes.
-        pa_csv.ParseOptions(newlines_in_values=b'"' in bytes(rest), ignore_empty_lines=False),
+        pa_csv.ParseOptions(newlines_in_values=b'"' in rest, ignore_empty_lines=False),
         pa_csv.ConvertOptions(
             column_types=types,
             include_columns=list(types),

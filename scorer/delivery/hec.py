@@ -3,7 +3,8 @@
 Rules (Splunk, "Troubleshoot HTTP Event Collector" and "Format events for HTTP Event Collector"):
 
     200 code 0                      taken
-    400 with invalid-event-number   that event is refused, the others of the batch are sent again
+    400 for one event's fault       the event that invalid-event-number names is sent alone, the others without it;
+                                    only an event that is refused alone is refused
     413                             the batch is halved; a single event is refused
     408, 429, 500, 502, 503, 504    busy: try later, after Retry-After where it is given
     anything else                   refused until somebody changes token, index, address or certificate
@@ -13,6 +14,7 @@ A batch sent again may be indexed twice in part; every event carries its qscore_
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from scorer.delivery.hec_event import by_bytes, encode
@@ -44,54 +46,61 @@ class HecSink:
         self._batch_bytes = batch_bytes
 
     def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
-        """Send batch after batch until all are settled or the collector is busy or refuses."""
+        """Send batch after batch until all are settled, or the collector is busy or refuses."""
         bodies = [encode(row, self._index) for row in rows]
-        todo = list(reversed(list(by_bytes(bodies, self._batch_bytes))))
-        taken, refused = 0, list[Refused]()
+        todo = list(by_bytes(bodies, self._batch_bytes))[::-1]  # a stack: the first batch is the last entry
+        taken, refused, fault = 0, list[Refused](), None
         with self._client.connected() as post:
-            while todo:
+            while todo and fault is None:
                 start, end = todo.pop()
                 try:
                     reply = post(b"\n".join(bodies[start:end]))
-                    bad = _verdict(reply, end - start)
-                except DeliveryFailed as fault:
-                    left = [(start, end), *reversed(todo)]
-                    unsent = tuple(row for first, last in left for row in rows[first:last])
-                    return SendOutcome(taken, tuple(refused), unsent, fault=fault)
-                if bad is None:
-                    taken += end - start
-                elif end - start == 1:
-                    refused.append(Refused(rows[start], _reason(reply)))
-                elif reply.status == 413:
-                    middle = (start + end) // 2
-                    todo += [(middle, end), (start, middle)]
+                    parts = _verdict(reply, start, end)
+                except DeliveryFailed as error:
+                    todo.append((start, end))
+                    fault = error
                 else:
-                    refused.append(Refused(rows[start + bad], _reason(reply)))
-                    todo += [part for part in ((start + bad + 1, end), (start, start + bad)) if part[0] < part[1]]
-        return SendOutcome(taken, tuple(refused))
+                    taken += 0 if parts else end - start
+                    if parts == [(start, end)]:
+                        refused.append(Refused(rows[start], _reason(reply)))
+                    else:
+                        todo += parts[::-1]
+        unsent = tuple(row for start, end in todo[::-1] for row in rows[start:end])
+        return SendOutcome(taken, tuple(refused), unsent, fault=fault)
 
 
-def _verdict(reply: HecReply, events: int) -> int | None:
-    """None: all taken. A number: the event within the batch to refuse (for a 413, which is split, it means nothing).
+def _verdict(reply: HecReply, start: int, end: int) -> list[tuple[int, int]]:
+    """What is left to send of the batch [start, end): nothing when it was taken, smaller parts when an event is wrong.
 
-    Raises SinkBusy or SinkRefused for an answer that concerns the whole batch.
+    A single wrong event cannot be made smaller and comes back as it went. Raises SinkBusy or SinkRefused for an answer
+    that concerns all events.
     """
     if reply.status == 200 and reply.code == 0:
-        return None
-    if reply.status == 413:
-        return 0
-    number = reply.invalid_event
-    if reply.status == 400 and reply.code in EVENT_CODES and number is not None and 0 <= number < events:
-        return number
+        return []
+    if reply.status == 413 or (reply.status == 400 and reply.code in EVENT_CODES):
+        return _parts(reply.invalid_event, start, end)
+    raise _fault(reply)
+
+
+def _parts(number: int | None, start: int, end: int) -> list[tuple[int, int]]:
+    """The named event alone, to be sure that it is the wrong one, and what stands around it; else two halves."""
+    if number is not None and 0 <= number < end - start:
+        cuts = [start, start + number, start + number + 1, end]
+    else:
+        cuts = [start, (start + end) // 2, end]
+    return [(first, last) for first, last in itertools.pairwise(cuts) if first < last]
+
+
+def _fault(reply: HecReply) -> DeliveryFailed:
+    """The error of an answer that concerns all events."""
     if reply.status in BUSY:
         busy = SinkBusy(f"Splunk HEC is busy: {_reason(reply)}", "Rows are kept and sent again.")
         busy.retry_after = reply.retry_after
-        raise busy
+        return busy
     if reply.status == 200:
-        raise SinkBusy(f"the answer of {reply.url} is not HEC's: {_reason(reply)}", _REMEDIES[404])
-    if reply.code == 7:
-        raise SinkRefused(f"Splunk HEC refused all events: {_reason(reply)}", _REMEDY_INDEX)
-    raise SinkRefused(f"Splunk HEC refused all events: {_reason(reply)}", _REMEDIES.get(reply.status, _REMEDY_OTHER))
+        return SinkBusy(f"the answer of {reply.url} is not HEC's: {_reason(reply)}", _REMEDIES[404])
+    remedy = _REMEDY_INDEX if reply.code == 7 else _REMEDIES.get(reply.status, _REMEDY_OTHER)
+    return SinkRefused(f"Splunk HEC refused all events: {_reason(reply)}", remedy)
 
 
 def _reason(reply: HecReply) -> str:

@@ -7,6 +7,7 @@ the same to a person who reads the raw event; props.conf keeps Splunk from extra
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ def indexed_fields(row: ScoredRow) -> dict[str, str | list[str]]:
         "qscore_risk": str(row["risk"]),
         "qscore_band": row["band"],
         "qscore_alert": "1" if row["alert"] else "0",
-        "qscore_pvalue": f"{row['pvalue']:.6g}",
+        "qscore_pvalue": _pvalue(row["pvalue"]),
         "qscore_classical": _probability(row["classical"]),
         "qscore_model": row["model"],
         "qscore_version": row["version"],
@@ -121,7 +122,12 @@ def by_bytes(bodies: Sequence[bytes], limit: int) -> Iterator[tuple[int, int]]:
 
 
 def _probability(value: float) -> str:
-    return f"{value:.4f}"
+    return f"{value:.4f}" if math.isfinite(value) else ""
+
+
+def _pvalue(value: float) -> str:
+    """Rounded up, as in a reply, so that none looks smaller than it is."""
+    return f"{math.ceil(value * 100_000 - 1e-6) / 100_000:.5f}" if math.isfinite(value) else ""
 
 
 def _message(row: ScoredRow) -> str:

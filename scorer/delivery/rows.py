@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
@@ -151,6 +152,9 @@ def _checked(row: Any, number: int) -> ScoredRow:
     for name, kind in _REQUIRED.items():
         if not isinstance(row.get(name), kind):
             raise MalformedBody(f"{name} of scored row {number} is {type(row.get(name)).__name__}")
+    for name in ("time", "probability"):
+        if not math.isfinite(row[name]):
+            raise MalformedBody(f"{name} of scored row {number} is {row[name]}")
     texts = [*row["mitre"], *row["entities"].values(), *row["origin"].values()]
     if not all(isinstance(text, str) for text in texts):
         raise MalformedBody(f"scored row {number} holds a context value that is not text")

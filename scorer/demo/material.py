@@ -46,12 +46,12 @@ class Material:
             write_table(self.training, path)
 
     def events(self) -> list[dict[str, Any]]:
-        """Events as a search sees them: with ``_time``, an index and their number, without the label."""
+        """Events as a search sees them: with time, index and Splunk's address of each, without the label."""
         times = resolve(self.recipe, self.searched)["time"].to_pylist()
         columns = self.searched.drop_columns([self.label]).to_pylist()
         return [
             {name: value for name, value in event.items() if value is not None}
-            | {"_time": time, "index": self.index, _NUMBER: number}
+            | {"_time": time, "index": self.index, "_bkt": f"{self.index}~0", "_cd": f"0:{number}", _NUMBER: number}
             for number, (event, time) in enumerate(zip(columns, times, strict=True))
         ]
 

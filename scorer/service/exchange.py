@@ -14,6 +14,7 @@ from typing import Any
 
 import msgpack
 import redis
+from redis.client import Pipeline
 
 from scorer.service.jobs import Reply
 from scorer.wire.errors import NonsenseReply, Unavailable
@@ -35,6 +36,8 @@ QUEUE_KEYS = {
     QUEUE_DELIVER: "qscore:d:" + QUEUE_DELIVER,
 }
 _WORKERS = "qscore:workers:"
+_LANES = ("score", "deliver")
+_ATTEMPTS = "qscore:attempt:"
 
 
 @dataclass(frozen=True)
@@ -51,17 +54,14 @@ class Exchange:
 
     client: redis.Redis
 
-    def put_body(self, body: bytes, life: float) -> str:
-        """Store a body for ``life`` seconds and return its key."""
-        key = f"qscore:body:{uuid.uuid4().hex}"
-        with _reached():
-            self.client.set(key, body, px=int(life * 1000))
-        return key
-
-    def get(self, key: str) -> bytes | None:
-        with _reached():
-            found: Any = self.client.get(key)
-        return found if isinstance(found, bytes) else None
+    def offer(self, body: bytes | None, life: float) -> tuple[Pulse, str | None]:
+        """The state of the queue and, stored in the same round trip for ``life`` seconds, the key of ``body``."""
+        key = None if body is None else f"qscore:body:{uuid.uuid4().hex}"
+        with _reached(), self.client.pipeline(transaction=False) as pipe:
+            _ask_pulse(pipe)
+            if key is not None and body is not None:
+                pipe.set(key, body, px=int(life * 1000))
+            return _pulse(pipe.execute()), key
 
     def drop(self, *keys: str | None) -> None:
         present = [key for key in keys if key]
@@ -69,11 +69,24 @@ class Exchange:
             with _reached():
                 self.client.unlink(*present)
 
-    def reply(self, key: str, reply: Reply) -> None:
-        """Answer the caller that waits at ``key``."""
+    def begin(self, batch_id: str, body_key: str | None) -> tuple[int, bytes | None]:
+        """How many runs of this batch have begun, this one included, and the body under ``body_key``."""
+        attempts = _ATTEMPTS + batch_id
+        with _reached(), self.client.pipeline(transaction=False) as pipe:
+            pipe.incr(attempts)
+            pipe.expire(attempts, ATTEMPT_LIFE)
+            if body_key is not None:
+                pipe.get(body_key)
+            answers = pipe.execute()
+        return int(answers[0]), answers[2] if body_key is not None else None
+
+    def finish(self, batch_id: str, body_key: str | None, reply_key: str | None, reply: Reply | None) -> None:
+        """Answer the caller that waits at ``reply_key`` and remove what its batch left here."""
         with _reached(), self.client.pipeline(transaction=True) as pipe:
-            pipe.rpush(key, reply.pack())
-            pipe.expire(key, REPLY_LIFE)
+            if reply_key is not None and reply is not None:
+                pipe.rpush(reply_key, reply.pack())
+                pipe.expire(reply_key, REPLY_LIFE)
+            pipe.unlink(*(key for key in (body_key, _ATTEMPTS + batch_id) if key))
             pipe.execute()
 
     def wait_reply(self, key: str, seconds: float) -> Reply | None:
@@ -81,17 +94,6 @@ class Exchange:
         with _reached():
             found: Any = self.client.blpop([key], timeout=max(0.01, seconds))
         return Reply.unpack(found[1]) if found else None
-
-    def count_attempt(self, batch_id: str) -> int:
-        """How many runs of this batch have begun, this one included."""
-        key = f"qscore:attempt:{batch_id}"
-        with _reached(), self.client.pipeline(transaction=True) as pipe:
-            pipe.incr(key)
-            pipe.expire(key, ATTEMPT_LIFE)
-            return int(pipe.execute()[0])
-
-    def forget_attempts(self, batch_id: str) -> None:
-        self.drop(f"qscore:attempt:{batch_id}")
 
     def put_rows(self, key: str, rows: Sequence[Any], tally: Acknowledgement) -> None:
         """Store rows that are still to be written, and what became of their part so far."""
@@ -101,7 +103,8 @@ class Exchange:
 
     def get_rows(self, key: str) -> tuple[list[Any], Acknowledgement] | None:
         """What put_rows stored; None when the part is settled or too old."""
-        packed = self.get(key)
+        with _reached():
+            packed: Any = self.client.get(key)
         if packed is None:
             return None
         raw = msgpack.unpackb(packed)
@@ -155,15 +158,20 @@ class Exchange:
 
     def pulse(self) -> Pulse:
         """Depths and live workers, in one round trip."""
-        now = time.time()
-        with _reached(), self.client.pipeline(transaction=False) as pipe:
-            for key in QUEUE_KEYS.values():
-                pipe.llen(key)
-            for lane in ("score", "deliver"):
-                pipe.zcount(_WORKERS + lane, now, "+inf")
-            counts = [int(count) for count in pipe.execute()]
-        depths = dict(zip(QUEUE_KEYS, counts, strict=False))
-        return Pulse(depths, {"score": counts[-2], "deliver": counts[-1]})
+        return self.offer(None, 0.0)[0]
+
+
+def _ask_pulse(pipe: Pipeline) -> None:
+    now = time.time()
+    for key in QUEUE_KEYS.values():
+        pipe.llen(key)
+    for lane in _LANES:
+        pipe.zcount(_WORKERS + lane, now, "+inf")
+
+
+def _pulse(answers: Sequence[Any]) -> Pulse:
+    counts = [int(answer) for answer in answers[: len(QUEUE_KEYS) + len(_LANES)]]
+    return Pulse(dict(zip(QUEUE_KEYS, counts, strict=False)), dict(zip(_LANES, counts[len(QUEUE_KEYS) :], strict=True)))
 
 
 @contextmanager

@@ -70,9 +70,8 @@ class Gateway:
         key.allows(scope)
         return key
 
-    def admit(self) -> None:
+    def admit(self, pulse: Pulse) -> None:
         """Raises QueueFull or Unavailable when a batch would only wait in vain."""
-        pulse = self.exchange.pulse()
         waiting = pulse.waiting["interactive"] + pulse.waiting["bulk"]
         if waiting >= self.settings.gateway.max_waiting:
             raise QueueFull(f"{waiting} batches wait for a worker", "Try again later, or add workers.")
@@ -83,7 +82,10 @@ class Gateway:
         now = time.time()
         reply_key = f"qscore:reply:{uuid.uuid4().hex}"
         deadline = now + asked.timeout
-        body_key = self.exchange.put_body(body, asked.timeout + 60) if len(body) > INLINE_BYTES else None
+        large = len(body) > INLINE_BYTES
+        # The key outlives the caller a little: what is refused or never fetched goes by itself.
+        pulse, body_key = self.exchange.offer(body if large else None, asked.timeout + 30)
+        self.admit(pulse)
         job = ScoreJob(
             asked.batch_id,
             asked.model,
@@ -93,7 +95,7 @@ class Gateway:
             deadline,
             now,
             reply_key,
-            body if body_key is None else None,
+            None if large else body,
             body_key,
             asked.submitter,
         )
@@ -109,7 +111,7 @@ class Gateway:
 
     def _enqueue(self, job: ScoreJob, queue: str) -> None:
         try:
-            self.queue.send_task(TASK_SCORE, kwargs=job.to_kwargs(), queue=queue, task_id=job.batch_id)
+            self.queue.send_task(TASK_SCORE, kwargs=job.to_kwargs(), queue=queue, task_id=job.batch_id, kwargsrepr="")
         except (OperationalError, OSError) as error:
             raise Unavailable(f"the batch cannot be queued ({type(error).__name__})", "Run `qscore status`.") from error
 
@@ -183,7 +185,6 @@ def _score(gateway: Gateway, name: str) -> Response:
         return _response(asked, Reply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
     gateway.metrics.rows.labels(asked.model).inc(asked.rows)
     with gateway.metrics.seconds.time():
-        gateway.admit()
         reply = gateway.run(asked, body)
     if reply.problem is not None:
         raise reply.problem.error()

@@ -6,6 +6,7 @@ key cache, connection pools and metrics then need no sharing. More gateways run 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import ssl
@@ -69,7 +70,7 @@ def options(settings: Settings, bind: str, files: TlsFiles) -> dict[str, Any]:
         "forwarded_allow_ips": "",  # no proxy's word is taken for who calls
         "limit_request_fields": 50,
         "control_socket_disable": True,
-        "post_fork": _die_with_arbiter,
+        "post_fork": _settle,
         "logger_class": PropagatingLogger,
         "proc_name": "qscore-gateway",
     }
@@ -81,8 +82,9 @@ def _strict_tls(_config: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLC
     return context
 
 
-def _die_with_arbiter(_server: Any, _worker: Any) -> None:
+def _settle(_server: Any, _worker: Any) -> None:
     end_with_parent(signal.SIGKILL, os.getppid())
+    gc.freeze()  # imports stay for ever; collecting garbage need not walk through them
 
 
 def main(arguments: list[str]) -> None:

@@ -14,8 +14,9 @@ from scorer.wire.messages import ScoreOptions
 from scorer.wire.names import MAX_BODY_BYTES, MAX_ROWS
 
 JOB_VERSION = 1
-#: Bodies above this travel under a key of their own: kombu would base64 them into its JSON envelope.
-INLINE_BYTES = 64 * 1024
+#: Bodies above this travel under a key of their own. kombu would base64 them into a JSON envelope, which is stored,
+#: copied to the unacknowledged messages and parsed again; above some kilobytes one more key is cheaper than that.
+INLINE_BYTES = 4 * 1024
 
 
 @dataclass(frozen=True)

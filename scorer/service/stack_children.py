@@ -43,8 +43,9 @@ def _valkey(settings: Settings) -> ChildSpec:
         "unixsocket": str(socket_path(settings)),
         "unixsocketperm": "700",
         "dir": str(data),
-        # Rows on their way to a sink survive a restart; at most a second of them is lost to a crash.
-        "appendonly": "yes",
+        # Rows on their way to a sink survive a restart; at most a second of them is lost to a crash. Without a sink
+        # there is nothing to keep: what waits to be scored is asked for again, and stays off the disk.
+        "appendonly": "no" if settings.sink == "none" else "yes",
         "appendfsync": "everysec",
         "save": "",
         "maxmemory": _VALKEY_MEMORY,

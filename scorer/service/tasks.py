@@ -55,19 +55,19 @@ class ScoringWorker:
         log = get_log().bind(batch_id=job.batch_id, model=job.model, rows=job.rows)
         if job.expired():
             log.warning("dropped", why="its caller has stopped waiting")
-            self._finish(job, None)
+            self.exchange.finish(job.batch_id, job.body_key, None, None)
             return
         reply = self._guarded(job, log)
-        self._finish(job, reply)
+        self.exchange.finish(job.batch_id, job.body_key, job.reply_key, reply)
         log.info("answered", seconds=round(time.perf_counter() - started, 4), code=_code(reply))
 
     def _guarded(self, job: ScoreJob, log: Any) -> Reply:
         """The reply to a job; every failure becomes a problem."""
         try:
-            runs = self.exchange.count_attempt(job.batch_id)
+            runs, stored = self.exchange.begin(job.batch_id, job.body_key)
             if runs > MAX_RUNS:
                 raise _poisoned(job, runs)
-            return self._score(job)
+            return self._score(job, _body(job, stored))
         except SoftTimeLimitExceeded:
             error: QScoreError = ScoringTimeout(
                 f"batch {job.batch_id} of {job.rows} rows took longer than a task may",
@@ -82,18 +82,12 @@ class ScoringWorker:
             )
         return Reply(problem=Problem.of(error))
 
-    def _score(self, job: ScoreJob) -> Reply:
+    def _score(self, job: ScoreJob, body: bytes) -> Reply:
         held = self.models.get(job.model, job.options.version)
-        scored = score_job(job, self._body(job), held)
+        scored = score_job(job, body, held)
         if job.options.write:
             self._enqueue_rows(job, scored)
         return scored.reply
-
-    def _body(self, job: ScoreJob) -> bytes:
-        body = job.body if job.body_key is None else self.exchange.get(job.body_key)
-        if body is None:
-            raise ScoringTimeout(f"the body of batch {job.batch_id} is no longer on the queue", "Send the batch again.")
-        return body
 
     def _enqueue_rows(self, job: ScoreJob, scored: Scored) -> None:
         """Before the reply leaves: an answered batch is one whose rows are safely on their way."""
@@ -105,14 +99,6 @@ class ScoringWorker:
             key = f"qscore:rows:{job.batch_id}:{part}"
             self.exchange.put_rows(key, scored.rows[start : start + ROWS_PER_DELIVERY], nothing)
             self.send_delivery(DeliveryJob(job.batch_id, key, part, len(parts), submitter=job.submitter))
-
-    def _finish(self, job: ScoreJob, reply: Reply | None) -> None:
-        if reply is not None and job.reply_key is not None:
-            self.exchange.reply(job.reply_key, reply)
-        self.exchange.drop(job.body_key)
-        poisoned = reply is not None and reply.problem is not None and reply.problem.code == "internal"
-        if not poisoned:
-            self.exchange.forget_attempts(job.batch_id)
 
 
 @dataclass(frozen=True)
@@ -207,6 +193,13 @@ def _logged(run: Callable[[dict[str, Any]], None], message: dict[str, Any]) -> N
         run(message)
     except MalformedBody as error:
         get_log().error("message_refused", reason=error.sentence())
+
+
+def _body(job: ScoreJob, stored: bytes | None) -> bytes:
+    body = job.body if job.body_key is None else stored
+    if body is None:
+        raise ScoringTimeout(f"the body of batch {job.batch_id} is no longer on the queue", "Send the batch again.")
+    return body
 
 
 def _poisoned(job: ScoreJob, runs: int) -> QScoreError:

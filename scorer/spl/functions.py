@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from scorer.spl.errors import SplError
 from scorer.spl.values import Scope, Value, compare, number, packed, several, sort_key, text
@@ -100,11 +101,16 @@ def _round(value: float, places: float = 0) -> Value:
 
 
 def _pattern(pattern: Value) -> re.Pattern[str]:
+    return _compiled(text(pattern))
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
     """Splunk's PCRE spelling of named groups becomes Python's."""
     try:
-        return re.compile(re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", text(pattern)))
+        return re.compile(re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", pattern))
     except re.error as error:
-        raise SplError(f"{text(pattern)[:60]!r} is no regular expression of the subset: {error}") from None
+        raise SplError(f"{pattern[:60]!r} is no regular expression of the subset: {error}") from None
 
 
 def _like(value: Value, pattern: Value) -> Value:

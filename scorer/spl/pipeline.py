@@ -44,7 +44,10 @@ def run(source: str, environment: Environment) -> Rows:
 
 def compile_pipeline(source: str, environment: Environment) -> list[Step]:
     """The steps of a search; macros and hooks are the environment's."""
-    return _pipeline(expand(source, environment.macros), environment.hooks)
+    try:
+        return _pipeline(expand(source, environment.macros), environment.hooks)
+    except RecursionError:
+        raise SplError("the search nests too deeply") from None
 
 
 def _pipeline(source: str, hooks: Mapping[str, Hook]) -> list[Step]:

@@ -56,7 +56,7 @@ class HecEndpoint:
         self.events: list[dict[str, Any]] = []
         self.requests: list[tuple[int, int]] = []  # (bytes, status)
         self.closing = threading.Event()
-        self._failures: deque[str] = deque()
+        self._failures: deque[str | HecAnswer] = deque()
         self._lock = threading.Lock()
         self._record = record
         self._server = _Server(("127.0.0.1", port), _tls(certificate, private_key), self)
@@ -79,7 +79,13 @@ class HecEndpoint:
         with self._lock:
             self._failures.extend(wanted)
 
-    def next_failure(self) -> str | None:
+    def fail_with(self, answer: HecAnswer) -> None:
+        """The next request gets exactly this answer."""
+        with self._lock:
+            self._failures.append(answer)
+
+    def next_failure(self) -> str | HecAnswer | None:
+        """What the request in hand shall get instead of a proper answer."""
         with self._lock:
             return self._failures.popleft() if self._failures else None
 
@@ -142,11 +148,12 @@ class _Handler(BaseHTTPRequestHandler):
         if body is None:
             return self._send(HecAnswer(411, {"text": "Length required", "code": 411}))
         failure = endpoint.next_failure()
-        if failure in SPECIAL_FAILURES:
-            return self._special(str(failure))
-        answer = (
-            FAILURES[failure] if failure else endpoint.rules.answer(self.path, self.headers.get("Authorization"), body)
-        )
+        if isinstance(failure, str) and failure in SPECIAL_FAILURES:
+            return self._special(failure)
+        if failure is None:
+            answer = endpoint.rules.answer(self.path, self.headers.get("Authorization"), body)
+        else:
+            answer = FAILURES[failure] if isinstance(failure, str) else failure
         endpoint.keep(len(body), answer)
         return self._send(answer)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
 from scorer.circuits.zz import ZZMap
 from scorer.features.transform import Scaler
@@ -76,5 +77,7 @@ def fit(data: Dataset, qubits: int, seed: int) -> Fitted:
 
 
 def _boosted(data: Dataset, seed: int) -> HistGradientBoostingClassifier:
+    """On one thread: its small parallel loops wait for each other far longer than they work on a busy machine."""
     machine = HistGradientBoostingClassifier(max_iter=_BOOSTING_ROUNDS, random_state=seed, early_stopping=False)
-    return machine.fit(data.X, data.y)
+    with threadpool_limits(limits=1):
+        return machine.fit(data.X, data.y)

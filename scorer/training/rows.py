@@ -52,7 +52,10 @@ def build_rows(recipe: Recipe, events: pa.Table, grain: str | None = None, colum
 
 
 def labels(table: pa.Table, columns: Columns) -> pa.Array:
-    """The label column as int64 0 or 1. Raises BadTrainingData when it is absent, empty, or not two-valued."""
+    """The label column as int64 0 or 1, null where it is empty (with ``positive``: 0 for all other values).
+
+    Raises BadTrainingData when it is absent, holds something else, or never holds ``positive``.
+    """
     if columns.label is None or columns.label not in table.column_names:
         raise BadTrainingData(
             f"there is no label column {columns.label!r}", f"Columns found: {', '.join(table.column_names[:30])}."
@@ -61,13 +64,14 @@ def labels(table: pa.Table, columns: Columns) -> pa.Array:
     if columns.positive is not None:
         return _named_positive(text, columns.positive, columns.label)
     plain = pc.is_in(text, pa.array(["0", "1", "0.0", "1.0", "true", "false"]))
-    wrong = text.filter(pc.invert(plain))
+    wrong = text.filter(pc.and_(pc.invert(plain), pc.is_valid(text)))
     if len(wrong):
         raise BadTrainingData(
             f"the label column {columns.label} holds {str(wrong[0].as_py())[:60]!r}",
             "Say which value is malicious: --positive VALUE.",
         )
-    return pc.is_in(text, pa.array(["1", "1.0", "true"])).cast(pa.int64())
+    malicious = pc.is_in(text, pa.array(["1", "1.0", "true"])).cast(pa.int64())
+    return pc.if_else(pc.is_valid(text), malicious, pa.scalar(None, pa.int64()))
 
 
 def _named_positive(text: pa.Array, positive: str, column: str) -> pa.Array:

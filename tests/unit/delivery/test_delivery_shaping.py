@@ -68,6 +68,21 @@ def test_indexed_fields_are_flat_text_of_known_names_and_empty_ones_are_left_out
     assert "qscore_reason" not in fields
 
 
+def test_a_number_that_is_none_is_left_out() -> None:
+    row = make_rows(1)[0]
+    row["classical"] = row["pvalue"] = float("nan")
+    assert not {"qscore_classical", "qscore_pvalue"} & set(indexed_fields(row))
+
+
+def test_pvalues_are_rounded_up_as_in_a_reply() -> None:
+    row = make_rows(1)[0]
+    shown = []
+    for value in (0.01, 0.000001, 1.0, 0.123456):
+        row["pvalue"] = value
+        shown.append(indexed_fields(row)["qscore_pvalue"])
+    assert shown == ["0.01000", "0.00001", "1.00000", "0.12346"]
+
+
 def test_the_event_has_its_own_time_source_and_host() -> None:
     event = hec_event(make_rows(1, host=["dc01"])[0], "qscore")
     assert (event["time"], event["host"], event["index"]) == (1_700_000_400.0, "dc01", "qscore")
@@ -83,7 +98,13 @@ def test_rows_survive_msgpack_and_the_check() -> None:
 
 @pytest.mark.parametrize(
     ("part", "value", "message"),
-    [("time", "now", "time"), ("entities", {"user": 5}, "context value"), ("alert", 1, "alert"), ("id", None, "id")],
+    [
+        ("time", "now", "time"),
+        ("entities", {"user": 5}, "context value"),
+        ("alert", 1, "alert"),
+        ("id", None, "id"),
+        ("probability", float("nan"), "probability of scored row 0 is nan"),
+    ],
 )
 def test_a_row_of_the_wrong_form_is_refused_by_name(part: str, value: object, message: str) -> None:
     row = {**make_rows(1)[0], part: value}

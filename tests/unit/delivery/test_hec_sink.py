@@ -9,7 +9,7 @@ from scorer.delivery import SinkBusy, SinkRefused
 from scorer.delivery.hec import HecSink
 from scorer.delivery.hec_http import HecClient
 from scorer.standins.hec_endpoint import HecEndpoint
-from scorer.standins.hec_rules import HecRules
+from scorer.standins.hec_rules import HecAnswer, HecRules
 from scorer.wire.errors import ConfigurationError
 from tests.unit.delivery.builders import TOKEN, make_rows
 
@@ -59,6 +59,20 @@ def test_an_event_that_the_collector_names_is_refused_and_the_rest_sent_again(
     assert [refused.row["id"] for refused in outcome.refused] == [rows[1]["id"], rows[4]["id"]]
     assert "code 15" in outcome.refused[0].reason
     assert sorted(ids(endpoint)) == sorted(rows[i]["id"] for i in (0, 2, 3))
+
+
+@pytest.mark.parametrize(
+    "body", [{"code": 6, "invalid-event-number": 1}, {"code": 6, "invalid-event-number": 99}, {"code": 6}]
+)
+def test_a_wrong_or_missing_number_costs_no_good_event(
+    endpoint: HecEndpoint, hec_sink: MakeSink, body: dict[str, int]
+) -> None:
+    rows = make_rows(5)
+    rows[3]["mitre"] = [["nested"], "T1021"]  # type: ignore[list-item]
+    endpoint.fail_with(HecAnswer(400, {"text": "Invalid data format", **body}))
+    outcome = hec_sink().send(rows)
+    assert [refused.row["id"] for refused in outcome.refused] == [rows[3]["id"]]
+    assert outcome.taken == 4
 
 
 @pytest.mark.parametrize(("token", "says"), [("wrong-token", "Invalid token"), ("", "Invalid authorization")])

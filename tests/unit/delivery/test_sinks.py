@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import stat
 from pathlib import Path
 
 import pytest
 
 from scorer.delivery import make_sink
+from scorer.delivery.file_sink import FileSink
 from scorer.service.settings import HecSettings, Settings
 from scorer.wire.errors import ConfigurationError
 from tests.unit.delivery.builders import make_rows
@@ -63,3 +65,22 @@ def test_a_token_file_is_checked(tmp_path: Path, text: str, mode: int, says: str
     file.write_text("good-token\n")
     file.chmod(0o600)
     assert make_sink(settings(sink="hec", hec=hec)).name == "hec"
+
+
+def append_some(path: Path) -> None:
+    sink = FileSink(path, "qscore")
+    for _ in range(20):
+        sink.send(make_rows(5))
+
+
+def test_processes_write_whole_lines_side_by_side(tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson"
+    workers = [multiprocessing.get_context("spawn").Process(target=append_some, args=(path,)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    events = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    # Batches of five stay together: a lock, not luck.
+    assert [event["fields"]["dest"] for event in events] == [f"srv{i:02d}" for i in range(5)] * 40

@@ -126,7 +126,7 @@ def test_caps_hold(tiny_model: TrainedModel, name: str, shape: tuple[int, ...], 
     changed = {**arrays, name: np.zeros(shape, dtype)}
     if name == "observable_values":
         changed |= {part: np.zeros((9, 8), np.float32) for part in ("observable_real", "observable_imag")}
-    with pytest.raises(ArtifactFormatError, match="observable of shape|support vectors of shape|at most 200000"):
+    with pytest.raises(ArtifactFormatError, match=r"observable of shape|support vectors of shape|at most 200000"):
         from_parts(description, changed)
 
 

@@ -265,6 +265,7 @@ def test_macros_and_comments() -> None:
         ("a=1 | bin _time", "subset"),
         ("a=1 | lookup x y", "lookup"),
         ("a=1 | head x", "subset"),
+        ("(" * 3000 + "a=1" + ")" * 3000, "too deeply"),
     ],
 )
 def test_what_is_wrong_or_unknown_is_refused_before_anything_runs(source: str, says: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from itertools import pairwise
 
 import pytest
 
 from scorer.wire import names
 from scorer.wire.client import REPLY_HEADER
 from splunk_app import request
-from splunk_app.request import Part, batch_id, paste, score_lines, select, split, unscored_line
+from splunk_app.request import Part, batch_id, paste, ranges, score_lines, select, split, unscored_line
 from splunk_app.table import Table
 
 FEATURES = ("logons", "failures")
@@ -18,7 +19,8 @@ FEATURES = ("logons", "failures")
 
 def bodies(body: bytes, fields: dict[str, str] | None = None, columns: tuple[str, ...] = FEATURES) -> list[bytes]:
     table = Table.read(body)
-    return [part.body for part in split(table, select(table.names, columns, FEATURES, fields or {}), 2)]
+    selection = select(table.names, columns, FEATURES, fields or {})
+    return [part.body for part in split(table, selection, 0, len(table))]
 
 
 def test_a_chunk_of_just_the_fields_goes_as_it_came() -> None:
@@ -69,18 +71,33 @@ def test_what_is_sent_is_text_on_lines_of_its_own() -> None:
     assert body == "logons,failures\n1 7,\ufffd\n".encode()
 
 
-def test_large_chunks_are_parted_for_the_lanes_and_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = 2 * names.MAX_ROWS + 1
-    table = Table(("logons",), b"logons", [b"1"] * rows)
-    parts = split(table, select(table.names, FEATURES, FEATURES, {}), 2)
-    assert [part.rows for part in parts] == [names.MAX_ROWS, names.MAX_ROWS, 1]
-    assert [part.start for part in parts] == [0, names.MAX_ROWS, 2 * names.MAX_ROWS]
-    small = Table(("logons",), b"logons", [b"1"] * 100)
-    assert [part.rows for part in split(small, select(small.names, FEATURES, FEATURES, {}), 2)] == [100]
+@pytest.mark.parametrize(
+    ("rows", "lanes", "sizes"),
+    [
+        (0, 2, []),
+        (1, 2, [1]),
+        (7_999, 2, [7_999]),
+        (8_000, 2, [4_000, 4_000]),
+        (50_000, 1, [50_000]),
+        (50_000, 2, [12_500] * 4),
+        (50_001, 1, [50_000, 1]),
+        (3, 8, [3]),
+        (450_000, 2, [50_000] * 9),
+    ],
+)
+def test_large_chunks_keep_every_lane_busy(rows: int, lanes: int, sizes: list[int]) -> None:
+    made = ranges(rows, lanes)
+    assert [stop - start for start, stop in made] == sizes
+    assert [start for start, _ in made] == [sum(sizes[:at]) for at in range(len(sizes))]
+
+
+def test_a_body_of_too_many_bytes_is_halved_until_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request, "MAX_BODY_BYTES", 60)
-    halved = split(small, select(small.names, FEATURES, FEATURES, {}), 2)
-    assert sum(part.rows for part in halved) == 100
-    assert all(len(part.body) <= 60 for part in halved)
+    table = Table(("logons",), b"logons", [b"%d" % at for at in range(100)])
+    made = split(table, select(table.names, FEATURES, FEATURES, {}), 10, 100)
+    assert (made[0].start, made[-1].stop) == (10, 100)
+    assert all(earlier.stop == later.start for earlier, later in pairwise(made))
+    assert all(len(part.body) <= 60 for part in made)
 
 
 def test_the_batch_id_depends_on_everything_that_makes_a_batch() -> None:

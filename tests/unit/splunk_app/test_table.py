@@ -68,7 +68,7 @@ def test_a_cut_holds_the_cells_that_were_asked_for(rows: list[list[str]], data: 
     selection = select(table.names, columns, columns, dict(zip(columns, wanted, strict=True)))
     places = [rows[0].index(own) for own in wanted]
     order = sorted(range(len(wanted)), key=lambda at: places[at])
-    for part in split(table, selection, 1):
+    for part in split(table, selection, 0, len(table)):
         got = parsed(part.body)
         assert got[0] == [columns[at] for at in order]
         # An unquoted carriage return could end a line, and is sent as a space; csv quotes them, so none changes here.
@@ -81,7 +81,7 @@ def test_any_bytes_make_a_table_whose_rows_get_their_scores(body: bytes) -> None
     pasted = paste(table, [b",,,,,,,m,1,not_scored"] * len(table))
     again = Table.read(pasted)
     assert len(again) == len(table)
-    for part in split(table, select(table.names, ["a"], ["a"], {}), 1):
+    for part in split(table, select(table.names, ["a"], ["a"], {}), 0, len(table)):
         part.body.decode()
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyarrow import csv
 
 from scorer.features.recipe import Recipe, load_recipe
 from scorer.spl import Environment, read_conf, run
+from scorer.training.fields import resolve
 from scorer.training.rows import build_rows
 
 #: Values that real data has for each kind of field; None: the column is empty on that event.
@@ -169,3 +171,29 @@ def test_windows_carry_where_their_events_came_from(macros: Any) -> None:
     ]
     rows = run("index=* | `qscore_lateral_rows`", Environment(events=events, macros=macros))
     assert [(row["user"], row["index"], row["sourcetype"]) for row in rows] == [("unknown", "a,b", "x")]
+
+
+@pytest.mark.parametrize("grain", ["window", "event"])
+@pytest.mark.parametrize(
+    ("model", "file"),
+    [
+        ("lateral", "lm_winevents_mordor_covenant/logon_events_labelled.csv.gz"),
+        ("lateral_flow", "lm_winevents_mordor_covenant/host_flows_labelled.csv.gz"),
+        ("lateral_flow", "lm_zeek_apt29_day1/conn_labelled.csv.gz"),
+    ],
+)
+def test_rows_of_real_captures_are_trainings(model: str, file: str, grain: str, shared_data: Path, macros: Any) -> None:
+    recipe = load_recipe(model)
+    table = csv.read_csv(shared_data / file, parse_options=csv.ParseOptions(newlines_in_values=True))
+    table = table.append_column("_time", resolve(recipe, table)["time"])
+    events = [{**event, "index": "main"} for event in table.to_pylist()]
+    macro = recipe.macro if grain == "window" else recipe.macro_event
+    rows = build_rows(recipe, table, grain)
+    names = ["_time", *recipe.keys, *(i.name for i in recipe.inputs)]
+    expected = sorted(zip(*(rows[name].to_pylist() for name in names), strict=True))
+    assert by_macro(recipe, macro, [_as_splunk_has_it(event) for event in events], macros) == expected
+
+
+def _as_splunk_has_it(event: dict[str, Any]) -> dict[str, Any]:
+    """Fields of events are text; the time is a number."""
+    return {n: v if n == "_time" else str(v) for n, v in event.items() if v is not None}

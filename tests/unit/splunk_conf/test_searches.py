@@ -122,7 +122,7 @@ def test_only_alerts_become_notables_and_each_once(app: App) -> None:
 def test_a_notable_has_its_tokens_filled_in(app: App) -> None:
     notable = preview(app, as_hec(make_rows(2)), NOW)[0]
     assert notable.title == "Lateral movement: user1 from 10.0.0.1 to srv01 (risk 80)"
-    assert "probability of 0.1100 (classical twin: 0.2500, p-value: 0.01)" in notable.description
+    assert "probability of 0.1100 (classical twin: 0.2500, p-value: 0.01000)" in notable.description
     assert "starter trained on generated activity" in notable.description
     assert "$" not in notable.description + notable.drilldown_search + notable.next_steps + notable.risk_message
     assert notable.mitre == ("T1021",)

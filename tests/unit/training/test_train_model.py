@@ -1,0 +1,180 @@
+"""Whole trainings on generated rows: what comes out, what the card says, what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from scorer.features.recipe import load_recipe
+from scorer.models.artifact import from_parts, to_parts
+from scorer.models.trained import TrainedModel
+from scorer.training.dataset import dataset
+from scorer.training.generator import generate_events
+from scorer.training.prepare import Prepared, prepared, until_half
+from scorer.training.rows import Columns, build_rows
+from scorer.training.starter import STARTER_COLUMNS, starter_rows, train_starter
+from scorer.training.train import Provenance, TrainOptions, train
+from scorer.wire.errors import BadTrainingData
+
+LATERAL = load_recipe("lateral")
+FLOW = load_recipe("lateral_flow")
+HERE = Provenance("rows of a test")
+
+
+@pytest.fixture(scope="module")
+def ready() -> Prepared:
+    return starter_rows(LATERAL, 1000, seed=4)
+
+
+@pytest.fixture(scope="module")
+def cross_fitted(ready: Prepared) -> TrainedModel:
+    return train(LATERAL, ready.rows, ready.columns, HERE, TrainOptions(qubits=4, fpr=0.02))
+
+
+def test_the_starter_says_what_it_is_and_is_useful() -> None:
+    heard: list[tuple[str, int, int]] = []
+    model = train_starter(LATERAL, steps=lambda *step: heard.append(step))
+    facts = model.facts
+    assert facts["starter"] is True
+    assert "never seen a real event" in facts["trained_on"]
+    assert facts["split"]["kind"] == "held-out"
+    assert facts["split"]["fitted_rows"] < facts["split"]["available_rows"]
+    assert any("fitted on 2000 of" in remark for remark in facts["remarks"])
+    metrics = facts["metrics"]["metrics"]
+    for name in ("quantum", "twin", "boosting"):
+        assert metrics[name]["pr_auc"]["value"] > 4 * facts["metrics"]["base_rate"]
+        assert metrics[name]["recall"]["value"] > 0.1
+    assert len(model.benign_scores) == facts["split"]["judged_rows"] - facts["metrics"]["positives"]
+    assert heard[-1] == ("done", 3, 3)
+    assert from_parts(*to_parts(model)).threshold == pytest.approx(model.threshold)
+
+
+def test_few_rows_are_cross_fitted_and_every_row_is_judged(cross_fitted: TrainedModel, ready: Prepared) -> None:
+    facts = cross_fitted.facts
+    assert facts["split"] == {
+        "kind": "cross-fitting",
+        "folds": 5,
+        "grouped_by": "activity",
+        "judged_rows": ready.rows.num_rows,
+        "fitted_rows": ready.rows.num_rows,
+        "available_rows": ready.rows.num_rows,
+    }
+    assert len(cross_fitted.benign_scores) == facts["rows"] - facts["positives"]
+    assert len(cross_fitted.feature_names) == 4
+    assert set(facts["dropped_features"]) | set(cross_fitted.feature_names) == {f.name for f in LATERAL.features}
+    assert facts["starter"] is False
+    json.dumps(facts, allow_nan=False)
+
+
+def test_the_line_lets_through_the_asked_share_of_judged_benign_rows(cross_fitted: TrainedModel) -> None:
+    above = (cross_fitted.rule.pvalues(cross_fitted.benign_scores) <= cross_fitted.fpr).mean()
+    assert 0.0 < above <= cross_fitted.fpr
+
+
+def test_the_same_seed_gives_the_same_model(cross_fitted: TrainedModel, ready: Prepared) -> None:
+    again = train(LATERAL, ready.rows, ready.columns, HERE, TrainOptions(qubits=4, fpr=0.02))
+    assert again.feature_names == cross_fitted.feature_names
+    assert np.allclose(again.benign_scores, cross_fitted.benign_scores, atol=1e-6)
+    assert again.facts["hyper_parameters"] == cross_fitted.facts["hyper_parameters"]
+
+
+def test_prevalence_moves_probabilities_and_nothing_else(cross_fitted: TrainedModel, ready: Prepared) -> None:
+    rare = train(LATERAL, ready.rows, ready.columns, HERE, TrainOptions(qubits=4, fpr=0.02, prevalence=0.001))
+    assert rare.calibration.slope == pytest.approx(cross_fitted.calibration.slope, rel=1e-4)
+    assert rare.threshold < cross_fitted.threshold / 5
+    assert rare.facts["prevalence"] == 0.001
+    assert np.allclose(rare.benign_scores, cross_fitted.benign_scores, atol=1e-6)
+
+
+def test_features_left_out_on_request_stay_out() -> None:
+    flow = starter_rows(FLOW, 800, seed=1)
+    model = train(FLOW, flow.rows, flow.columns, HERE, TrainOptions(qubits=3, fpr=0.02, without=("port_class",)))
+    ports = {"admin_ratio", "rpc_ratio", "directory_ratio"}
+    assert not ports & set(model.feature_names)
+    assert {model.facts["dropped_features"][name] for name in ports} == {"left out on request"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (TrainOptions(qubits=0), "--qubits 0"),
+        (TrainOptions(qubits=13), "--qubits 13"),
+        (TrainOptions(fpr=0.0), r"--fpr 0\.0"),
+        (TrainOptions(fpr=0.5), r"--fpr 0\.5"),
+        (TrainOptions(prevalence=1.0), r"--prevalence 1\.0"),
+        (TrainOptions(without=("colour",)), "--without colour is no feature"),
+        (TrainOptions(without=tuple(f.name for f in LATERAL.features)), "leaves no feature"),
+        (TrainOptions(fpr=0.0005), "cannot set a line at a false-positive rate of 0.0005"),
+    ],
+)
+def test_impossible_options_are_refused(ready: Prepared, options: TrainOptions, message: str) -> None:
+    with pytest.raises(BadTrainingData, match=message):
+        train(LATERAL, ready.rows, ready.columns, HERE, options)
+
+
+def test_random_labels_give_no_glowing_figures(ready: Prepared) -> None:
+    shuffled = np.random.default_rng(0).permutation(ready.rows["label"].to_numpy())
+    rows = ready.rows.set_column(ready.rows.column_names.index("label"), "label", pa.array(shuffled))
+    try:
+        model = train(LATERAL, rows, Columns("label"), HERE, TrainOptions(qubits=3, fpr=0.02))
+    except BadTrainingData as error:
+        assert "learnt nothing that holds on other rows" in error.detail  # noqa: PT017 - either outcome is right
+    else:
+        assert abs(model.facts["metrics"]["metrics"]["quantum"]["roc_auc"] - 0.5) < 0.15
+
+
+def test_constant_rows_cannot_be_learnt(ready: Prepared) -> None:
+    table = ready.rows
+    for name in (i.name for i in LATERAL.inputs):
+        table = table.set_column(table.column_names.index(name), name, pa.array([1.0] * table.num_rows))
+    with pytest.raises(BadTrainingData, match="every feature is constant"):
+        train(LATERAL, table, ready.columns, HERE)
+
+
+def events_in_few_windows() -> pa.Table:
+    events = generate_events("lateral_flow", 800, np.random.default_rng(0))
+    attack = events["label"].to_numpy() == 1
+    squeezed = np.where(attack, 1.7e9, events["ts"].to_numpy())
+    same = {"id_orig_h": "10.0.0.9", "id_resp_h": "10.0.0.8"}
+    for name, value in same.items():
+        kept = [value if hit else old for hit, old in zip(attack, events[name].to_pylist(), strict=True)]
+        events = events.set_column(events.column_names.index(name), name, pa.array(kept))
+    return events.set_column(0, "ts", pa.array(squeezed))
+
+
+def test_windows_that_leave_too_few_attacks_give_way_to_events_and_say_so() -> None:
+    events = events_in_few_windows()
+    ready = prepared(FLOW, events, STARTER_COLUMNS)
+    assert ready.grain == "event"
+    assert ready.rows.num_rows == events.num_rows
+    assert "every event is a row of its own instead (--grain event)" in ready.remarks[0]
+    assert prepared(FLOW, events, STARTER_COLUMNS, "window").grain == "window"
+
+
+def test_rows_are_taken_as_they_are(ready: Prepared) -> None:
+    same = prepared(LATERAL, ready.rows, Columns("label", "1", "activity"))
+    assert same.rows is ready.rows
+    assert same.columns.positive == "1"
+    assert same.grain == "window"
+
+
+def test_the_past_ends_where_half_of_the_attacks_were_seen() -> None:
+    events = generate_events("lateral_flow", 500, np.random.default_rng(0))
+    backwards = events.take(np.arange(events.num_rows)[::-1])
+    past, future = until_half(FLOW, backwards, STARTER_COLUMNS)
+    assert past.num_rows + future.num_rows == events.num_rows
+    assert max(past["ts"].to_pylist()) <= min(future["ts"].to_pylist())
+    total = int(np.sum(events["label"].to_numpy()))
+    assert int(np.sum(past["label"].to_numpy())) == (total + 1) // 2
+
+
+def test_text_labels_of_events_become_numbers_of_rows() -> None:
+    events = generate_events("lateral_flow", 600, np.random.default_rng(0))
+    words = ["lateral" if v else "benign" for v in events["label"].to_pylist()]
+    events = events.set_column(events.column_names.index("label"), "label", pa.array(words))
+    ready = prepared(FLOW, events, Columns("label", "lateral", "activity"))
+    plain = build_rows(FLOW, events, None, Columns("label", "lateral", "activity"))
+    assert dataset(FLOW, ready.rows, ready.columns).positives == sum(plain["label"].to_pylist())

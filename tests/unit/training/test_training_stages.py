@@ -1,0 +1,207 @@
+"""The stages of training one by one: rows as arrays, splits, choice of features, search, figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
+
+from scorer.features.recipe import load_recipe
+from scorer.training.choose import choose_features
+from scorer.training.dataset import Dataset, dataset
+from scorer.training.evaluate import average_precision, evaluate, wilson_recall
+from scorer.training.rows import Columns
+from scorer.training.search import BANDWIDTHS, COSTS, GAMMAS, search
+from scorer.training.splits import folds, inner_folds, split, subsample
+from scorer.training.starter import STARTER_COLUMNS, starter_rows
+from scorer.wire.errors import BadTrainingData
+
+RECIPE = load_recipe("lateral")
+
+
+def generated(rows: int = 600) -> pa.Table:
+    return starter_rows(RECIPE, rows).rows
+
+
+def replaced(table: pa.Table, name: str, values: list[object]) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, pa.array(values))
+
+
+def made(n: int, positives: int, groups: int | None = None, seed: int = 0) -> Dataset:
+    rng = np.random.default_rng(seed)
+    y = np.zeros(n, dtype=np.int64)
+    y[rng.choice(n, positives, replace=False)] = 1
+    X = rng.normal(size=(n, 3)) + y[:, None] * np.array([2.0, 1.0, 0.0])
+    return Dataset(("a", "b", "c"), X, y, None if groups is None else rng.integers(0, groups, n))
+
+
+def test_rows_become_arrays() -> None:
+    table = generated()
+    data = dataset(RECIPE, table, STARTER_COLUMNS)
+    assert data.names == tuple(f.name for f in RECIPE.features)
+    assert data.X.shape == (table.num_rows, len(data.names))
+    assert data.positives == int(np.sum(table["label"].to_numpy()))
+    assert data.groups is not None
+    assert len(np.unique(data.groups)) == len(set(table["activity"].to_pylist()))
+
+
+def test_text_numbers_of_a_csv_are_the_same_rows() -> None:
+    table = generated()
+    text = pa.table({name: table[name].cast(pa.string()) for name in table.column_names})
+    assert np.array_equal(dataset(RECIPE, text, STARTER_COLUMNS).X, dataset(RECIPE, table, STARTER_COLUMNS).X)
+
+
+def test_a_dropped_feature_takes_its_column_along() -> None:
+    data = made(30, 5).without(("b",))
+    assert data.names == ("a", "c")
+    assert data.X.shape == (30, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("failures", "many", "failures holds what is not a number"),
+        ("failures", "", "failures is empty or infinite on 1 rows \\(first: 1\\)"),
+        ("failures", "nan", "failures is empty or infinite"),
+        ("failures", "1e400", "failures is empty or infinite"),
+        ("failures", "-1", "row 1: failures is -1"),
+        ("events", "0", "row 1: events is 0"),
+        ("failures", "1e6", "row 1: failures is .* more than events"),
+    ],
+)
+def test_cells_that_no_model_can_use_are_named(name: str, value: str, message: str) -> None:
+    table = generated()
+    cells = [value, *(str(v) for v in table[name].to_pylist()[1:])]
+    with pytest.raises(BadTrainingData, match=message):
+        dataset(RECIPE, replaced(table, name, list(cells)), STARTER_COLUMNS)
+
+
+def test_absent_columns_are_named_with_the_command_that_builds_them() -> None:
+    with pytest.raises(BadTrainingData, match=r"no column events.*qscore rows --model lateral"):
+        dataset(RECIPE, generated().drop_columns(["events"]), STARTER_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"), [(1, "all .* rows are malicious"), (0, "0 of .* rows are malicious; training needs 20")]
+)
+def test_one_class_cannot_be_learnt(values: int, message: str) -> None:
+    table = generated()
+    with pytest.raises(BadTrainingData, match=message):
+        dataset(RECIPE, replaced(table, "label", [values] * table.num_rows), STARTER_COLUMNS)
+
+
+def test_rows_without_a_label_are_refused() -> None:
+    table = generated()
+    holes = [None, *table["label"].to_pylist()[1:]]
+    with pytest.raises(BadTrainingData, match="1 rows have no label"):
+        dataset(RECIPE, replaced(table, "label", list(holes)), Columns("label"))
+
+
+def test_many_rows_hold_a_third_out_and_few_are_cross_fitted() -> None:
+    assert split(made(1800, 180), 0).kind == "held-out"
+    few = split(made(1800, 120), 0)
+    assert few.kind == "cross-fitting"
+    assert sorted(np.concatenate([held for _, held in few.pairs]).tolist()) == list(range(1800))
+
+
+@pytest.mark.parametrize("n", [300, 3000])
+def test_no_group_stands_on_both_sides(n: int) -> None:
+    data = made(n, n // 5, groups=25)
+    assert data.groups is not None
+    for fit, held in split(data, 1).pairs:
+        assert not set(data.groups[fit]) & set(data.groups[held])
+        assert data.y[fit].any()
+
+
+def test_attacks_in_a_single_group_cannot_be_judged() -> None:
+    y = np.array([1] * 30 + [0] * 70)
+    with pytest.raises(BadTrainingData, match="all malicious rows are in one group"):
+        folds(y, np.where(y == 1, 0, np.arange(100)), 5, 0)
+    assert len(inner_folds(y, np.where(y == 1, 0, np.arange(100)), 3, 0)) == 3
+
+
+def test_a_subsample_prefers_malicious_rows_and_is_seeded() -> None:
+    y = np.array([1] * 300 + [0] * 1700)
+    kept = subsample(y, 400, np.random.default_rng(0))
+    assert len(np.unique(kept)) == 400
+    assert y[kept].sum() == 200
+    assert np.array_equal(kept, subsample(y, 400, np.random.default_rng(0)))
+    assert y[subsample(1 - y, 1000, np.random.default_rng(0))].sum() == 300 == (1 - y)[:1000].size - 700
+    assert len(subsample(y, 5000, np.random.default_rng(0))) == 2000
+
+
+def test_constant_and_repeated_features_are_dropped_with_their_reason() -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.random(400) < 0.3).astype(np.int64)
+    signal = y + rng.normal(0, 0.4, 400)
+    X = np.column_stack([np.ones(400), signal, np.exp(signal), rng.normal(size=400), rng.normal(size=400)])
+    choice = choose_features(Dataset(("one", "s", "exp_s", "n1", "n2"), X, y, None), 2, 0)
+    assert len(choice.chosen) == 2
+    assert choice.chosen[0] in ("s", "exp_s")
+    assert choice.dropped["one"] == "constant on every training row"
+    assert sorted(choice.dropped.values())[1:] == [
+        "not among the 2 most important",
+        f"says the same as {choice.chosen[0]}",
+    ]
+    assert set(choice.chosen) | set(choice.dropped) == {"one", "s", "exp_s", "n1", "n2"}
+
+
+def test_only_constant_features_leave_nothing_to_choose() -> None:
+    choice = choose_features(Dataset(("a",), np.ones((40, 1)), np.arange(40) % 2, None), 6, 0)
+    assert choice.chosen == ()
+
+
+def test_search_gives_both_machines_the_same_budget_and_learns() -> None:
+    data = made(240, 60)
+    Z = (data.X - data.X.min(0)) / np.ptp(data.X, axis=0)
+    found = search(Z, data.y, None, 0)
+    assert found.tried == len(BANDWIDTHS) * len(COSTS) == len(GAMMAS) * len(COSTS)
+    assert found.quantum.width in BANDWIDTHS
+    assert found.twin.width in GAMMAS
+    assert min(found.quantum.pr_auc, found.twin.pr_auc) > 0.6
+    assert found == search(Z, data.y, None, 0)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.5, 1.0, 2.5]), st.integers(0, 1), st.integers(0, 3)), min_size=2, max_size=30
+    )
+)
+def test_average_precision_is_scikit_learns(rows: list[tuple[float, int, int]]) -> None:
+    scores, y, weights = (np.array(column) for column in zip(*rows, strict=True))
+    if (weights * y).sum() == 0:
+        return
+    expected = average_precision_score(y, scores, sample_weight=weights)
+    assert average_precision(y, scores, weights.astype(float)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_recall_counts_only_lines_that_keep_the_false_positive_rate() -> None:
+    y = np.array([0] * 100 + [1] * 10)
+    scores = np.concatenate([np.arange(100.0), np.array([200.0] * 4 + [98.5] * 3 + [50.0] * 3)])
+    assert wilson_recall(y, scores, 0.01).value == pytest.approx(0.7)
+    assert wilson_recall(y, scores, 0.0).value == pytest.approx(0.4)
+    inside = wilson_recall(y, scores, 0.01)
+    assert 0.3 < inside.low < 0.7 < inside.high < 0.95
+
+
+def judged(quantum: float, twin: float, groups: int) -> str:
+    rng = np.random.default_rng(0)
+    y = (np.arange(600) % 10 == 0).astype(np.int64)
+    noise = rng.normal(size=600)
+    scores = {
+        name: strength * y + noise for name, strength in (("quantum", quantum), ("twin", twin), ("boosting", 1.0))
+    }
+    result = evaluate(y, scores, np.arange(600) % (10 * groups) // 10, 0.01, 0)
+    assert result.to_dict()["base_rate"] == pytest.approx(0.1)
+    return result.verdict
+
+
+def test_the_verdict_says_no_more_than_was_measured() -> None:
+    assert judged(3.0, 1.0, 30).startswith("The quantum model is better")
+    assert judged(1.0, 3.0, 30).startswith("The RBF twin is better")
+    assert judged(1.5, 1.5, 30).startswith("No measurable difference")
+    assert "cannot be said: only 5 groups" in judged(3.0, 1.0, 5)
