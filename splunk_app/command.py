@@ -14,11 +14,11 @@ from typing import Any, BinaryIO, Dict, List, Mapping, Optional, Tuple
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import BadInput, NonsenseReply, QScoreError, UnknownModel
 from scorer.wire.messages import ModelCard
+from splunk_app import passwords
 from splunk_app.conf import AppSettings
 from splunk_app.frames import Frame, ProtocolFault, Reply, read_frame, write_reply
 from splunk_app.gateway import ChunkScores, Patience, ScoringSession, not_scored, wanted_columns
 from splunk_app.options import CommandOptions, check_fields, own_names
-from splunk_app.passwords import read_key
 from splunk_app.request import paste
 from splunk_app.table import Table
 
@@ -144,20 +144,15 @@ class Search:
 
     def _try_connecting(self) -> None:
         """Read settings, key and card. What the searcher must put right is raised; what not is kept as the failure."""
+        allowed = min(self._connecting.allowed(), self._options.timeout)
         try:
             settings = AppSettings.read(self._app_dir, self._splunk_home)
-            key = read_key(
-                str(self._info.get("splunkd_uri", "")),
-                str(self._info.get("session_key", "")),
-                settings.splunkd_ca,
-                settings.realm,
-                settings.username,
-            )
+            key = self._read_key(settings, min(allowed, passwords.TIMEOUT))
 
             def connect() -> GatewayClient:
                 return GatewayClient(settings.url, key, settings.ca_file, self._options.timeout, settings.server_name)
 
-            card = self._read_card(settings, key)
+            card = self._read_card(settings, key, allowed)
             check_fields(self._options.fields, card.name, card.required_fields + card.context_fields)
         except _SEARCHERS_FAULT:
             raise
@@ -168,8 +163,11 @@ class Search:
         self._card, self._failure = card, None
         self._session = ScoringSession(self._options, card, connect, settings.parallel)
 
-    def _read_card(self, settings: AppSettings, key: str) -> ModelCard:
-        allowed = min(self._connecting.allowed(), self._options.timeout)
+    def _read_key(self, settings: AppSettings, allowed: float) -> str:
+        uri, session = str(self._info.get("splunkd_uri", "")), str(self._info.get("session_key", ""))
+        return passwords.read_key(uri, session, settings.splunkd_ca, settings.realm, settings.username, allowed)
+
+    def _read_card(self, settings: AppSettings, key: str, allowed: float) -> ModelCard:
         with GatewayClient(settings.url, key, settings.ca_file, allowed, settings.server_name) as client:
             card = client.card(self._options.model, self._options.score.version)
         if card.name != self._options.model:

@@ -30,30 +30,32 @@ _CAP = 1024 * 1024
 _STORE = "Store the gateway key as an administrator: see docs/splunk.md of the product, 'The gateway key'."
 
 
-def read_key(splunkd_uri: str, session_key: str, ca_file: str, realm: str, username: str) -> str:
-    """The clear password of ``realm``:``username``. Raises a QScoreError that says what to do."""
+def read_key(
+    splunkd_uri: str, session_key: str, ca_file: str, realm: str, username: str, timeout: float = TIMEOUT
+) -> str:
+    """The clear password of ``realm``:``username``; at most ``timeout`` seconds. Raises a QScoreError with a remedy."""
     path = "/servicesNS/nobody/%s/storage/passwords/%s?output_mode=json" % (
         APP,
         quote("%s:%s:" % (realm, username), ""),
     )
-    status, body = _get(splunkd_uri, session_key, ca_file, path)
+    status, body = _get(splunkd_uri, session_key, ca_file, path, timeout)
     if status != 200:
         raise _refusal(status, realm, username)
     return _clear_password(body, realm, username)
 
 
-def _get(splunkd_uri: str, session_key: str, ca_file: str, path: str) -> Tuple[int, bytes]:
+def _get(splunkd_uri: str, session_key: str, ca_file: str, path: str, timeout: float) -> Tuple[int, bytes]:
     host, port = _address(splunkd_uri)
     if not (session_key.isascii() and session_key.isprintable() and session_key):
         raise Unauthorised("the search passed no session key", "Run it as a user of Splunk.")
-    connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=_context(ca_file, host))
-    deadline = time.monotonic() + TIMEOUT
+    connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=_context(ca_file, host))
+    deadline = time.monotonic() + timeout
     try:
         connection.request("GET", path, headers={"Authorization": "Splunk " + session_key})
         response = connection.getresponse()
         return response.status, _read(response, deadline)
     except (OSError, http.client.HTTPException) as error:
-        raise _named(error, host, port, ca_file) from error
+        raise _named(error, "%s:%d" % (host, port), ca_file, timeout) from error
     finally:
         connection.close()
 
@@ -109,10 +111,9 @@ def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
     raise socket.timeout("deadline passed")
 
 
-def _named(error: Exception, host: str, port: int, ca_file: str) -> QScoreError:
-    where = "%s:%d" % (host, port)
+def _named(error: Exception, where: str, ca_file: str, timeout: float) -> QScoreError:
     if isinstance(error, socket.timeout):
-        return ScoringTimeout("splunkd at %s did not answer within %g s" % (where, TIMEOUT), "See splunkd.log.")
+        return ScoringTimeout("splunkd at %s did not answer within %g s" % (where, timeout), "See splunkd.log.")
     if isinstance(error, ssl.SSLCertVerificationError):
         return Unreachable(
             "splunkd's certificate was not accepted against %s: %s" % (ca_file, error.verify_message),

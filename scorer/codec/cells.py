@@ -15,11 +15,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from scorer.wire.errors import MalformedBody
+from scorer.wire.names import MAX_BODY_BYTES
+
 Array = NDArray[np.float64]
 
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _NOT_FINITE = re.compile(r"[+-]?(inf|infinity|nan)\Z", re.IGNORECASE)
 _SHOWN = 40
+
+# String views are left out: many views of one long text would become as many copies of it.
+_TEXT_TYPES = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+)
+_PLAIN_TYPES = (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal, pa.types.is_boolean, pa.types.is_null)
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ def numbers(name: str, column: Any) -> Numbers:
     """Numbers of a pyarrow array of any type; never raises for what the cells hold."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return numbers(name, column.dictionary_decode())
+        return numbers(name, _decoded(name, column))
     if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
         return _from_numbers(name, column.cast(pa.float64(), safe=False))
     if _is_text(kind):
@@ -43,7 +55,7 @@ def numbers(name: str, column: Any) -> Numbers:
         return Numbers(np.full(len(column), np.nan))
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _unusable(column, f"multivalue: {name} holds a list of values")
-    return _unusable(column, f"not_a_number: {name} is of the type {kind}")
+    return _unusable(column, f"not_a_number: {name} is of the type {str(kind)[:80]}")
 
 
 def filled(name: str, column: Any) -> dict[int, str]:
@@ -56,10 +68,20 @@ def filled(name: str, column: Any) -> dict[int, str]:
 
 
 def _is_text(kind: Any) -> bool:
-    return any(
-        test(kind)
-        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    )
+    return any(test(kind) for test in _TEXT_TYPES)
+
+
+def _decoded(name: str, column: Any) -> Any:
+    """A dictionary column without its dictionary; raises MalformedBody where few bytes would become very many."""
+    words = column.dictionary
+    if _is_text(words.type):
+        size = pc.sum(pc.binary_length(words).cast(pa.int64()).take(column.indices)).as_py() or 0
+        if size > MAX_BODY_BYTES:
+            raise MalformedBody(f"the column {name} holds {size} bytes of text", f"Send at most {MAX_BODY_BYTES}.")
+        return column.dictionary_decode()
+    if any(test(words.type) for test in _PLAIN_TYPES):
+        return column.dictionary_decode()
+    raise MalformedBody(f"the column {name} is of the type {str(column.type)[:80]}", "Send it without a dictionary.")
 
 
 def _from_numbers(name: str, column: Any) -> Numbers:
@@ -107,16 +129,23 @@ def _complaint(name: str, text: str) -> str:
     return f"not_a_number: {name} is {shown}"
 
 
-def texts(column: Any) -> list[str]:
-    """A context column as N strings, empty where there is nothing. Times become epoch seconds."""
+def texts(name: str, column: Any) -> list[str]:
+    """A context column as N strings, empty where there is nothing. Times become epoch seconds.
+
+    Raises MalformedBody for columns that are neither text, numbers nor times.
+    """
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return texts(column.dictionary_decode())
-    if pa.types.is_timestamp(kind):
-        column = pc.divide(column.cast(pa.timestamp("us")).cast(pa.int64()).cast(pa.float64()), 1e6)
+        return texts(name, _decoded(name, column))
     if _is_text(kind):
         found: list[str] = _lossy_text(pc.fill_null(column.cast(pa.binary()), b"")).to_pylist()
         return found
+    if pa.types.is_timestamp(kind):
+        column = pc.divide(
+            column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).cast(pa.float64(), safe=False), 1e6
+        )
+    elif not any(test(kind) for test in _PLAIN_TYPES):
+        raise MalformedBody(f"the column {name} is of the type {str(kind)[:80]}", "Send it as text.")
     return ["" if value is None else _plain(value) for value in column.to_pylist()]
 
 

@@ -39,7 +39,7 @@ def decode(
         batch_id=batch_id,
         model=model_name,
         columns=columns,
-        context={name: texts(table.columns[name]) for name in CONTEXT_COLUMNS if write and name in table.columns},
+        context={name: texts(name, table.columns[name]) for name in CONTEXT_COLUMNS if write and name in table.columns},
         row_ids=range(rows),
         defects=defects,
     )

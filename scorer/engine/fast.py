@@ -124,9 +124,14 @@ class ObservableScorer:
         def empty(*shape: int) -> Single:
             return np.empty((*shape, c), np.float32)
 
-        planes = (empty(2, amplitudes), empty(2, amplitudes))
         return _Buffers(
-            empty(angles), empty(amplitudes), empty(amplitudes), empty(amplitudes), *planes, empty(len(self._values))
+            angles=empty(angles),
+            phases=empty(amplitudes),
+            cosine=empty(amplitudes),
+            sine=empty(amplitudes),
+            states=empty(2, amplitudes),
+            spare=empty(2, amplitudes),
+            overlaps=empty(len(self._values)),
         )
 
 
@@ -175,8 +180,8 @@ class GaussianScorer:
 
 
 def _chunk(qubits: int) -> int:
-    """Rows at a time: all planes of a chunk should lie in a core's second-level cache."""
-    return max(32, min(512, (1 << 15) >> qubits))
+    """Rows at a time: the planes of a chunk should lie in a core's second-level cache, and calls into NumPy be few."""
+    return max(128, min(512, (1 << 15) >> qubits))
 
 
 def _padded(Z: Array, rows: int) -> Array:

@@ -59,7 +59,7 @@ class Stack:
         run_dir = private_dir(settings.run_dir)
         lock = FileLock(run_dir / "stack.lock", mode=0o600)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=1.0)  # commands that ask whether a stack runs hold it for a moment
         except Timeout:
             raise _already_running(settings) from None
         try:

@@ -45,6 +45,7 @@ class Child:
     restarts: int = 0
     started: float = 0.0
     _process: subprocess.Popen[bytes] | None = None
+    _asked: bool = False
     _deaths: deque[float] = field(default_factory=lambda: deque(maxlen=QUICK_DEATHS))
     _again_at: float = 0.0
 
@@ -82,13 +83,14 @@ class Child:
     def ask_to_stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
+            self._asked = True
 
     def stop(self) -> None:
         """End the process and everything that it started; returns when they are gone."""
         process, self._process, self.state = self._process, None, "stopped"
         if process is None:
             return
-        if process.poll() is None:
+        if not self._asked:  # a second signal would turn a worker's soft shutdown into a hard one
             process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(self.spec.grace)

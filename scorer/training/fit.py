@@ -53,7 +53,16 @@ class Fitted:
 
 
 def fit(data: Dataset, qubits: int, seed: int) -> Fitted:
-    """Choose features, scale, search and fit on these rows alone. Raises BadTrainingData when no feature varies."""
+    """Choose features, scale, search and fit on these rows alone. Raises BadTrainingData when no feature varies.
+
+    On one thread: on a busy machine the small parallel loops of these libraries wait for each other far longer than
+    they work.
+    """
+    with threadpool_limits(limits=1):
+        return _fit(data, qubits, seed)
+
+
+def _fit(data: Dataset, qubits: int, seed: int) -> Fitted:
     choice = choose_features(data, qubits, seed)
     if not choice.chosen:
         raise BadTrainingData("every feature is constant on the training rows", "Add rows that differ.")
@@ -77,7 +86,5 @@ def fit(data: Dataset, qubits: int, seed: int) -> Fitted:
 
 
 def _boosted(data: Dataset, seed: int) -> HistGradientBoostingClassifier:
-    """On one thread: its small parallel loops wait for each other far longer than they work on a busy machine."""
     machine = HistGradientBoostingClassifier(max_iter=_BOOSTING_ROUNDS, random_state=seed, early_stopping=False)
-    with threadpool_limits(limits=1):
-        return machine.fit(data.X, data.y)
+    return machine.fit(data.X, data.y)

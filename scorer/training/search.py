@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import config_context
 from sklearn.svm import SVC
 
 from scorer.circuits.zz import ZZMap
@@ -20,8 +21,8 @@ Ints = NDArray[np.int64]
 BANDWIDTHS = (0.025, 0.05, 0.1, 0.2, 0.4)  # radians for the width of the scaled range
 GAMMAS = (0.1, 0.5, 2.0, 8.0, 32.0)
 COSTS = (0.3, 3.0, 30.0)
-SEARCH_ROWS = 900
-SEARCH_FOLDS = 5
+SEARCH_ROWS = 800
+SEARCH_FOLDS = 4
 REPS = 2
 ENTANGLEMENT = "full"
 
@@ -59,6 +60,11 @@ def search(Z: Floats, y: Ints, groups: Ints | None, seed: int) -> Searched:
     weights = _weights(y, y[rows])
     Z, y, groups = Z[rows], y[rows], None if groups is None else groups[rows]
     parts = inner_folds(y, groups, SEARCH_FOLDS, seed)
+    with config_context(assume_finite=True, skip_parameter_validation=True):  # a thousand small fits on checked rows
+        return _both(Z, y, weights, parts)
+
+
+def _both(Z: Floats, y: Ints, weights: Floats, parts: list[tuple[Ints, Ints]]) -> Searched:
     quantum = _best(BANDWIDTHS, lambda width: _fidelity(Z, width), y, weights, parts)
     twin = _best(GAMMAS, lambda width: _gaussian(Z, width), y, weights, parts)
     return Searched(quantum, twin, len(BANDWIDTHS) * len(COSTS))

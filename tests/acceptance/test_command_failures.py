@@ -133,11 +133,12 @@ def test_an_unknown_model_stops_a_search_that_learns_of_it_late(app: InstalledAp
         ("404", "storage/passwords has no entry qscore:gateway"),
         ("500", "splunkd answered 500"),
         ("not_json", "splunkd's answer holds no password"),
+        ("hang", "did not answer within 1 s"),
     ],
 )
 def test_a_splunkd_that_gives_no_key(app: InstalledApp, splunkd: SplunkdEndpoint, failure: str, sentence: str) -> None:
     splunkd.failure = failure
-    assert_unscored(app.search(["model=lateral"], [CHUNK]), sentence, version="live")
+    assert_unscored(app.search(["model=lateral", "timeout=1"], [CHUNK]), sentence, version="live")
 
 
 def test_a_splunkd_of_another_authority_gets_no_session_key(app: InstalledApp, splunkd: SplunkdEndpoint) -> None:

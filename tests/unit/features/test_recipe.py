@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorer.features.parse import RecipeError
@@ -117,6 +117,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(raw=JSON, key=st.sampled_from(sorted(small())))
 def test_anything_else_is_a_recipe_error(raw: Any, key: str) -> None:
     for candidate in (raw, {**small(), key: raw}):

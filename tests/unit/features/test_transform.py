@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -104,6 +104,7 @@ def test_impossible_bounds_are_refused(low: list[float], high: list[float]) -> N
         Scaler(np.array(low), np.array(high))
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, (20, 3), elements=st.floats(-1e12, 1e12)))
 def test_scaled_rows_keep_their_order_and_stay_in_range(X: Any) -> None:
     try:

@@ -253,6 +253,56 @@ def test_arrow_types_that_are_no_numbers(read: Read) -> None:
     assert np.isnan(rows.columns["failures"]).all()
 
 
+ODD = [
+    pa.array(["5", None], pa.large_string()),
+    pa.array([b"5", None], pa.large_binary()),
+    pa.array([5, None], pa.uint8()),
+    pa.array([5, None], pa.decimal128(5, 2)),
+    pa.array([np.float16(5), None], pa.float16()),
+    pa.array(["5", None]).dictionary_encode(),
+]
+
+
+@pytest.mark.parametrize("column", ODD, ids=lambda column: str(column.type)[:20])
+def test_every_way_to_say_five_in_arrow(read: Read, column: Any) -> None:
+    rows = read(arrow({"events": column, "logons": [1.0, 1.0], "failures": [0.0, 0.0], "user": column}), 2, MEDIA_ARROW)
+    assert rows.columns["events"][0] == 5.0
+    assert np.isnan(rows.columns["events"][1])
+    assert rows.defects == {}
+
+
+HOSTILE = [
+    pa.array([2**62, None], pa.timestamp("s")),
+    pa.array([2**30, None], pa.date32()),
+    pa.array(["5", None], pa.string_view()),
+    pa.array([{"a": 1}, None]),
+    pa.array([[1], None]),
+    pa.array([2**62, None], pa.duration("ns")),
+    pa.array([b"abc", None], pa.binary(3)),
+    pa.RunEndEncodedArray.from_arrays([2], ["x"]),
+]
+
+
+@pytest.mark.parametrize("column", HOSTILE, ids=lambda column: str(column.type)[:20])
+def test_odd_arrow_types_spoil_rows_as_inputs_and_are_refused_as_context(read: Read, column: Any) -> None:
+    good = {"logons": [1.0, 1.0], "failures": [0.0, 0.0]}
+    assert 0 in read(arrow({"events": column, **good}), 2, MEDIA_ARROW, write=True).defects
+    body = arrow({"events": [1.0, 1.0], **good, "user": column})
+    assert len(read(body, 2, MEDIA_ARROW)) == 2
+    if pa.types.is_timestamp(column.type):
+        assert read(body, 2, MEDIA_ARROW, write=True).context["user"][1] == ""
+    else:
+        with pytest.raises(MalformedBody, match="the column user is of the type"):
+            read(body, 2, MEDIA_ARROW, write=True)
+
+
+def test_a_dictionary_that_unfolds_to_gigabytes_is_refused(read: Read) -> None:
+    bomb = pa.DictionaryArray.from_arrays(np.zeros(20_000, np.int32), ["5" * 100_000])
+    for name in ("events", "user"):
+        with pytest.raises(MalformedBody, match=f"the column {name} holds 2000000000 bytes"):
+            read(arrow({name: bomb}), 20_000, MEDIA_ARROW, write=True)
+
+
 @pytest.mark.parametrize("codec", ["zstd", "lz4"])
 def test_compressed_arrow_is_refused_before_it_is_unpacked(read: Read, codec: str) -> None:
     zeros = np.zeros(40_000)

@@ -22,7 +22,7 @@ from scorer.wire.messages import ScoreOptions
 from scorer.wire.names import MEDIA_ARROW, MEDIA_CSV, MEDIA_JSON, STATUS_CODES
 
 INPUTS = ("events", "logons", "failures")
-MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 FRAGMENTS = st.sampled_from(
     ["events", "logons", "failures", "user", "__mv_events", "_time", ",", ",", ",", "\n", "\n", "\r\n", '"', '""', "5",

@@ -163,6 +163,12 @@ def test_the_reason_starts_with_the_feature_whose_absence_costs_most(
     assert len(seen) > 1
 
 
+def test_a_field_present_on_late_rows_only_scores_those(tiny_model: TrainedModel, read: Read) -> None:
+    rows = read(b"events,logons,failures\n,,\n,1,0\n5,1,0\n", 3)
+    scores = score(tiny_model, "1", rows, ScoreOptions())
+    assert [text.split(":")[0] for text in scores.status] == ["missing_feature", "missing_feature", "ok"]
+
+
 def test_every_status_code_is_documented(tiny_model: TrainedModel) -> None:
     rows = batch({"events": [float("inf"), float("nan")], "logons": [1, 1], "failures": [0, 0]})
     for text in score(tiny_model, "1", rows, ScoreOptions()).status:

@@ -75,11 +75,10 @@ def test_a_wrong_session_key_and_an_empty_password(splunkd: SplunkdEndpoint, ca:
         read_key(splunkd.url, SESSION, str(ca[0]), "qscore", "empty")
 
 
-def test_a_splunkd_that_hangs(splunkd: SplunkdEndpoint, ca: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "TIMEOUT", 0.3)
+def test_a_splunkd_that_hangs(splunkd: SplunkdEndpoint, ca: tuple[Path, Path]) -> None:
     splunkd.failure = "hang"
     with pytest.raises(errors.ScoringTimeout, match="did not answer within"):
-        read_key(splunkd.url, SESSION, str(ca[0]), "qscore", "gateway")
+        read_key(splunkd.url, SESSION, str(ca[0]), "qscore", "gateway", timeout=0.3)
 
 
 def test_nobody_listens(ca: tuple[Path, Path]) -> None:

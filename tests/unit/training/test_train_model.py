@@ -26,12 +26,12 @@ HERE = Provenance("rows of a test")
 
 @pytest.fixture(scope="module")
 def ready() -> Prepared:
-    return starter_rows(LATERAL, 1000, seed=4)
+    return starter_rows(LATERAL, 700, seed=4)
 
 
 @pytest.fixture(scope="module")
 def cross_fitted(ready: Prepared) -> TrainedModel:
-    return train(LATERAL, ready.rows, ready.columns, HERE, TrainOptions(qubits=4, fpr=0.02))
+    return train(LATERAL, ready.rows, ready.columns, HERE, TrainOptions(qubits=3, fpr=0.02))
 
 
 def test_the_starter_says_what_it_is_and_is_useful() -> None:
@@ -63,7 +63,7 @@ def test_few_rows_are_cross_fitted_and_every_row_is_judged(cross_fitted: Trained
         "available_rows": ready.rows.num_rows,
     }
     assert len(cross_fitted.benign_scores) == facts["rows"] - facts["positives"]
-    assert len(cross_fitted.feature_names) == 4
+    assert len(cross_fitted.feature_names) == 3
     assert set(facts["dropped_features"]) | set(cross_fitted.feature_names) == {f.name for f in LATERAL.features}
     assert facts["starter"] is False
     json.dumps(facts, allow_nan=False)
@@ -75,14 +75,14 @@ def test_the_line_lets_through_the_asked_share_of_judged_benign_rows(cross_fitte
 
 
 def test_the_same_seed_gives_the_same_model(cross_fitted: TrainedModel, ready: Prepared) -> None:
-    again = train(LATERAL, ready.rows, ready.columns, HERE, TrainOptions(qubits=4, fpr=0.02))
+    again = train(LATERAL, ready.rows, ready.columns, HERE, TrainOptions(qubits=3, fpr=0.02))
     assert again.feature_names == cross_fitted.feature_names
     assert np.allclose(again.benign_scores, cross_fitted.benign_scores, atol=1e-6)
     assert again.facts["hyper_parameters"] == cross_fitted.facts["hyper_parameters"]
 
 
 def test_prevalence_moves_probabilities_and_nothing_else(cross_fitted: TrainedModel, ready: Prepared) -> None:
-    rare = train(LATERAL, ready.rows, ready.columns, HERE, TrainOptions(qubits=4, fpr=0.02, prevalence=0.001))
+    rare = train(LATERAL, ready.rows, ready.columns, HERE, TrainOptions(qubits=3, fpr=0.02, prevalence=0.001))
     assert rare.calibration.slope == pytest.approx(cross_fitted.calibration.slope, rel=1e-4)
     assert rare.threshold < cross_fitted.threshold / 5
     assert rare.facts["prevalence"] == 0.001
@@ -119,7 +119,7 @@ def test_random_labels_give_no_glowing_figures(ready: Prepared) -> None:
     shuffled = np.random.default_rng(0).permutation(ready.rows["label"].to_numpy())
     rows = ready.rows.set_column(ready.rows.column_names.index("label"), "label", pa.array(shuffled))
     try:
-        model = train(LATERAL, rows, Columns("label"), HERE, TrainOptions(qubits=3, fpr=0.02))
+        model = train(LATERAL, rows, Columns("label"), HERE, TrainOptions(qubits=2, fpr=0.02))
     except BadTrainingData as error:
         assert "learnt nothing that holds on other rows" in error.detail  # noqa: PT017 - either outcome is right
     else:

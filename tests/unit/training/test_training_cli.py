@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from scorer.cli.training import register
+from scorer.registry.keys import Signer
 from scorer.registry.store import Registry
 from scorer.service.settings import load_settings
 from scorer.training.tables import read_table
@@ -40,25 +41,32 @@ def refused(*words: object) -> QScoreError:
 
 def test_from_generated_events_to_a_signed_live_model(home: Path) -> None:
     events, rows = home / "events.csv.gz", home / "rows.csv"
-    assert "label: label, group: activity" in run("generate", "--model", "lateral", "--rows", 900, "--out", events)
+    assert "label: label, group: activity" in run("generate", "--model", "lateral", "--rows", 600, "--out", events)
     assert "rows of" in run(
         "rows", "--model", "lateral", "--data", events, "--out", rows, "--label", "label", "--group", "activity"
     )
-    words = ("train", "--model", "lateral", "--label", "label", "--group", "activity", "--fpr", 0.02, "--qubits", 3)
+    words = ("train", "--model", "lateral", "--label", "label", "--group", "activity", "--fpr", 0.02, "--qubits", 2)
     from_rows = run(*words, "--data", rows, "--version-note", "first try")
     assert "Version 1 is live" in from_rows
     assert "signing_key.pem" in from_rows
     assert "PR-AUC" in from_rows
-    from_events = run(*words, "--data", events)
-    assert "live is still 1" in from_events
-    assert "Version 3 is live" in run(*words, "--data", events, "--promote")
+    assert "live is still 1" in run(*words, "--data", events)
     settings = load_settings()
     registry = Registry(settings.registry, settings.trusted_keys)
     card = registry.card("lateral", "1")
     assert card.details["note"] == "first try"
     assert card.details["verdict"] in from_rows
     assert json.loads(json.dumps(card.to_dict())) == card.to_dict()
-    assert registry.load("lateral", "3").feature_names == registry.load("lateral", "2").feature_names
+    assert registry.resolve("lateral", "live") == "1"
+    assert registry.load("lateral", "2").feature_names == registry.load("lateral", "1").feature_names
+
+
+def test_a_promoted_version_becomes_live(home: Path) -> None:
+    run("generate", "--model", "lateral_flow", "--rows", 600, "--out", home / "e.csv")
+    words = ("train", "--model", "lateral_flow", "--data", home / "e.csv", "--label", "label", "--fpr", 0.02)
+    Signer.load_or_create(load_settings().signing_key, load_settings().trusted_keys)
+    assert "Signed with the key" in run(*words, "--qubits", 1, "--promote")
+    assert "Version 2 is live" in run(*words, "--qubits", 1, "--promote")
 
 
 def test_rows_without_a_label_are_for_scoring(home: Path) -> None:

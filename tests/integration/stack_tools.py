@@ -1,0 +1,85 @@
+"""Starting and looking at real stacks of processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from scorer.service.auth import KeyFile
+from scorer.service.settings import Settings, load_settings
+from scorer.service.stack import StackState
+from scorer.wire.client import GatewayClient
+
+UP = [sys.executable, "-m", "scorer.cli.main", "up", "--port", "0", "--workers", "1"]
+
+
+def body(rows: int) -> bytes:
+    """CSV with every input of `lateral` and the context of its rows."""
+    inputs = "events,logons,failures,network_logons,remote_logons,explicit_logons,privileged_logons"
+    inputs += ",share_events,ticket_requests,ntlm_logons,signatures,dests_of_source"
+    counts = "5,1,2,1,0,1,1,1,1,3,2"
+    lines = [f"{1_700_000_000 + 600 * k},user{k},src{k % 7},dest{k % 5},{9 + k % 5},{counts}" for k in range(rows)]
+    return ("\n".join(["_time,user,src,dest," + inputs, *lines]) + "\n").encode()
+
+
+def processes(home: Path, word: str = "") -> list[int]:
+    """Processes of the stack in ``home`` whose command line has ``word`` in it; zombies do not count."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes().split(b"\0")
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if b"QSCORE_HOME=" + os.fsencode(home) in environment and word in command:
+            found.append(int(entry.name))
+    return sorted(found)
+
+
+def children(pid: int) -> list[int]:
+    """Direct children of a process."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    """Whether ``condition`` came true within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return condition()
+
+
+def variables(home: Path, **more: str) -> dict[str, str]:
+    return os.environ | {"QSCORE_HOME": str(home)} | more
+
+
+def qscore(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a `qscore` command to its end."""
+    command = [sys.executable, "-m", "scorer.cli.main", *arguments]
+    return subprocess.run(command, env=variables(home, **more), capture_output=True, text=True, timeout=60, check=False)
+
+
+def settings_of(home: Path) -> Settings:
+    return load_settings(home=home)
+
+
+def client_of(home: Path, state: StackState, *scopes: str) -> GatewayClient:
+    """A client with a new key of these scopes; without scopes, with the local key."""
+    settings = settings_of(home)
+    key = KeyFile(settings.api_keys).add(scopes)[1] if scopes else settings.local_key.read_text().strip()
+    return GatewayClient(state.url, key, state.ca_file, timeout=30.0)
+
+
+def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> str:
+    """Send a signal, wait, and return what the process still said."""
+    process.send_signal(number)
+    return process.communicate(timeout=40)[0]
