@@ -35,7 +35,7 @@ from scorer.circuits.zz import ZZMap
 from scorer.features.recipe import load_recipe
 from scorer.features.transform import Scaler, derive, required_inputs
 from scorer.models.calibration import fit_platt
-from scorer.models.svc import fit_svc, fit_twin
+from scorer.models.fit import fit_svc, fit_twin
 from scorer.models.trained import TrainedModel
 from scorer.registry.keys import Signer
 from scorer.registry.store import Registry
@@ -120,7 +120,7 @@ def model() -> TrainedModel:
 
 def window_counts(names: Sequence[str], rows: int, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
     """Counts that a window may have: `logons` of `events`, and every other one a part of `logons`."""
-    events = rng.poisson(20.0, rows) + 1.0
+    events = (rng.poisson(20.0, rows) + 1).astype(np.float64)
     logons = rng.binomial(events.astype(int), 0.7)
     counts = {name: rng.binomial(logons, rng.uniform(0.05, 0.6)).astype(np.float64) for name in names}
     return counts | {"events": events, "logons": logons.astype(np.float64)}

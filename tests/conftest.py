@@ -13,7 +13,7 @@ from scorer.circuits.zz import ZZMap
 from scorer.features.recipe import load_recipe
 from scorer.features.transform import Scaler, derive, required_inputs
 from scorer.models.calibration import fit_platt
-from scorer.models.svc import fit_svc, fit_twin
+from scorer.models.fit import fit_svc, fit_twin
 from scorer.models.trained import TrainedModel
 from scorer.registry.keys import Signer
 from scorer.registry.store import Registry

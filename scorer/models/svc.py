@@ -2,32 +2,26 @@
 
 A trained SVM scores f(x) = sum_i a_i |<psi_i|psi(x)>|^2 + b. With A = sum_i a_i |psi_i><psi_i| that is
 <psi(x)|A|psi(x)> + b: the number of support vectors no longer matters, and A may be cut to its r largest eigenvalues.
-scikit-learn is imported inside the functions that fit, because scoring must never load it.
+Fitting is in ``scorer.models.fit``, because scoring must never load what fitting needs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scorer.circuits.zz import ZZMap
 from scorer.engine.fast import GaussianScorer, ObservableScorer
-from scorer.engine.reference import amplitudes, expectation, fidelity_kernel
+from scorer.engine.reference import amplitudes, expectation
 
 Array = NDArray[np.float64]
 Vectors = NDArray[np.complex128] | NDArray[np.complex64]
-ClassWeight = Literal["balanced"] | None
 
 MAX_SUPPORT = 20_000
 MAX_GAMMA = 1e3
-
-
-class FitError(ValueError):
-    """Rows or hyper-parameters that nothing can be fitted with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,58 +90,3 @@ def collapse(circuit: ZZMap, support: Array, coefficients: Array, offset: float)
     values, columns = np.linalg.eigh((matrix + matrix.conj().T) / 2)
     order = np.argsort(-np.abs(values), kind="stable")
     return Observable(values[order], np.ascontiguousarray(columns[:, order].T), float(offset))
-
-
-def fit_svc(
-    Z: Array,
-    y: NDArray[np.integer],
-    circuit: ZZMap,
-    C: float,
-    *,
-    rank: int | None = None,
-    class_weight: ClassWeight = None,
-) -> Observable:
-    """Fit on scaled features Z (N, n) with labels y (N,) of 0 and 1, collapse, and cut to ``rank``.
-
-    ``rank``: None: default_rank; 2^n or more: the whole observable in float64. Raises FitError.
-    """
-    from sklearn.svm import SVC
-
-    _check_rows(Z, y)
-    psi = amplitudes(circuit, Z)
-    machine = SVC(kernel="precomputed", C=_positive("C", C), class_weight=class_weight)
-    machine.fit(fidelity_kernel(psi, psi), y)
-    whole = collapse(circuit, Z[machine.support_], machine.dual_coef_[0], float(machine.intercept_[0]))
-    wanted = default_rank(circuit.qubits) if rank is None else rank
-    return whole if rank is not None and rank >= whole.rank else whole.truncated(wanted)
-
-
-def fit_twin(Z: Array, y: NDArray[np.integer], gamma: float, C: float, *, class_weight: ClassWeight = None) -> RbfTwin:
-    """Fit the RBF twin on the same rows, features and labels as ``fit_svc``. Raises FitError."""
-    from sklearn.svm import SVC
-
-    _check_rows(Z, y)
-    if not 0.0 < gamma <= MAX_GAMMA:
-        raise FitError(f"gamma is {gamma!r}; it must be above 0 and at most {MAX_GAMMA:g}")
-    machine = SVC(kernel="rbf", gamma=gamma, C=_positive("C", C), class_weight=class_weight).fit(Z, y)
-    return RbfTwin(
-        np.ascontiguousarray(Z[machine.support_], np.float32),
-        np.ascontiguousarray(machine.dual_coef_[0], np.float32),
-        float(gamma),
-        float(machine.intercept_[0]),
-    )
-
-
-def _check_rows(Z: Array, y: NDArray[np.integer]) -> None:
-    if Z.ndim != 2 or y.shape != (len(Z),) or not np.isfinite(Z).all():
-        raise FitError(f"finite rows and one label each are needed, not shapes {Z.shape} and {y.shape}")
-    if len(Z) > MAX_SUPPORT:
-        raise FitError(f"{len(Z)} rows; a kernel machine is fitted on at most {MAX_SUPPORT}")
-    if set(np.unique(y).tolist()) != {0, 1}:
-        raise FitError("labels must be 0 and 1, and both must occur")
-
-
-def _positive(name: str, value: float) -> float:
-    if not (np.isfinite(value) and value > 0.0):
-        raise FitError(f"{name} is {value!r}; it must be above 0")
-    return float(value)

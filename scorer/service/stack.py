@@ -96,11 +96,14 @@ class Stack:
 
         Raises Unavailable when a process keeps dying or does not become ready.
         """
-        for child in self.children:
+        queue = 1 if embedded(self.settings) else 0
+        for group in (self.children[:queue], self.children[queue:]):  # workers and gateway need the queue
             if self._stopping:
                 return
-            child.start()
-            self._until_ready(child, show)
+            for child in group:
+                child.start()
+            for child in group:
+                self._until_ready(child, show)
         while not self._stopping:
             for child in self.children:
                 child.watch()
@@ -126,7 +129,8 @@ class Stack:
     def _until_ready(self, child: Child, show: Callable[[Stack], None]) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while child.state != "ready" and not self._stopping:
-            child.watch()
+            for other in self.children:
+                other.watch()
             show(self)
             if time.monotonic() > deadline:
                 raise Unavailable(

@@ -130,7 +130,8 @@ class DeliveryWorker:
         log.info("delivered", written=tally.written, dead=tally.dead, reason=result.reason)
 
     def _deliver(self, job: DeliveryJob, rows: list[ScoredRow]) -> DeliveryResult:
-        final = job.attempt + 1 >= MAX_DELIVERY_RUNS
+        # A sink without usable settings gets none before a restart: the dead letters are where its rows can be seen.
+        final = job.attempt + 1 >= MAX_DELIVERY_RUNS or isinstance(self.sink, UnusableSink)
         return deliver(rows, self.sink, self.dead_letters, final, batch_id=job.batch_id)
 
     def _again(self, job: DeliveryJob, result: DeliveryResult, tally: Acknowledgement) -> None:

@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from scorer.circuits.zz import ZZMap
 from scorer.features.transform import Scaler
-from scorer.models.svc import Observable, RbfTwin, fit_svc, fit_twin
+from scorer.models.fit import fit_svc, fit_twin
+from scorer.models.svc import Observable, RbfTwin
 from scorer.training.choose import Choice, choose_features
 from scorer.training.dataset import Dataset
 from scorer.training.search import Searched, search, zz_map

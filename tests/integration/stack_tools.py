@@ -28,7 +28,10 @@ def body(rows: int) -> bytes:
 
 
 def processes(home: Path, word: str = "") -> list[int]:
-    """Processes of the stack in ``home`` whose command line has ``word`` in it; zombies do not count."""
+    """Processes of the stack in ``home`` whose command line has ``word`` in it; zombies do not count.
+
+    They are known by their environment, or, as Valkey writes its title over that, by their command line.
+    """
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -38,7 +41,8 @@ def processes(home: Path, word: str = "") -> list[int]:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if b"QSCORE_HOME=" + os.fsencode(home) in environment and word in command:
+        ours = b"QSCORE_HOME=" + os.fsencode(home) in environment or f"{home}/run/" in command
+        if ours and word in command:
             found.append(int(entry.name))
     return sorted(found)
 

@@ -95,7 +95,8 @@ def in_flight(home: Path) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_everything_and_cleans_up(home: Path, number: signal.Signals) -> None:
     process = started(home)
-    assert len(processes(home)) >= 5
+    assert len(processes(home)) >= 6
+    assert processes(home, "valkey-server")
     said = end(process, number)
     assert said.endswith("stopped; nothing is left running\n")
     assert process.returncode == 0
@@ -191,8 +192,9 @@ def test_a_stopped_worker_means_a_timeout_and_a_full_queue_a_refusal(home: Path)
     ):
         main, _pool = pool_process(home)
         os.kill(main, signal.SIGSTOP)
-        with pytest.raises(ScoringTimeout, match=r"no worker answered for batch .* within 1\.8 s"):
-            client.score("lateral", body(1), 1, timeout=2.0)
+        for _ in range(2):  # the worker's connection had asked for a message before it stopped, and holds the first
+            with pytest.raises(ScoringTimeout, match=r"no worker answered for batch .* within 1\.8 s"):
+                client.score("lateral", body(1), 1, timeout=2.0)
         with pytest.raises(QueueFull, match="1 batches wait"):
             other.score("lateral", body(1), 1)
         os.kill(main, signal.SIGCONT)
@@ -222,7 +224,6 @@ def test_a_killed_queue_is_a_clear_refusal_and_comes_back(home: Path) -> None:
     with running_stack(home, "--port", "0", "--workers", "1") as state, client_of(home, state) as client:
         assert client.score("lateral", body(1), 1).scored == 1
         (valkey,) = processes(home, "valkey-server")
-        os.kill(valkey, signal.SIGSTOP)
         os.kill(valkey, signal.SIGKILL)
         with contextlib.suppress(Unavailable):
             client.score("lateral", body(1), 1, timeout=3.0)

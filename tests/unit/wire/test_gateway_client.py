@@ -194,9 +194,8 @@ def test_nonsense_is_named(serve: Serve, answer: bytes, what: str) -> None:
 
 
 def test_a_reply_cut_short_is_no_reply(serve: Serve) -> None:
-    with serve([scores(1)[:-5], b""]) as (server, client):
-        with pytest.raises((NonsenseReply, Unreachable)):
-            client.score("lateral", b"a\n1\n", 1)
+    with serve([scores(1)[:-5], b""]) as (server, client), pytest.raises((NonsenseReply, Unreachable)):
+        client.score("lateral", b"a\n1\n", 1)
     assert server.connections == 1
 
 
