@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps, signals
+from celery.worker import state
 
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.sinks import make_sink
@@ -33,6 +34,10 @@ from scorer.wire.errors import ConfigurationError, Unavailable
 from scorer.wire.names import QUEUE_DELIVER, TASK_DELIVER
 
 LANES: dict[str, Callable[[Settings], Lane]] = {"score": scoring_lane, "deliver": delivery_lane}
+
+
+#: Beats in a row with messages waiting and nothing to do, after which a worker counts as deaf.
+_IDLE_BEATS = 3
 
 
 def worker_app(settings: Settings, lane: Lane) -> Celery:
@@ -73,6 +78,8 @@ def _heartbeat(settings: Settings, lane: Lane) -> type[bootsteps.StartStopStep]:
     class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery publishes no types
         requires = {"celery.worker.components:Timer", "celery.worker.components:Pool"}  # noqa: RUF012  # Celery's form
 
+        idle_beats = 0
+
         def start(self, parent: Any) -> None:
             self.beat()
             self.timer = parent.timer.call_repeatedly(HEARTBEAT_EVERY, self.beat)
@@ -87,8 +94,17 @@ def _heartbeat(settings: Settings, lane: Lane) -> type[bootsteps.StartStopStep]:
         def beat(self) -> None:
             try:
                 exchange.beat(lane.name, name)
+                waiting = exchange.pulse().waiting
             except Unavailable as error:
                 get_log().warning("no_heartbeat", reason=error.detail)
+                return
+            idle = not state.reserved_requests and any(waiting[queue] for queue in lane.queues)
+            self.idle_beats = self.idle_beats + 1 if idle else 0
+            if self.idle_beats >= _IDLE_BEATS:
+                # A consumer can stay deaf after its queue's server was lost in the middle of an acknowledgement. Its
+                # supervisor starts a new one; nothing is lost, for this one holds no message.
+                get_log().error("not_consuming", waiting=dict(waiting))
+                os._exit(1)
 
     return Heartbeat
 

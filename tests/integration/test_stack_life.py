@@ -192,11 +192,13 @@ def test_a_stopped_worker_means_a_timeout_and_a_full_queue_a_refusal(home: Path)
     ):
         main, _pool = pool_process(home)
         os.kill(main, signal.SIGSTOP)
-        for _ in range(2):  # the worker's connection had asked for a message before it stopped, and holds the first
-            with pytest.raises(ScoringTimeout, match=r"no worker answered for batch .* within 1\.8 s"):
-                client.score("lateral", body(1), 1, timeout=2.0)
+        with pytest.raises(ScoringTimeout, match=r"no worker answered for batch .* within 1\.8 s"):
+            client.score("lateral", body(1), 1, timeout=2.0)
+        # The stopped worker's connection may have asked for a message already, and then holds the first one.
+        with contextlib.suppress(ScoringTimeout, QueueFull):
+            other.score("lateral", body(1), 1, timeout=2.0)
         with pytest.raises(QueueFull, match="1 batches wait"):
-            other.score("lateral", body(1), 1)
+            other.score("lateral", body(1), 1, timeout=2.0)
         os.kill(main, signal.SIGCONT)
         assert eventually(lambda: Exchange(redis_client(settings_of(home))).pulse().waiting["interactive"] == 0)
         assert other.score("lateral", body(1), 1).scored == 1

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 from typer.main import get_command
 
+from scorer.cli.main import build
 from scorer.service.settings import Settings
 from scorer.wire import names
 
@@ -74,10 +75,8 @@ def test_every_setting_is_on_the_operations_page(name: str) -> None:
 
 
 def _commands() -> list[str]:
-    from scorer.cli.main import app
-
     found = []
-    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in get_command(build()).commands.items():  # type: ignore[attr-defined]
         children = getattr(command, "commands", None)
         found += [f"{name} {child}" for child in children] if children else [name]
     return found
