@@ -28,11 +28,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scorer.features.recipe import load_recipe
 from scorer.service.settings import Settings, load_settings
 from scorer.service.stack import StackState, read_state
 from scorer.service.tls import server_files
 from scorer.standins.search_process import SearchProcess
 from scorer.standins.splunkd_endpoint import SplunkdEndpoint
+from scorer.training.starter import starter_rows
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import QScoreError
 
@@ -169,9 +171,10 @@ OTHERS = {
 
 def plain_rows(inputs: Sequence[str], events: int, size: int) -> list[bytes]:
     """Rows as the shipped macros make them: no quotes. The model's inputs, and others up to FIELDS."""
-    names = [*list(OTHERS)[: max(0, FIELDS - len(inputs))], *inputs]
+    others = list(OTHERS)[: max(0, FIELDS - len(inputs))]
     rng = random.Random(1)  # noqa: S311 (no secret)
-    return _chunks(names, [",".join(_cell(rng, name) for name in names) for _ in range(events)], size)
+    rows = [",".join([*(_other(rng, name) for name in others), row]) for row in activity(inputs, events)]
+    return _chunks([*others, *inputs], rows, size)
 
 
 def quoted_rows(inputs: Sequence[str], events: int, size: int) -> list[bytes]:
@@ -180,15 +183,19 @@ def quoted_rows(inputs: Sequence[str], events: int, size: int) -> list[bytes]:
     names = [*others, *inputs, "user", "_raw", "__mv_user"]
     texts = '"alice\nbob","An account, ""alice"", was\nlogged on",$alice$;$bob$'
     rng = random.Random(2)  # noqa: S311 (no secret)
-    rows = [",".join([*(_cell(rng, name) for name in names[:-3]), texts]) for _ in range(events)]
+    rows = [",".join([*(_other(rng, name) for name in others), row, texts]) for row in activity(inputs, events)]
     return _chunks(names, rows, size)
 
 
-def _cell(rng: random.Random, name: str) -> str:
-    if name in OTHERS:
-        return OTHERS[name].format(at=rng.randrange(200))
-    # Counts of a window: none exceeds its events.
-    return str(rng.randrange(60, 100) if name == "events" else rng.randrange(1, 5))
+def activity(inputs: Sequence[str], events: int) -> list[str]:
+    """The model's inputs of generated activity that it was not trained on: about one row in a hundred alerts."""
+    rows = starter_rows(load_recipe(MODEL), 20_000, seed=9).rows
+    lines = [",".join(map(str, row)) for row in zip(*(rows[name].to_pylist() for name in inputs), strict=True)]
+    return [lines[at % len(lines)] for at in range(events)]
+
+
+def _other(rng: random.Random, name: str) -> str:
+    return OTHERS[name].format(at=rng.randrange(200))
 
 
 def _chunks(names: Sequence[str], rows: Sequence[str], size: int) -> list[bytes]:

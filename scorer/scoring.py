@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.features.distinct import distinct
 from scorer.features.transform import derive, in_words, range_defects, required_inputs
 from scorer.models.trained import TrainedModel
 from scorer.wire.messages import FeatureBatch, ScoreBatch, ScoreOptions
@@ -35,23 +36,59 @@ def score(model: TrainedModel, version: str, batch: FeatureBatch, options: Score
     columns, statuses = _usable(model, batch)
     rows = np.flatnonzero(statuses.ok)
     X = derive(model.recipe, model.feature_names, {name: column[rows] for name, column in columns.items()})
-    Z = model.scaler.apply(X)
-    raw = model.scores(Z)
-    probability, p = model.calibration.probability(raw), model.rule.pvalues(raw)
-    alert = p <= model.fpr if options.threshold is None else probability >= options.threshold
+    equal = distinct(X)
+    first, inverse = equal if equal is not None else (slice(None), slice(None))
+    made = _scores(model, X[first], options)
+
+    def each(values: Any, missing: Any) -> Any:
+        """Values of different rows at the place of every row that they stand for; Any, as messages type arrays."""
+        out = np.full(len(batch), missing, values.dtype)
+        out[rows] = values[inverse]
+        return out
+
     return ScoreBatch(
         batch_id=batch.batch_id,
         model=model.name,
         version=version,
         row_ids=batch.row_ids,
-        probability=_spread(probability, rows, len(batch)),
-        pvalue=_spread(p, rows, len(batch)),
-        classical=_spread(model.twin_calibration.probability(model.twin_scores(Z)), rows, len(batch)),
-        risk=_placed(model.rule.risks(raw, p), rows, len(batch)),
-        band=_placed(model.rule.bands(p).astype(np.int64), rows, len(batch)),
-        alert=_placed(alert.astype(np.int64), rows, len(batch)).astype(bool),
-        reason=_reasons(model, X, Z, raw, rows, _explained(options.explain, alert), len(batch)),
+        probability=each(made.probability, np.nan),
+        pvalue=each(made.pvalue, np.nan),
+        classical=each(made.classical, np.nan),
+        risk=each(made.risk, 0),
+        band=each(made.band, 0),
+        alert=each(made.alert, False),
+        reason=each(made.reason, "").tolist(),
         status=statuses.texts,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Scores:
+    """What the model says of k different rows; arrays (k,). ``reason``: strings, empty where not asked."""
+
+    probability: Array
+    pvalue: Array
+    classical: Array
+    risk: NDArray[np.int64]
+    band: NDArray[np.int64]
+    alert: NDArray[np.bool_]
+    reason: NDArray[np.object_]
+
+
+def _scores(model: TrainedModel, X: Array, options: ScoreOptions) -> _Scores:
+    """Scores of finite features X (k, n)."""
+    Z = model.scaler.apply(X)
+    raw = model.scores(Z)
+    probability, p = model.calibration.probability(raw), model.rule.pvalues(raw)
+    alert = p <= model.fpr if options.threshold is None else probability >= options.threshold
+    return _Scores(
+        probability,
+        p,
+        model.twin_calibration.probability(model.twin_scores(Z)),
+        model.rule.risks(raw, p),
+        model.rule.bands(p).astype(np.int64),
+        alert,
+        _reasons(model, X, Z, raw, _explained(options.explain, alert)),
     )
 
 
@@ -108,19 +145,6 @@ def _remedy(model: TrainedModel) -> str:
     return f"build the rows with the macro {model.recipe.macro_for(model.grain)}"
 
 
-def _spread(values: Array, rows: NDArray[np.intp], length: int) -> Any:
-    """``values`` at ``rows`` of an otherwise NaN array; Any, because messages type arrays as sequences."""
-    out = np.full(length, np.nan)
-    out[rows] = values
-    return out
-
-
-def _placed(values: NDArray[np.int64], rows: NDArray[np.intp], length: int) -> Any:
-    out = np.zeros(length, np.int64)
-    out[rows] = values
-    return out
-
-
 def _explained(explain: str, alert: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Positions among the scored rows that get a reason."""
     if explain == "none":
@@ -128,20 +152,11 @@ def _explained(explain: str, alert: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.flatnonzero(alert) if explain == "alerts" else np.arange(len(alert))
 
 
-def _reasons(
-    model: TrainedModel,
-    X: Array,
-    Z: Array,
-    raw: Array,
-    rows: NDArray[np.intp],
-    explained: NDArray[np.intp],
-    length: int,
-) -> list[str]:
-    reasons = [""] * length
+def _reasons(model: TrainedModel, X: Array, Z: Array, raw: Array, explained: NDArray[np.intp]) -> NDArray[np.object_]:
+    reasons = np.full(len(X), "", np.object_)
     for start in range(0, len(explained), _EXPLAIN_ROWS):
         some = explained[start : start + _EXPLAIN_ROWS]
-        for position, text in zip(some, _words(model, X[some], occlusion(model, Z[some], raw[some])), strict=True):
-            reasons[rows[position]] = text
+        reasons[some] = _words(model, X[some], occlusion(model, Z[some], raw[some]))
     return reasons
 
 

@@ -19,7 +19,7 @@ from splunk_app.conf import AppSettings
 from splunk_app.frames import Frame, ProtocolFault, Reply, read_frame, write_reply
 from splunk_app.gateway import ChunkScores, Patience, ScoringSession, not_scored, wanted_columns
 from splunk_app.options import CommandOptions, check_fields, own_names
-from splunk_app.request import paste
+from splunk_app.request import assemble, paste_rows
 from splunk_app.table import Table
 
 EXIT_STOPPED = 1  # the searcher has been told why, through the inspector
@@ -31,10 +31,14 @@ _SEARCHERS_FAULT = (BadInput, UnknownModel)
 
 Message = Tuple[str, str]
 
+_SWITCH_SECONDS = 0.0005
+
 
 def main(app_dir: str, environ: Mapping[str, str]) -> int:
     """Serve one search on stdin and stdout; returns the exit status."""
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+    # One thread cuts a chunk while others post: a reply or a body that is ready shall not wait for its turn for long.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     # Whatever prints must not get between two frames.
     sys.stdout = sys.stderr
     try:
@@ -129,7 +133,7 @@ class Search:
         for code, rows in scores.problems.items():
             self._problems[code] = self._problems.get(code, 0) + rows
         messages = self._messages(scores, frame.finished)
-        return Reply({"finished": frame.finished}, tuple(messages), paste(table, scores.lines))
+        return Reply({"finished": frame.finished}, tuple(messages), assemble(table, scores.pieces))
 
     def _scores(self, table: Table) -> ChunkScores:
         if not len(table):
@@ -139,7 +143,7 @@ class Search:
         if self._session is None:
             why = self._failure or NonsenseReply("no model card came", "Run `qscore status` on the gateway's host.")
             line = not_scored(self._options.model, self._options.score.version, why)
-            return ChunkScores([line] * len(table), {}, why)
+            return ChunkScores([paste_rows(table, 0, len(table), [line] * len(table))], {}, why)
         return self._session.score(str(self._info.get("sid", "")), self._chunk, table)
 
     def _try_connecting(self) -> None:

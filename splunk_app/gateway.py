@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from scorer.wire.client import GatewayClient, ScoreReply
 from scorer.wire.errors import NonsenseReply, QScoreError, QueueFull
 from scorer.wire.messages import ModelCard
 from splunk_app.options import CommandOptions
-from splunk_app.request import Part, Selection, batch_id, ranges, score_lines, select, split, unscored_line
+from splunk_app.request import Part, Selection, batch_id, paste_rows, ranges, score_lines, select, split, unscored_line
 from splunk_app.table import Table
 
 _REMEDY = "Run `qscore status` on the gateway's host."
@@ -26,16 +26,17 @@ _FULL_QUEUE_PAUSE = 0.25  # seconds, doubled with each try
 
 #: Checked lines of scores and counts of problems, or why there are none.
 _Outcome = Union[Tuple[List[bytes], Mapping[str, int]], QScoreError]
+_Pasted = Tuple[bytes, Mapping[str, int], Optional[QScoreError]]
 
 
 @dataclass(frozen=True)
 class ChunkScores:
-    """``lines``: one line of scores per row. ``failure``: why rows of this chunk were not scored, if any were not.
+    """``pieces``: the chunk's rows with their scores, in order. ``failure``: why some rows have none, if any have none.
 
     ``problems``: status code -> rows, of rows that a worker saw.
     """
 
-    lines: Sequence[bytes]
+    pieces: Sequence[bytes]
     problems: Mapping[str, int] = field(default_factory=dict)
     failure: Optional[QScoreError] = None
 
@@ -93,33 +94,43 @@ class ScoringSession:
         columns = wanted_columns(self._card, self._options)
         selection = select(table.names, columns, self._card.required_fields, self._options.fields)
         deadline = time.monotonic() + self._patience.allowed()
-        outcomes = self._post_all(_Chunk(sid, chunk, table, selection, deadline))
-        self._patience.note(any(isinstance(outcome, QScoreError) for _, outcome in outcomes))
-        return self._gathered(outcomes)
+        pasted = self._post_all(_Chunk(sid, chunk, table, selection, deadline))
+        scores = _gathered(pasted)
+        self._patience.note(scores.failure is not None)
+        return scores
 
-    def _post_all(self, chunk: _Chunk) -> List[Tuple[Part, _Outcome]]:
-        """Every part of a chunk and what became of it, in order."""
+    def _post_all(self, chunk: _Chunk) -> List[_Pasted]:
+        """Every part of a chunk with its scores, in order.
+
+        Bodies are cut here one after another and each is posted as soon as it is cut: while workers score the first,
+        the next is made, and scores are checked and pasted while later ones are still on their way.
+        """
         wanted = ranges(len(chunk.table), self._lanes)
-        pending = deque(enumerate(wanted))
-        found: List[List[Tuple[Part, _Outcome]]] = [[] for _ in wanted]
+        found: List[List[_Pasted]] = [[] for _ in wanted]
+        cut: SimpleQueue[Optional[Tuple[int, List[Part]]]] = SimpleQueue()
 
-        def work(lane: int) -> None:
-            while pending:
-                try:
-                    at, (start, stop) = pending.popleft()
-                except IndexError:  # another lane was faster
-                    return
-                # Bodies are cut here and not beforehand: while one lane waits for scores, another cuts or checks.
-                made = split(chunk.table, chunk.selection, start, stop)
-                found[at] = [(part, self._post(lane, chunk, part)) for part in made]
+        def post(lane: int) -> None:
+            for at, parts in iter(cut.get, None):
+                found[at] = [self._pasted(chunk, part, self._post(lane, chunk, part)) for part in parts]
 
-        threads = [threading.Thread(target=work, args=(lane,)) for lane in range(1, min(self._lanes, len(wanted)))]
-        for thread in threads:
+        lanes = [threading.Thread(target=post, args=(lane,)) for lane in range(min(self._lanes, len(wanted)))]
+        for thread in lanes:
             thread.start()
-        work(0)
-        for thread in threads:
-            thread.join()
-        return [pair for pairs in found for pair in pairs]
+        try:
+            for at, (start, stop) in enumerate(wanted):
+                cut.put((at, split(chunk.table, chunk.selection, start, stop)))
+        finally:
+            for _ in lanes:
+                cut.put(None)
+            for thread in lanes:
+                thread.join()
+        return [pasted for parts in found for pasted in parts]
+
+    def _pasted(self, chunk: _Chunk, part: Part, outcome: _Outcome) -> _Pasted:
+        if isinstance(outcome, QScoreError):
+            lines = [not_scored(self._card.name, self._card.version, outcome)] * part.rows
+            return paste_rows(chunk.table, part.start, part.stop, lines), {}, outcome
+        return paste_rows(chunk.table, part.start, part.stop, outcome[0]), outcome[1], None
 
     def _post(self, lane: int, chunk: _Chunk, part: Part) -> _Outcome:
         try:
@@ -151,19 +162,15 @@ class ScoringSession:
         except ValueError as error:
             raise NonsenseReply("the gateway's reply is damaged: %s" % error, _REMEDY) from None
 
-    def _gathered(self, outcomes: Sequence[Tuple[Part, _Outcome]]) -> ChunkScores:
-        lines: List[bytes] = []
-        problems: Dict[str, int] = {}
-        failure: Optional[QScoreError] = None
-        for part, outcome in outcomes:
-            if isinstance(outcome, QScoreError):
-                failure = failure or outcome
-                lines += [not_scored(self._card.name, self._card.version, outcome)] * part.rows
-                continue
-            lines += outcome[0]
-            for code, rows in outcome[1].items():
-                problems[code] = problems.get(code, 0) + rows
-        return ChunkScores(lines, problems, failure)
+
+def _gathered(parts: Sequence[_Pasted]) -> ChunkScores:
+    problems: Dict[str, int] = {}
+    failure: Optional[QScoreError] = None
+    for _, counts, why in parts:
+        failure = failure or why
+        for code, rows in counts.items():
+            problems[code] = problems.get(code, 0) + rows
+    return ChunkScores([piece for piece, _, _ in parts], problems, failure)
 
 
 def wanted_columns(card: ModelCard, options: CommandOptions) -> Tuple[str, ...]:

@@ -56,11 +56,8 @@ def select(
 
 
 def ranges(rows: int, lanes: int) -> List[Tuple[int, int]]:
-    """(start, stop) of the requests for a chunk, in order: enough to keep every lane busy, none too small or large.
-
-    Two for each lane, so that one is cut or pasted here while another is scored there.
-    """
-    count = max(1, min(2 * lanes, rows // _LEAST_ROWS)) if lanes > 1 else 1
+    """(start, stop) of the requests for a chunk, in order: one for each lane, none too small or too large."""
+    count = max(1, min(lanes, rows // _LEAST_ROWS))
     size = max(1, min(MAX_ROWS, -(-rows // count)))
     return [(start, min(start + size, rows)) for start in range(0, rows, size)]
 
@@ -123,15 +120,34 @@ def unscored_line(model: str, version: str, status: str) -> bytes:
 
 def paste(table: Table, lines: Sequence[bytes]) -> bytes:
     """The chunk with one line of scores on each row; scores of an earlier `| qscore` are replaced."""
+    return assemble(table, [paste_rows(table, 0, len(table), lines)])
+
+
+def paste_rows(table: Table, start: int, stop: int, lines: Sequence[bytes]) -> bytes:
+    """Rows ``start`` to ``stop`` with their lines of scores, each with the chunk's line end."""
+    kept = _kept(table)
+    if not kept:
+        return table.restored(b"".join([line + table.ending for line in lines]))
+    # Joined in one go from four interleaved runs: half the time of joining each row by itself.
+    text = [b","] * (4 * len(lines))
+    text[0::4] = table.cut(kept, start, stop)
+    text[2::4] = lines
+    text[3::4] = [table.ending] * len(lines)
+    return table.restored(b"".join(text))
+
+
+def assemble(table: Table, pieces: Sequence[bytes]) -> bytes:
+    """The chunk's header with the new columns, and the pasted rows."""
     if not table.names and not table.records:
         return b""
-    kept = [index for index, name in enumerate(table.names) if not _is_output(name)]
-    if kept:
-        header = table.cut_header(kept) + b"," + _OUTPUT_HEADER
-        lines = list(map(b",".join, zip(table.cut(kept), lines)))
-    else:
-        header = _OUTPUT_HEADER
-    return table.restored(table.ending.join([header, *lines, b""]))
+    kept = _kept(table)
+    header = table.cut_header(kept) + b"," + _OUTPUT_HEADER if kept else _OUTPUT_HEADER
+    return b"".join([table.restored(header), table.ending, *pieces])
+
+
+def _kept(table: Table) -> List[int]:
+    """Columns that are not scores of an earlier run."""
+    return [index for index, name in enumerate(table.names) if not _is_output(name)]
 
 
 def _is_output(name: str) -> bool:

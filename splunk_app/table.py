@@ -8,10 +8,10 @@ every line is a record and every comma parts two cells; records are split and jo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from operator import itemgetter
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Set, Tuple
 
 MULTIVALUE_PREFIX = "__mv_"
 
@@ -25,7 +25,7 @@ class Table:
     """``names``: the header's field names. ``header``: its line. ``records``: one line per row, in order.
 
     Lines carry no line end, and hold swapped bytes where ``restore`` (a table for bytes.translate) is given.
-    ``ending``: the chunk's own line end, LF or CRLF.
+    ``ending``: the chunk's own line end, LF or CRLF. Records are brought to the header's width when they are cut.
     """
 
     names: Tuple[str, ...]
@@ -33,10 +33,11 @@ class Table:
     records: List[bytes]
     ending: bytes = b"\n"
     restore: Optional[bytes] = None
+    _levelled: Set[Tuple[int, Optional[int]]] = field(default_factory=set, repr=False, compare=False)
 
     @classmethod
     def read(cls, body: bytes) -> Table:
-        """From a chunk's body. Short and long rows are brought to the header's width, as csv.DictReader would."""
+        """From a chunk's body."""
         flat, restore = flatten(body)
         lines, ending = _lines(flat)
         if not lines:
@@ -44,14 +45,29 @@ class Table:
         header = lines[0]
         cells = header.split(b",") if header else []
         names = tuple(_name(cell, restore) for cell in cells)
-        return cls(names, header, _levelled(lines[1:], len(cells)), ending, restore)
+        return cls(names, header, lines[1:], ending, restore)
 
     def __len__(self) -> int:
         return len(self.records)
 
     def cut(self, indexes: Sequence[int], start: int = 0, stop: Optional[int] = None) -> List[bytes]:
-        """Records ``start:stop`` with the cells at ``indexes`` alone, in that order."""
-        return _cut(self.records[start:stop], indexes, len(self.names))
+        """Records ``start:stop`` with the cells at ``indexes`` (rising) alone.
+
+        Short and long records are brought to the header's width first, as csv.DictReader would.
+        """
+        return _cut(self._level(start, stop), indexes, len(self.names))
+
+    def _level(self, start: int, stop: Optional[int]) -> List[bytes]:
+        """Records of the header's width; looked at once, because a range is cut twice: to be sent, and to be pasted."""
+        part = self.records[start:stop]
+        if (start, stop) in self._levelled:
+            return part
+        commas = max(len(self.names) - 1, 0)
+        if not set(map(bytes.count, part, repeat(b","))) <= {commas}:
+            part = [_level(record, commas + 1) for record in part]
+            self.records[start:stop] = part
+        self._levelled.add((start, stop))
+        return part
 
     def cut_header(self, indexes: Sequence[int]) -> bytes:
         return _cut([self.header], indexes, len(self.names))[0]
@@ -84,7 +100,8 @@ def _lines(flat: bytes) -> Tuple[List[bytes], bytes]:
     """Lines without their ends, and the line end for the output."""
     if not flat:
         return [], b"\n"
-    breaks, pairs = flat.count(b"\n"), flat.count(b"\r\n")
+    pairs = flat.count(b"\r\n") if b"\r" in flat else 0
+    breaks = flat.count(b"\n") if pairs else 0
     ending = b"\r\n" if pairs and pairs == breaks else b"\n"
     lines = flat.split(ending)
     if lines[-1] == b"":
@@ -92,13 +109,6 @@ def _lines(flat: bytes) -> Tuple[List[bytes], bytes]:
     if pairs and pairs != breaks:
         lines = [line[:-1] if line.endswith(b"\r") else line for line in lines]
     return lines, ending
-
-
-def _levelled(records: List[bytes], width: int) -> List[bytes]:
-    commas = max(width - 1, 0)
-    if set(map(bytes.count, records, repeat(b","))) <= {commas}:
-        return records
-    return [_level(record, width) for record in records]
 
 
 def _level(record: bytes, width: int) -> bytes:
@@ -111,10 +121,13 @@ def _cut(records: List[bytes], indexes: Sequence[int], width: int) -> List[bytes
         return records
     if not indexes:
         return [b""] * len(records)
-    splits = max(indexes) + 1  # what lies to the right of the last cell asked for need not be split
-    if len(indexes) == 1:
-        only = indexes[0]
-        return [record.split(b",", splits)[only] for record in records]
+    first, last = indexes[0], indexes[-1]
+    if list(indexes) == list(range(first, last + 1)):
+        # Neighbours stay in one piece: by-fields come first and aggregates after them, so this is the common case.
+        left = records if first == 0 else [record.split(b",", first)[first] for record in records]
+        right = width - 1 - last
+        return left if right == 0 else [record.rsplit(b",", right)[0] for record in left]
+    splits = last + 1  # what lies to the right of the last cell asked for need not be split
     pick = itemgetter(*indexes)
     return [b",".join(pick(record.split(b",", splits))) for record in records]
 

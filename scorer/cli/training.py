@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scorer.features.recipe import Recipe
     from scorer.models.trained import TrainedModel
     from scorer.service.settings import Settings
-    from scorer.training.facts import TrainOptions
+    from scorer.training.options import TrainOptions
     from scorer.training.rows import Columns
     from scorer.training.train import Steps
 
@@ -55,17 +55,21 @@ def train_command(
     grain: Grain = None,
     seed: Seed = 0,
     without: Annotated[list[str] | None, typer.Option(help="Feature or group to leave out, e.g. port_class.")] = None,
+    fit_rows: Annotated[
+        int | None,
+        typer.Option(help="Rows to fit on at most; more make the twin slower. Default 2000, a starter 1000."),
+    ] = None,
     note: Annotated[str, typer.Option("--version-note", help="Text for the model's card.")] = "",
     promote: Annotated[bool, typer.Option("--promote", help="Make the new version live.")] = False,
 ) -> None:
     """Train a model, judge it openly beside its classical twin, sign it and put it into the registry."""
     _require_training()
     from scorer.service.settings import load_settings
-    from scorer.training.facts import TrainOptions
+    from scorer.training.options import TrainOptions
     from scorer.training.rows import Columns
 
     recipe = _recipe(model)
-    options = TrainOptions(qubits, fpr, prevalence, seed, tuple(without or ()), note)
+    options = TrainOptions(qubits, fpr, prevalence, seed, tuple(without or ()), note, fit_rows)
     console = Console()
     with _progress(console) as steps:
         if data is None:

@@ -11,31 +11,12 @@ from scorer.training.choose import RULE
 from scorer.training.dataset import Dataset
 from scorer.training.evaluate import Evaluation
 from scorer.training.fit import Fitted
+from scorer.training.options import TrainOptions
 from scorer.training.rows import Columns
 from scorer.training.search import ENTANGLEMENT, REPS
 from scorer.training.splits import Split
 
 LIBRARIES = ("numpy", "pyarrow", "scikit-learn", "scipy")
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """What the one who trains may choose.
-
-    ``qubits``: features at most. ``fpr``: false-positive rate of the default line. ``prevalence``: share of attacks
-    where the model will run; None: that of the rows. ``without``: features or groups of them to leave out
-    (``port_class``). ``note``: free text for the card.
-    """
-
-    qubits: int = 6
-    fpr: float = 0.01
-    prevalence: float | None = None
-    seed: int = 0
-    without: tuple[str, ...] = ()
-    note: str = ""
-
-
-DEFAULTS = TrainOptions()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from scorer.models.fit import fit_svc, fit_twin
 from scorer.models.svc import Observable, RbfTwin
 from scorer.training.choose import Choice, choose_features
 from scorer.training.dataset import Dataset
+from scorer.training.options import FIT_ROWS
 from scorer.training.search import Searched, search, zz_map
 from scorer.training.splits import subsample
 from scorer.wire.errors import BadTrainingData
@@ -22,7 +23,6 @@ from scorer.wire.errors import BadTrainingData
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-FIT_ROWS = 2000  # a kernel machine's cost grows with the square of its rows
 _BOOSTING_ROUNDS = 150
 
 
@@ -53,23 +53,25 @@ class Fitted:
         }
 
 
-def fit(data: Dataset, qubits: int, seed: int) -> Fitted:
-    """Choose features, scale, search and fit on these rows alone. Raises BadTrainingData when no feature varies.
+def fit(data: Dataset, qubits: int, seed: int, fit_rows: int = FIT_ROWS) -> Fitted:
+    """Choose features, scale, search and fit on these rows alone, the kernel machines on ``fit_rows`` of them at most.
+
+    Raises BadTrainingData when no feature varies.
 
     On one thread: on a busy machine the small parallel loops of these libraries wait for each other far longer than
     they work.
     """
     with threadpool_limits(limits=1):
-        return _fit(data, qubits, seed)
+        return _fit(data, qubits, seed, fit_rows)
 
 
-def _fit(data: Dataset, qubits: int, seed: int) -> Fitted:
+def _fit(data: Dataset, qubits: int, seed: int, fit_rows: int) -> Fitted:
     choice = choose_features(data, qubits, seed)
     if not choice.chosen:
         raise BadTrainingData("every feature is constant on the training rows", "Add rows that differ.")
     columns = np.array([data.names.index(name) for name in choice.chosen])
     scaler = Scaler.fit(data.X[:, columns], choice.chosen)
-    kept = data.take(subsample(data.y, FIT_ROWS, np.random.default_rng([seed, 1])))
+    kept = data.take(subsample(data.y, fit_rows, np.random.default_rng([seed, 1])))
     Z = scaler.apply(kept.X[:, columns])
     found = search(Z, kept.y, kept.groups, seed)
     circuit = zz_map(len(columns), found.quantum.width)

@@ -13,11 +13,13 @@ from scorer.circuits.zz import MAX_QUBITS
 from scorer.features.recipe import Recipe
 from scorer.models.calibration import CalibrationError, Platt, fit_platt
 from scorer.models.decision import MAX_FPR
+from scorer.models.svc import MAX_SUPPORT
 from scorer.models.trained import MAX_BENIGN, TrainedModel
 from scorer.training.dataset import Dataset, dataset
 from scorer.training.evaluate import evaluate
-from scorer.training.facts import DEFAULTS, Provenance, Run, TrainOptions, facts_of
+from scorer.training.facts import Provenance, Run, facts_of
 from scorer.training.fit import Fitted, fit
+from scorer.training.options import DEFAULTS, TrainOptions
 from scorer.training.rows import Columns
 from scorer.training.splits import Split, split
 from scorer.wire.errors import BadTrainingData
@@ -66,7 +68,7 @@ def train(
     judged, fitted = _judge(run, steps, total)
     if parts.kind == "cross-fitting":
         steps("fitting on all rows", total - 2, total)
-        fitted = fit(data, options.qubits, options.seed)
+        fitted = fit(data, options.qubits, options.seed, options.most_rows)
     steps("calibrating and judging", total - 1, total)
     evaluation = evaluate(judged.y, judged.scores, judged.groups, options.fpr, options.seed)
     model = _assembled(run, fitted, judged, facts_of(run, fitted, evaluation))
@@ -78,6 +80,8 @@ def check_options(recipe: Recipe, options: TrainOptions) -> None:
     """Raises BadTrainingData naming the option that no training can be done with."""
     if not 1 <= options.qubits <= MAX_QUBITS:
         raise BadTrainingData(f"--qubits {options.qubits} is not possible", f"Give 1 to {MAX_QUBITS}.")
+    if not 100 <= options.most_rows <= MAX_SUPPORT:
+        raise BadTrainingData(f"--fit-rows {options.most_rows} is not possible", f"Give 100 to {MAX_SUPPORT}.")
     if not 0.0 < options.fpr <= MAX_FPR:
         raise BadTrainingData(f"--fpr {options.fpr} is not possible", f"Give a share above 0 and at most {MAX_FPR}.")
     if options.prevalence is not None and not 0.0 < options.prevalence < 1.0:
@@ -110,7 +114,7 @@ def _judge(run: Run, steps: Steps, total: int) -> tuple[Judged, Fitted]:
     scored: list[dict[str, Floats]] = []
     for k, (fit_rows, held) in enumerate(run.parts.pairs):
         steps(f"fitting part {k + 1} of {len(run.parts.pairs)}", k, total)
-        last = fit(run.data.take(fit_rows), run.options.qubits, run.options.seed)
+        last = fit(run.data.take(fit_rows), run.options.qubits, run.options.seed, run.options.most_rows)
         scored.append(last.scores(run.data.X[held]))
     rows = run.data.take(np.concatenate([held for _, held in run.parts.pairs]))
     pooled = {name: np.concatenate([s[name] for s in scored]) for name in scored[0]}

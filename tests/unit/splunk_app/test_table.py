@@ -126,7 +126,8 @@ def test_an_open_quote_is_closed_at_the_end() -> None:
     ],
 )
 def test_records(body: bytes, records: list[bytes]) -> None:
-    assert Table.read(body).records == records
+    table = Table.read(body)
+    assert table.cut(range(len(table.names))) == records
 
 
 def test_line_ends_of_the_chunk_are_kept() -> None:

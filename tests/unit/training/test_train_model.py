@@ -55,7 +55,7 @@ def test_the_starter_says_what_it_is_and_is_useful() -> None:
     assert "never seen a real event" in facts["trained_on"]
     assert facts["split"]["kind"] == "held-out"
     assert facts["split"]["fitted_rows"] < facts["split"]["available_rows"]
-    assert any("fitted on 2000 of" in remark for remark in facts["remarks"])
+    assert any("fitted on 1000 of" in remark for remark in facts["remarks"])
     metrics = facts["metrics"]["metrics"]
     for name in ("quantum", "twin", "boosting"):
         assert metrics[name]["pr_auc"]["value"] > 4 * facts["metrics"]["base_rate"]
