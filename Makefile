@@ -56,7 +56,7 @@ bench-engine: setup ## scoring engine against qiskit-machine-learning
 	@$(BIN)/python bench/engine.py
 
 bench-queue: setup ## gateway and queue against a raw msgpack round trip
-	@$(BIN)/python bench/queue.py
+	@$(BIN)/python bench/roundtrip.py
 
 bench-command: setup package ## | qscore against a do-nothing splunklib command
 	@$(BIN)/python bench/command.py
