@@ -18,7 +18,6 @@ import importlib.util
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
@@ -30,13 +29,12 @@ from pathlib import Path
 
 from scorer.features.recipe import load_recipe
 from scorer.service.settings import Settings, load_settings
-from scorer.service.stack import StackState, read_state
+from scorer.service.stack import StackState, running_stack
 from scorer.service.tls import server_files
 from scorer.standins.search_process import SearchProcess
 from scorer.standins.splunkd_endpoint import SplunkdEndpoint
 from scorer.training.starter import starter_rows
 from scorer.wire.client import GatewayClient
-from scorer.wire.errors import QScoreError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODEL = "lateral"
@@ -74,7 +72,7 @@ def main() -> None:
     parser.add_argument("--chunk", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="qscore-bench-") as name, running_stack(Path(name) / "home") as stack:
+    with tempfile.TemporaryDirectory(prefix="qscore-bench-") as name, trained_stack(Path(name) / "home") as stack:
         report(Path(name), *stack, options)
 
 
@@ -204,36 +202,12 @@ def _chunks(names: Sequence[str], rows: Sequence[str], size: int) -> list[bytes]
 
 
 @contextlib.contextmanager
-def running_stack(home: Path) -> Iterator[tuple[Settings, StackState]]:
+def trained_stack(home: Path) -> Iterator[tuple[Settings, StackState]]:
     """`qscore train` and `qscore up` in a folder of their own; stopped at the end."""
-    environment = {**os.environ, "QSCORE_HOME": str(home), "QSCORE_GATEWAY__PORT": "0"}
-    program = str(Path(sys.executable).parent / "qscore")
-    subprocess.run([program, "train", "--model", MODEL], env=environment, check=True, stdout=subprocess.DEVNULL)
-    with subprocess.Popen([program, "up"], env=environment, stdout=subprocess.DEVNULL) as stack:
-        try:
-            settings = load_settings(home=home)
-            yield settings, _ready(settings, stack)
-        finally:
-            stack.send_signal(signal.SIGTERM)
-
-
-def _ready(settings: Settings, stack: subprocess.Popen[bytes]) -> StackState:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and stack.poll() is None:
-        state = read_state(settings)
-        if state is not None and _is_ready(settings, state):
-            return state
-        time.sleep(0.2)
-    raise SystemExit("the stack did not become ready")
-
-
-def _is_ready(settings: Settings, state: StackState) -> bool:
-    with client_of(settings, state) as client:
-        try:
-            client.ready()
-        except QScoreError:
-            return False
-    return True
+    program = [sys.executable, "-m", "scorer.cli.main", "train", "--model", MODEL]
+    subprocess.run(program, env={**os.environ, "QSCORE_HOME": str(home)}, check=True, stdout=subprocess.DEVNULL)
+    with running_stack(home, "--port", "0") as state:
+        yield load_settings(home=home), state
 
 
 def client_of(settings: Settings, state: StackState) -> GatewayClient:

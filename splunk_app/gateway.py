@@ -108,10 +108,14 @@ class ScoringSession:
         wanted = ranges(len(chunk.table), self._lanes)
         found: List[List[_Pasted]] = [[] for _ in wanted]
         cut: SimpleQueue[Optional[Tuple[int, List[Part]]]] = SimpleQueue()
+        faults: List[Exception] = []
 
         def post(lane: int) -> None:
-            for at, parts in iter(cut.get, None):
-                found[at] = [self._pasted(chunk, part, self._post(lane, chunk, part)) for part in parts]
+            try:
+                for at, parts in iter(cut.get, None):
+                    found[at] = [self._pasted(chunk, part, self._post(lane, chunk, part)) for part in parts]
+            except Exception as fault:
+                faults.append(fault)
 
         lanes = [threading.Thread(target=post, args=(lane,)) for lane in range(min(self._lanes, len(wanted)))]
         for thread in lanes:
@@ -124,6 +128,9 @@ class ScoringSession:
                 cut.put(None)
             for thread in lanes:
                 thread.join()
+        if faults:
+            # A thread's fault would else cost rows: what it did not post would be missing from the chunk.
+            raise faults[0]
         return [pasted for parts in found for pasted in parts]
 
     def _pasted(self, chunk: _Chunk, part: Part, outcome: _Outcome) -> _Pasted:

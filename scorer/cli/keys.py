@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from scorer.service.auth import SCOPES, KeyFile
 from scorer.service.settings import load_settings
@@ -45,7 +46,7 @@ def list_keys() -> None:
     table = Table("id", "scopes", "made (UTC)", "note")
     for key in KeyFile(load_settings().api_keys).keys():  # noqa: SIM118  # a method, not a mapping
         made = dt.datetime.fromtimestamp(key.created, dt.UTC).strftime("%Y-%m-%d %H:%M")
-        table.add_row(key.id, ", ".join(key.scopes), made, key.note)
+        table.add_row(key.id, ", ".join(key.scopes), made, Text(key.note))
     Console().print(table)
     typer.echo("Scopes: " + "; ".join(f"{name}: {meaning}" for name, meaning in SCOPES.items()) + ".")
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from scorer.registry.cards import CardStore
@@ -35,12 +36,14 @@ def models(
         typer.echo("There is no model yet. `qscore train --model lateral` trains a starter.")
     else:
         Console().print(_table(store, cards))
+    for fault in store.rejected():
+        typer.echo(f"qscore: {fault.sentence()}", err=True)
 
 
 def _table(store: CardStore, cards: list[ModelCard]) -> Table:
     table = Table("model", "version", "alias", "rows are", "line (p-value)", "trained on")
     for card in cards:
         names = [alias for alias, version in store.aliases(card.name).items() if version == card.version]
-        trained = f"[yellow]STARTER[/yellow] {card.trained_on}" if card.starter else card.trained_on
+        trained = ("[yellow]STARTER[/yellow] " if card.starter else "") + escape(card.trained_on)
         table.add_row(card.name, card.version, ", ".join(names), f"{card.grain}s", f"{card.fpr:g}", trained)
     return table

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scorer.cli.stack import local_client
 from scorer.service.settings import Settings, load_settings
 from scorer.service.stack import exchange_of
-from scorer.training.tables import read_table, write_table
+from scorer.training.tables import check_writable, read_table, write_table
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import BadInput, QueueFull
 from scorer.wire.messages import ModelCard, ScoreOptions
@@ -51,6 +51,8 @@ class Outcome:
 def score_file(file: Path, model: str, options: ScoreOptions, out: Path | None) -> None:
     """Score ``file``, write it with its new columns to ``out`` or standard output, and report on standard error."""
     settings = load_settings()
+    if out is not None:
+        check_writable(out)  # before anything is scored, or written to a sink
     table = read_table(file)
     submitter = f"cli-{uuid.uuid4().hex}" if options.write else None
     with local_client(settings, _CHUNK_SECONDS) as client:

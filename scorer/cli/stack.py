@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from scorer.registry.cards import CardStore
@@ -54,7 +55,8 @@ def status() -> None:
     settings = load_settings()
     checks = [_gateway_check(settings), _queue_check(settings), _model_check(settings)]
     for good, line in checks:
-        Console().print(f"[green]ok  [/green] {line}" if good else f"[red]FAIL[/red] {line}", highlight=False)
+        sign = "[green]ok  [/green]" if good else "[red]FAIL[/red]"
+        Console().print(f"{sign} {escape(line)}", highlight=False)
     if not all(good for good, _line in checks):
         raise typer.Exit(1)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -98,7 +99,7 @@ def rows_command(
     events = read_table(data)
     rows = build_rows(_recipe(model), events, _grain(grain), Columns(label, positive, group))
     write_table(rows, out)
-    Console().print(f"{rows.num_rows} rows of {events.num_rows} events in {out}")
+    Console().print(f"{rows.num_rows} rows of {events.num_rows} events in {escape(str(out))}")
 
 
 def generate_command(
@@ -120,7 +121,7 @@ def generate_command(
     except ValueError as error:
         raise BadTrainingData(str(error), "Give other --rows or --attack-share.") from None
     write_table(events, out)
-    Console().print(f"{events.num_rows} events in {out}; label: label, group: activity")
+    Console().print(f"{events.num_rows} events in {escape(str(out))}; label: label, group: activity")
 
 
 def _require_training() -> None:
@@ -198,16 +199,16 @@ def _print_report(console: Console, model: TrainedModel) -> None:
     """The figures of all three models as measured, and what a reader must know about them."""
     facts = model.facts
     split = facts["split"]
-    console.print(f"[bold]{model.name}[/bold]: trained on {facts['trained_on']}", highlight=False)
+    console.print(f"[bold]{model.name}[/bold]: trained on {escape(facts['trained_on'])}", highlight=False)
     how = "held-out" if split["kind"] == "held-out" else f"{split['folds']}-fold cross-fitted"
-    grouped = f", grouped by {split['grouped_by']}" if split["grouped_by"] else ""
+    grouped = f", grouped by {escape(split['grouped_by'])}" if split["grouped_by"] else ""
     base = facts["metrics"]["base_rate"]
     console.print(f"Judged on {split['judged_rows']} {how} rows{grouped}; share of malicious rows {base:.4f}.")
     console.print(_table(facts["metrics"]["metrics"]))
     console.print(facts["verdict"], highlight=False)
     console.print(f"Features: {', '.join(model.feature_names)}", highlight=False)
     for remark in facts["remarks"]:
-        console.print(f"Note: {remark}.", highlight=False)
+        console.print(f"Note: {remark}.", highlight=False, markup=False)
 
 
 def _table(metrics: dict[str, Any]) -> Table:
@@ -237,5 +238,7 @@ def _publish(console: Console, model: TrainedModel, settings: Settings, promote:
     console.print(f"Version [bold]{version}[/bold] {state}.", highlight=False)
     verb = "Made a signing key" if made else "Signed with the key"
     console.print(
-        f"{verb} {signer.key_id} in {settings.signing_key}; keep it private.", highlight=False, soft_wrap=True
+        f"{verb} {signer.key_id} in {escape(str(settings.signing_key))}; keep it private.",
+        highlight=False,
+        soft_wrap=True,
     )

@@ -136,10 +136,13 @@ def _read_json(body: bytes, wanted: Wanted) -> Table:
     lengths = {len(column) for column in columns}
     if len(lengths) > 1:
         raise MalformedBody(f"columns of {min(lengths)} to {max(lengths)} values", "Give every column one value a row.")
-    arrays = {
-        name: _numeric_list(columns[at]) if name in wanted[0] else _text_list(columns[at])
-        for name, at in chosen.items()
-    }
+    try:
+        arrays = {
+            name: _numeric_list(columns[at]) if name in wanted[0] else _text_list(columns[at])
+            for name, at in chosen.items()
+        }
+    except RecursionError:
+        raise MalformedBody("a value of the JSON is nested too deeply", "Give one value a row.") from None
     return Table(names, arrays, lengths.pop() if lengths else 0)
 
 

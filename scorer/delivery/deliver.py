@@ -10,6 +10,7 @@ import stamina
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.rows import ScoredRow
 from scorer.delivery.sink import Refused, SendOutcome, Sink, SinkBusy
+from scorer.wire.errors import ConfigurationError
 from scorer.wire.messages import Acknowledgement
 
 #: Seconds of waiting inside one call; longer pauses are the queue's, so that a worker is not held by a slow sink.
@@ -75,7 +76,8 @@ def deliver(
     """Send ``rows``, retrying for at most ``retry_budget`` seconds.
 
     Rows that the sink refuses for good go to ``dead_letters`` at once. Rows still unsent come back, or, with
-    ``final``, join them there. ``batch_id`` names the acknowledgement; default: that of the first row.
+    ``final``, join them there; where the dead letters cannot be written, these come back too, whatever ``final`` says.
+    ``batch_id`` names the acknowledgement; default: that of the first row.
     Sending a row twice is harmless: its id is the same.
     """
     ledger = _Ledger(rows)
@@ -84,14 +86,18 @@ def deliver(
     dead = list(ledger.refused)
     if final:
         dead.extend(Refused(row, ledger.fault_sentence) for row in ledger.pending)
-    dead_letters.add(sink.name, dead)
+    unsent, reason = [] if final else list(ledger.pending), ledger.fault_sentence
+    try:
+        dead_letters.add(sink.name, dead)
+    except ConfigurationError as error:  # a full disk: nothing may be forgotten before it lies somewhere
+        unsent, dead, reason = [*unsent, *(refused.row for refused in dead)], [], error.sentence()
     return DeliveryResult(
         ack=Acknowledgement(
             batch_id or (rows[0]["batch_id"] if rows else ""), ledger.taken, ledger.already_there, len(dead)
         ),
-        unsent=[] if final else list(ledger.pending),
+        unsent=unsent,
         retry_after=ledger.retry_after,
-        reason=ledger.fault_sentence,
+        reason=reason,
     )
 
 

@@ -52,7 +52,7 @@ def unpack(content: bytes, described: Mapping[str, Any], what: str) -> dict[str,
             if set(members) != {f"{name}.npy" for name in described} or len(members) != len(archive.infolist()):
                 raise ArtifactRejected(f"the arrays of {what} are not those that its manifest lists", _REMEDY)
             return {name: _member(archive, members[f"{name}.npy"], described[name], what) for name in described}
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, ValueError) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError) as error:
         raise ArtifactRejected(f"the arrays of {what} cannot be read: {error}", _REMEDY) from None
 
 

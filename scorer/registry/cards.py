@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,14 +36,16 @@ class CardStore:
         """Models that have at least one version, sorted."""
         if not self.root.is_dir():
             return []
-        return sorted(entry.name for entry in self.root.iterdir() if entry.is_dir() and self.versions(entry.name))
+        found = [entry.name for entry in self.root.iterdir() if _possible(check_model_name, entry.name)]
+        return sorted(name for name in found if self.versions(name))
 
     def versions(self, name: str) -> list[str]:
         """Versions of a model in the order in which they were published."""
         folder = self.root / check_model_name(name)
         if not folder.is_dir():
             return []
-        found = [entry.name for entry in folder.iterdir() if (entry / MANIFEST).is_file() and entry.name[0] != "."]
+        found = [entry.name for entry in folder.iterdir() if (entry / MANIFEST).is_file()]
+        found = [name for name in found if name not in ALIASES and _possible(check_version, name)]
         return sorted(found, key=version_number)
 
     def resolve(self, name: str, reference: str = "live") -> str:
@@ -83,8 +85,24 @@ class CardStore:
         return ModelCard.from_dict(self.manifest(name, version)["card"])
 
     def cards(self) -> list[ModelCard]:
-        """The card of every version of every model."""
-        return [self.card(name, version) for name in self.names() for version in self.versions(name)]
+        """The card of every version of every model; those that do not verify are left out (see ``rejected``)."""
+        return [card for card in self._listed() if isinstance(card, ModelCard)]
+
+    def rejected(self) -> list[ArtifactRejected]:
+        """Why some versions do not verify."""
+        return [fault for fault in self._listed() if isinstance(fault, ArtifactRejected)]
+
+    def _listed(self) -> list[ModelCard | ArtifactRejected]:
+        found: list[ModelCard | ArtifactRejected] = []
+        for name in self.names():
+            found += [self._card_or_fault(name, version) for version in self.versions(name)]
+        return found
+
+    def _card_or_fault(self, name: str, version: str) -> ModelCard | ArtifactRejected:
+        try:
+            return self.card(name, version)
+        except ArtifactRejected as fault:
+            return fault
 
     def _read(self, name: str, version: str, folder: Path) -> Mapping[str, Any]:
         what = f"model {name} version {version}"
@@ -115,6 +133,15 @@ def version_number(version: str) -> tuple[int, str]:
     """Sort key: the number that a version starts with."""
     digits = version.split("-")[0]
     return (int(digits) if digits.isdigit() else 0, version)
+
+
+def _possible(check: Callable[[str], str], name: str) -> bool:
+    """Whether an entry of the registry can be a model's or a version's: people leave copies and backups there."""
+    try:
+        check(name)
+    except UnknownModel:
+        return False
+    return True
 
 
 def _stamp(folder: Path, trusted_keys: Path) -> tuple[int, ...]:

@@ -7,7 +7,6 @@ that who can write models cannot also decide who is trusted.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import os
@@ -146,7 +145,7 @@ def _json_object(document: bytes) -> Mapping[str, Any]:
 def _base64(text: object) -> bytes | None:
     try:
         return base64.b64decode(text, validate=True) if isinstance(text, str) else None
-    except binascii.Error:
+    except ValueError:  # of binascii, or for characters beyond ASCII
         return None
 
 

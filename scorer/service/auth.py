@@ -8,9 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import secrets
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,6 +17,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from scorer.registry.files import write_atomic
 from scorer.service.broker import private_dir
 from scorer.wire.errors import BadOption, ConfigurationError, Forbidden, Unauthorised
 
@@ -133,16 +132,7 @@ def local_key(path: Path, keys: KeyFile) -> str:
 
 def write_private(path: Path, content: bytes) -> None:
     """Replace a file by one of mode 0600, whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes 0600
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomic(path, content, mode=0o600)
 
 
 def _digest(secret: str) -> str:

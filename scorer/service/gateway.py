@@ -22,7 +22,7 @@ from scorer.service.exchange import Exchange, Pulse
 from scorer.service.jobs import INLINE_BYTES, Reply, ScoreJob
 from scorer.service.logs import get_log
 from scorer.service.metrics import Metrics, new_metrics
-from scorer.service.request_checks import ScoreRequest, read_body, score_request
+from scorer.service.request_checks import ScoreRequest, discard_body, read_body, score_request
 from scorer.service.settings import Settings
 from scorer.wire.client import REPLY_HEADER
 from scorer.wire.errors import (
@@ -83,9 +83,14 @@ class Gateway:
         reply_key = f"qscore:reply:{uuid.uuid4().hex}"
         deadline = now + asked.timeout
         large = len(body) > INLINE_BYTES
-        # The key outlives the caller a little: what is refused or never fetched goes by itself.
+        # The key outlives the caller a little: what is never fetched goes by itself.
         pulse, body_key = self.exchange.offer(body if large else None, asked.timeout + 30)
-        self.admit(pulse)
+        try:
+            self.admit(pulse)
+        except Unavailable:
+            # Bodies of refused batches would fill the server just when it is busy.
+            self.exchange.drop(body_key)
+            raise
         job = ScoreJob(
             asked.batch_id,
             asked.model,
@@ -174,14 +179,14 @@ def _add_model_routes(app: Flask, gateway: Gateway) -> None:
 
 
 def _score(gateway: Gateway, name: str) -> Response:
-    key = gateway.allow("score")
-    asked = score_request(name, request, gateway.settings)
-    if asked.options.write:
-        key.allows("write")
-    asked = asked.pinned(gateway.cards.resolve(asked.model, asked.options.version))
+    try:
+        asked = _allowed_request(gateway, name)
+    except QScoreError:
+        discard_body(request)
+        raise
     g.log = {"batch_id": asked.batch_id, "model": asked.model, "version": asked.options.version, "rows": asked.rows}
     body = read_body(request)
-    if asked.rows == 0:
+    if asked.rows == 0 and not body:
         return _response(asked, Reply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
     gateway.metrics.rows.labels(asked.model).inc(asked.rows)
     with gateway.metrics.seconds.time():
@@ -189,6 +194,15 @@ def _score(gateway: Gateway, name: str) -> Response:
     if reply.problem is not None:
         raise reply.problem.error()
     return _response(asked, reply)
+
+
+def _allowed_request(gateway: Gateway, name: str) -> ScoreRequest:
+    """What the caller asks for, of one exact version; everything that can be said without the body is checked."""
+    key = gateway.allow("score")
+    asked = score_request(name, request, gateway.settings)
+    if asked.options.write:
+        key.allows("write")
+    return asked.pinned(gateway.cards.resolve(asked.model, asked.options.version))
 
 
 def _response(asked: ScoreRequest, reply: Reply) -> Response:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import re
+import time
 import uuid
 from dataclasses import dataclass
 
 from flask import Request
+from werkzeug.exceptions import HTTPException
 
 from scorer.service.settings import Settings
 from scorer.wire.errors import BadOption, BodyTooLarge, MalformedBody, UnsupportedMediaType
@@ -34,6 +37,9 @@ _SUBMITTER = re.compile(r"[A-Za-z0-9_.:-]{1,80}\Z")
 _MEDIA = (MEDIA_CSV, MEDIA_ARROW, MEDIA_JSON)
 #: Seconds between two pieces of one body, after which its sender counts as gone.
 _BODY_SILENCE = 15.0
+#: Seconds in which a refused body may still arrive; nobody can hold a thread for longer without a key.
+_DISCARD_SECONDS = 5.0
+_DISCARD_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,23 @@ def read_body(request: Request) -> bytes:
     if len(body) != length:
         raise MalformedBody(f"the body has {len(body)} bytes, not the {length} announced", "Send it again.")
     return body
+
+
+def discard_body(request: Request) -> None:
+    """Read away what a refused caller still sends, for some seconds.
+
+    A caller that finds the connection closed while it sends sees a broken connection, and never why it was refused.
+    """
+    connection = request.environ.get("gunicorn.socket")
+    deadline = time.monotonic() + _DISCARD_SECONDS
+    with contextlib.suppress(OSError, HTTPException):
+        while (left := deadline - time.monotonic()) > 0:
+            if connection is not None:
+                connection.settimeout(left)
+            if not request.stream.read(_DISCARD_BYTES):
+                break
+    if connection is not None:
+        connection.settimeout(_BODY_SILENCE)
 
 
 def _rows(text: str | None) -> int:

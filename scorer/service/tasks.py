@@ -37,7 +37,9 @@ MAX_RUNS = 3
 ROWS_PER_DELIVERY = 2_000
 #: Runs of one delivery task before what is left goes to the dead letters; about a minute and a half in all.
 MAX_DELIVERY_RUNS = 6
-_LONGEST_PAUSE = 10.0  # seconds; far below the delivery lane's visibility timeout
+_LONGEST_PAUSE = 10.0  # seconds between runs of a delivery
+#: What a sink that names a pause (Retry-After) gets at most, in seconds: below the delivery lane's visibility timeout.
+_LONGEST_ASKED_PAUSE = 90.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,11 @@ class DeliveryWorker:
             log.info("already_settled")
             return
         rows, tally = check_rows(stored[0]), stored[1]
-        result = self._deliver(job, rows)
+        try:
+            result = self._deliver(job, rows)
+        except Exception as error:  # the soft time limit among them: the message is gone once this returns
+            log.exception("delivery_failed", attempt=job.attempt)
+            result = self._undelivered(job, rows, error)
         tally = _added(tally, result.ack)
         if result.unsent:
             self._again(job, result, tally)
@@ -134,11 +140,19 @@ class DeliveryWorker:
         final = job.attempt + 1 >= MAX_DELIVERY_RUNS or isinstance(self.sink, UnusableSink)
         return deliver(rows, self.sink, self.dead_letters, final, batch_id=job.batch_id)
 
+    def _undelivered(self, job: DeliveryJob, rows: list[ScoredRow], error: Exception) -> DeliveryResult:
+        """Rows of a run that broke off: all come again, since it is not known which were taken, or join the dead."""
+        reason = f"the delivery broke off: {type(error).__name__}"
+        nothing = Acknowledgement(job.batch_id, 0)
+        if job.attempt + 1 < MAX_DELIVERY_RUNS:
+            return DeliveryResult(nothing, rows, reason=reason)
+        broken = UnusableSink(self.sink.name, QScoreError(reason, "Look for the batch_id in the delivery log."))
+        return deliver(rows, broken, self.dead_letters, final=True, batch_id=job.batch_id)
+
     def _again(self, job: DeliveryJob, result: DeliveryResult, tally: Acknowledgement) -> None:
         self.exchange.put_rows(job.rows_key, result.unsent, tally)
-        pause = 2.0**job.attempt if result.retry_after is None else result.retry_after
         again = DeliveryJob(job.batch_id, job.rows_key, job.part, job.parts, job.attempt + 1, job.submitter)
-        self.send_again(again, min(_LONGEST_PAUSE, pause))
+        self.send_again(again, _pause(job.attempt, result.retry_after))
 
 
 @dataclass(frozen=True)
@@ -194,6 +208,13 @@ def _logged(run: Callable[[dict[str, Any]], None], message: dict[str, Any]) -> N
         run(message)
     except MalformedBody as error:
         get_log().error("message_refused", reason=error.sentence())
+
+
+def _pause(attempt: int, asked: float | None) -> float:
+    """Seconds before a delivery's next run: what the sink asked for, else longer each time."""
+    if asked is not None:
+        return min(_LONGEST_ASKED_PAUSE, asked)
+    return min(_LONGEST_PAUSE, 2.0 ** min(attempt, 10))
 
 
 def _body(job: ScoreJob, stored: bytes | None) -> bytes:

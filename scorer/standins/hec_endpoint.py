@@ -8,20 +8,16 @@ prints its address on the first line and serves until it is ended.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import socket
-import ssl
 import sys
 import threading
 from collections import deque
 from collections.abc import Iterable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any
 
 from scorer.standins.hec_rules import HecAnswer, HecRules, refusal
+from scorer.standins.https_server import EndpointHandler, HttpsEndpoint, endpoint_of
 
 #: What the endpoint can be told to do instead of answering properly, by name.
 FAILURES: dict[str, HecAnswer] = {
@@ -38,7 +34,7 @@ SPECIAL_FAILURES = ("hang", "close", "not_json")
 _MAX_READ = 64 * 1024 * 1024
 
 
-class HecEndpoint:
+class HecEndpoint(HttpsEndpoint):
     """The endpoint as a context manager; serves on loopback from a thread of its own.
 
     ``events``: HEC events taken, in order; ``requests``: bodies seen with the status they got.
@@ -55,20 +51,10 @@ class HecEndpoint:
         self.rules = rules
         self.events: list[dict[str, Any]] = []
         self.requests: list[tuple[int, int]] = []  # (bytes, status)
-        self.closing = threading.Event()
         self._failures: deque[str | HecAnswer] = deque()
         self._lock = threading.Lock()
         self._record = record
-        self._server = _Server(("127.0.0.1", port), _tls(certificate, private_key), self)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
+        super().__init__(_Handler, certificate, private_key, port)
 
     def fail_next(self, failures: Iterable[str]) -> None:
         """The next requests fail in this way, one each, before the rules apply again. Raises ValueError if unknown."""
@@ -98,52 +84,10 @@ class HecEndpoint:
                 with self._record.open("a", encoding="utf-8") as file:
                     file.writelines(json.dumps(event, ensure_ascii=False) + "\n" for event in answer.events)
 
-    def serve(self) -> None:
-        """Serve in this thread until it is interrupted."""
-        with contextlib.suppress(KeyboardInterrupt):
-            self._server.serve_forever()
-        self._server.server_close()
 
-    def __enter__(self) -> HecEndpoint:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # closing the server waits for every answer in hand
-
-    def __init__(self, address: tuple[str, int], tls: ssl.SSLContext, endpoint: HecEndpoint) -> None:
-        super().__init__(address, _Handler)
-        self.tls = tls
-        self.endpoint = endpoint
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        connection, address = super().get_request()
-        connection.settimeout(5.0)
-        wrapped = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-        return wrapped, address
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that breaks off or distrusts the certificate is no fault of the endpoint."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-    timeout: ClassVar[float] = 5.0
-
+class _Handler(EndpointHandler):
     def do_POST(self) -> None:
-        endpoint = self.server.endpoint
+        endpoint = self._endpoint
         body = self._body()
         if body is None:
             return self._send(HecAnswer(411, {"text": "Length required", "code": 411}))
@@ -162,8 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(HecAnswer(200, {"text": "HEC is healthy", "code": 17}))
         return self._send(HecAnswer(405, {"text": "Method not allowed", "code": 405}))
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (http.server's name)
-        """Quiet: what happened is in ``requests``."""
+    @property
+    def _endpoint(self) -> HecEndpoint:
+        found: HecEndpoint = endpoint_of(self)
+        return found
 
     def _body(self) -> bytes | None:
         length = self.headers.get("Content-Length", "")
@@ -174,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _special(self, failure: str) -> None:
         self.close_connection = True
         if failure == "hang":
-            self.server.endpoint.closing.wait(60)
+            self._endpoint.closing.wait(60)
         elif failure == "not_json":
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n<html>no</html>")
 
@@ -186,13 +132,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)
-
-
-def _tls(certificate: Path, private_key: Path | None) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, private_key)
-    return context
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import ssl
-import sys
-import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from scorer.standins.https_server import EndpointHandler, HttpsEndpoint, endpoint_of
 
 #: What the endpoint can be told to do instead: answer with a status, hang until it closes, or send no JSON.
 FAILURES = ("401", "403", "404", "500", "hang", "not_json")
@@ -33,7 +28,7 @@ _TEXTS = {
 }
 
 
-class SplunkdEndpoint:
+class SplunkdEndpoint(HttpsEndpoint):
     """The endpoint as a context manager; serves on loopback from threads of its own.
 
     ``passwords``: "realm:user:" -> clear password. ``failure``: one of FAILURES while it lasts, or None.
@@ -52,13 +47,7 @@ class SplunkdEndpoint:
         self.passwords = dict(passwords)
         self.failure: str | None = None
         self.paths: list[str] = []
-        self.closing = threading.Event()
-        self._server = _Server(("127.0.0.1", port), _tls(certificate, private_key), self)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(_Handler, certificate, private_key, port)
 
     def answer(self, path: str, authorization: str | None) -> tuple[int, bytes]:
         """Status and body for one request."""
@@ -86,55 +75,14 @@ class SplunkdEndpoint:
         entry = {"name": name, "acl": {"app": "qscore", "sharing": "app"}, "content": content}
         return 200, json.dumps({"links": {}, "entry": [entry], "messages": []}).encode()
 
-    def __enter__(self) -> SplunkdEndpoint:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
 
 def _fault(status: int) -> tuple[int, bytes]:
     return status, json.dumps({"messages": [{"type": "ERROR", "text": _TEXTS[status]}]}).encode()
 
 
-def _tls(certificate: Path, private_key: Path | None) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, private_key)
-    return context
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # closing the server waits for every answer in hand
-
-    def __init__(self, address: tuple[str, int], tls: ssl.SSLContext, endpoint: SplunkdEndpoint) -> None:
-        super().__init__(address, _Handler)
-        self.tls = tls
-        self.endpoint = endpoint
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        connection, address = super().get_request()
-        connection.settimeout(5.0)
-        return self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that breaks off or distrusts the certificate is no fault of the endpoint."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-    timeout: ClassVar[float] = 5.0
-
+class _Handler(EndpointHandler):
     def do_GET(self) -> None:
-        status, body = self.server.endpoint.answer(self.path, self.headers.get("Authorization"))
+        status, body = endpoint_of(self).answer(self.path, self.headers.get("Authorization"))
         self.send_response(status)
         self.send_header("Content-Type", "application/json; charset=UTF-8")
         self.send_header("Content-Length", str(len(body)))
@@ -142,6 +90,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.close_connection = True
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (http.server's own name)
-        """Quiet: what was asked for is in ``paths``."""

@@ -33,12 +33,26 @@ def read_table(path: Path) -> pa.Table:
     return _checked(table, path)
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """As CSV (gzipped by the name) or Parquet, by the suffix; raises BadTrainingData for any other suffix."""
-    name = path.name.lower()
-    if not name.endswith((".csv", ".csv.gz", ".parquet")):
+def check_writable(path: Path) -> None:
+    """Raises BadTrainingData for a name that ``write_table`` cannot write to; ask before the work is done."""
+    if not path.name.lower().endswith((".csv", ".csv.gz", ".parquet")):
         raise BadTrainingData(f"cannot write {path.name}", "End the name with .csv, .csv.gz or .parquet.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise BadTrainingData(f"cannot write {path}: it is a folder", "Name a file.")
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """As CSV (gzipped by the name) or Parquet, by the suffix; raises BadTrainingData where it cannot be written."""
+    check_writable(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(table, path)
+    except OSError as error:
+        raise BadTrainingData(f"cannot write {path}: {error.strerror}", "Name a file that you may write.") from None
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    name = path.name.lower()
     if name.endswith(".parquet"):
         pq.write_table(table, path)
         return

@@ -181,8 +181,8 @@ class ModelCard:
             starter=_typed(raw, "starter", bool),
             required_fields=_names(raw, "required_fields"),
             context_fields=_names(raw, "context_fields"),
-            threshold=float(_typed(raw, "threshold", (int, float))),
-            fpr=float(_typed(raw, "fpr", (int, float))),
+            threshold=_number(raw, "threshold"),
+            fpr=_number(raw, "fpr"),
             details=_typed(raw, "details", dict),
         )
 
@@ -206,6 +206,13 @@ def _typed(raw: Mapping[str, Any], key: str, kind: Any) -> Any:
     if not isinstance(value, kind):
         raise NonsenseReply("the model card's %s is %s" % (key, type(value).__name__))
     return value
+
+
+def _number(raw: Mapping[str, Any], key: str) -> float:
+    try:
+        return float(_typed(raw, key, (int, float)))
+    except OverflowError:
+        raise NonsenseReply("the model card's %s is too large" % key) from None
 
 
 def _names(raw: Mapping[str, Any], key: str) -> Tuple[str, ...]:

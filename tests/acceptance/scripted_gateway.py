@@ -9,18 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import socket
-import ssl
-import sys
-import threading
 from collections import deque
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from scorer.standins.https_server import EndpointHandler, HttpsEndpoint, endpoint_of
 from scorer.wire.errors import Forbidden, Problem, QScoreError, QueueFull, Unauthorised, UnknownModel
 from scorer.wire.messages import ModelCard
 from scorer.wire.names import MEDIA_CSV, MEDIA_JSON, MEDIA_PROBLEM, OUTPUT_COLUMNS
@@ -56,7 +50,7 @@ class Request:
     connection: tuple[str, int] = field(default=("", 0))
 
 
-class ScriptedGateway:
+class ScriptedGateway(HttpsEndpoint):
     """``card_script`` and ``score_script``: how the next requests fail, one name each; ``""`` answers properly.
 
     Names: hang, close, html, garbage, huge, no_length, redirect, not_json, unauthorised, forbidden, error, queue_full;
@@ -71,55 +65,12 @@ class ScriptedGateway:
         self.always = ""
         self.requests: list[Request] = []
         self.card_requests = 0
-        self.closing = threading.Event()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        self._server = _Server(("127.0.0.1", 0), context, self)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> ScriptedGateway:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(_Handler, certificate)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = False
-
-    def __init__(self, address: tuple[str, int], tls: ssl.SSLContext, gateway: ScriptedGateway) -> None:
-        super().__init__(address, _Handler)
-        self.tls = tls
-        self.gateway = gateway
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        connection, address = super().get_request()
-        connection.settimeout(5.0)
-        return self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients break off here on purpose."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-    timeout = 5.0
-
+class _Handler(EndpointHandler):
     def do_GET(self) -> None:
-        gateway = self.server.gateway
+        gateway = endpoint_of(self)
         gateway.card_requests += 1
         failure = gateway.always or (gateway.card_script.popleft() if gateway.card_script else "")
         if failure:
@@ -132,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(200, MEDIA_JSON, json.dumps(card.to_dict()).encode())
 
     def do_POST(self) -> None:
-        gateway = self.server.gateway
+        gateway = endpoint_of(self)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         failure = gateway.always or (gateway.score_script.popleft() if gateway.score_script else "")
         parts = urlsplit(self.path)
@@ -178,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
         if failure in refusals:
             return self._refuse(refusals[failure])
         if failure == "hang":
-            self.server.gateway.closing.wait(60)
+            endpoint_of(self).closing.wait(60)
         if failure == "html":
             return self._send(200, "text/html", b"<h1>It works!</h1>")
         if failure == "not_json":
@@ -203,6 +154,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Quiet."""

@@ -95,7 +95,7 @@ def test_rows_that_cannot_be_scored_say_why(client: GatewayClient) -> None:
 
 
 def test_the_worker_counts_rows_again(client: GatewayClient) -> None:
-    for declared in (1, 3):
+    for declared in (0, 1, 3):
         with pytest.raises(RowCountMismatch):
             client.score("lateral", body(2), declared)
 
@@ -122,6 +122,16 @@ def test_keys_and_scopes(stack: Running) -> None:
         for call in (lambda: stranger.card("lateral"), lambda: stranger.score("lateral", body(1), 1)):
             with pytest.raises(Unauthorised):
                 call()
+
+
+def test_a_refusal_reaches_a_caller_that_still_sends(stack: Running) -> None:
+    note = b"events,note\n1," + b"x" * 6_000_000 + b"\n"
+    with client_of(stack.home, stack.state, "read") as reader:
+        with pytest.raises(Forbidden):
+            reader.score("lateral", note, 1)
+        assert reader.card("lateral").name == "lateral"
+    with client_of(stack.home, stack.state, "score") as scorer, pytest.raises(UnknownModel):
+        scorer.score("absent", note, 1)
 
 
 def test_a_revoked_key_is_refused_at_once(stack: Running) -> None:

@@ -66,6 +66,13 @@ def test_extra_missing_and_doubled_members_are_refused() -> None:
         unpack(buffer.getvalue(), describe({"a": ARRAYS["a"]}), "model x")
 
 
+def test_a_member_marked_as_encrypted_is_refused() -> None:
+    content = bytearray(pack(ARRAYS))
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1  # the flag in the last member's central record
+    with pytest.raises(ArtifactRejected, match="encrypted"):
+        unpack(bytes(content), describe(ARRAYS), "model x")
+
+
 @given(st.binary(max_size=400))
 def test_random_bytes_are_refused_by_name(content: bytes) -> None:
     with pytest.raises(ArtifactRejected):

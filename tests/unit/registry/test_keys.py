@@ -62,6 +62,7 @@ def test_a_key_that_may_not_sign_is_refused(
         b'{"algorithm":"none","key_id":"0123456789abcdef","signature":""}',
         b'{"algorithm":"ed25519","key_id":"../../../../etc0","signature":"AA=="}',
         b'{"algorithm":"ed25519","key_id":"0123456789abcdef","signature":"!"}',
+        b'{"algorithm":"ed25519","key_id":"0123456789abcdef","signature":"\\u00e9"}',
     ],
 )
 def test_a_damaged_signature_file_is_refused(tmp_path: Path, signer: Signer, document: bytes) -> None:

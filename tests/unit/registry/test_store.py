@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,27 @@ def test_a_changed_byte_in_any_file_stops_the_model(
     path.write_bytes(content)
     with pytest.raises(ArtifactRejected):
         registry.load("lateral", version)
+
+
+def test_a_damaged_version_does_not_hide_the_others(
+    registry: Registry, signer: Signer, tiny_model: TrainedModel
+) -> None:
+    registry.publish(tiny_model, signer)
+    registry.publish(tiny_model, signer)
+    path = registry.root / "lateral" / "2-starter" / "manifest.json"
+    path.write_bytes(path.read_bytes() + b" ")
+    assert [card.version for card in registry.cards()] == ["1-starter"]
+    assert ["version 2-starter" in fault.detail for fault in registry.rejected()] == [True]
+
+
+def test_copies_and_strange_folders_are_no_models(registry: Registry, signer: Signer, tiny_model: TrainedModel) -> None:
+    registry.publish(tiny_model, signer)
+    shutil.copytree(registry.root / "lateral", registry.root / "lateral.bak")
+    shutil.copytree(registry.root / "lateral" / "1-starter", registry.root / "lateral" / "1-starter.bak")
+    shutil.copytree(registry.root / "lateral" / "1-starter", registry.root / "lateral" / "live")
+    assert [(card.name, card.version) for card in registry.cards()] == [("lateral", "1-starter")]
+    with pytest.raises(UnknownModel, match="Models here: lateral\\."):
+        registry.resolve("absent")
 
 
 def test_a_manifest_changed_after_it_was_verified_is_verified_again(

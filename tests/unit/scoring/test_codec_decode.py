@@ -212,6 +212,7 @@ def test_json_infinities_are_defects(read: Read) -> None:
         b'{"columns": {"events": [1], "logons": [1, 2]}}',
         b'{"columns": {"events": [1]',
         b"[" * 100_000,
+        b'{"columns": {"events": [' + b"[" * 600 + b"]" * 600 + b"]}}",
         b'{"columns": {"events": [' + b"9" * 5000 + b"]}}",
         b"\xff",
     ],

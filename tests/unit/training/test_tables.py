@@ -94,3 +94,11 @@ def test_plain_values_are_written_without_quotes(tmp_path: Path) -> None:
 def test_writing_to_an_unknown_ending_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadTrainingData, match=r"cannot write r\.txt"):
         write_table(pa.table({"n": [1]}), tmp_path / "r.txt")
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").write_text("in the way")
+    for path in (tmp_path / "folder.csv", tmp_path / "file" / "rows.csv"):
+        with pytest.raises(BadTrainingData, match="cannot write"):
+            write_table(pa.table({"a": [1]}), path)

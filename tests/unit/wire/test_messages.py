@@ -113,6 +113,11 @@ def test_a_card_with_a_wrong_field_names_it(key: str) -> None:
         ModelCard.from_dict({**CARD, key: None})
 
 
+def test_a_card_with_an_endless_number_names_it() -> None:
+    with pytest.raises(errors.NonsenseReply, match="threshold"):
+        ModelCard.from_dict({**CARD, "threshold": 10**400})
+
+
 def test_a_problem_comes_back_as_the_error_it_stands_for() -> None:
     sent = errors.QueueFull("64 batches wait", "Try again.")
     got = errors.Problem.from_dict(json.loads(errors.Problem.of(sent).to_json())).error()

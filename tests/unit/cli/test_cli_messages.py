@@ -1,0 +1,45 @@
+"""Names with brackets, which Rich would take for markup, and files that cannot be written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from scorer.cli.main import build
+from scorer.wire.errors import BadTrainingData
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("QSCORE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def run(*words: str) -> str:
+    result = CliRunner().invoke(build(), words, catch_exceptions=False, env={"COLUMNS": "200"})
+    return result.output
+
+
+def test_a_key_s_note_is_shown_as_it_is(home: Path) -> None:
+    run("key", "new", "--note", "[/x] search head [1]")
+    assert "[/x] search head [1]" in run("key", "list")
+
+
+def test_a_file_name_with_brackets_is_shown_as_it_is(home: Path, tmp_path: Path) -> None:
+    events, rows = tmp_path / "events[raw].csv", tmp_path / "rows[final].csv"
+    assert "events[raw].csv" in run(
+        "generate", "--model", "lateral", "--rows", "400", "--attack-share", "0.3", "--out", str(events)
+    )
+    assert "rows[final].csv" in run("rows", "--model", "lateral", "--data", str(events), "--out", str(rows))
+    words = ("--label", "label", "--qubits", "1", "--fpr", "0.1", "--fit-rows", "100")
+    run("rows", "--model", "lateral", "--data", str(events), "--out", str(rows), "--label", "label")
+    assert "rows[final].csv" in run("train", "--model", "lateral", "--data", str(rows), *words)
+    assert "[final]" in run("models")
+
+
+def test_scores_are_not_made_for_a_file_that_cannot_be_written(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("events\n1\n")
+    with pytest.raises(BadTrainingData, match=r"cannot write scored\.txt"):
+        run("score", str(tmp_path / "rows.csv"), "--out", str(tmp_path / "scored.txt"))
