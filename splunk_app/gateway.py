@@ -79,6 +79,7 @@ class ScoringSession:
         self._card = card
         # The alias was resolved once, when the card was read: a promotion in mid-search changes no row of this search.
         self._score_options = replace(options.score, version=card.version)
+        self._asked = repr((card.name, self._score_options))
         self._connect = connect
         self._lanes = lanes
         self._clients: Dict[int, GatewayClient] = {}
@@ -143,7 +144,7 @@ class ScoringSession:
         try:
             if lane not in self._clients:
                 self._clients[lane] = self._connect()
-            identity = batch_id(chunk.sid, self._card.version, chunk.number, part)
+            identity = batch_id(chunk.sid, self._asked, chunk.number, part)
             return self._checked(self._patiently(self._clients[lane], part, identity, chunk.deadline))
         except QScoreError as error:
             return error

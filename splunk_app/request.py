@@ -94,10 +94,13 @@ def _utf8(text: bytes) -> bytes:
     return text
 
 
-def batch_id(sid: str, version: str, chunk: int, part: Part) -> str:
-    """The same rows of the same search keep their id when splunkd or the network makes us ask twice."""
+def batch_id(sid: str, asked: str, chunk: int, part: Part) -> str:
+    """The same rows of the same search keep their id when splunkd or the network makes us ask twice.
+
+    ``asked``: model, version and options, so that a second `| qscore` of one search has ids of its own.
+    """
     digest = hashlib.sha256(part.body).hexdigest()
-    return hashlib.sha256(repr((sid, version, chunk, part.start, digest)).encode("utf-8", "replace")).hexdigest()[:40]
+    return hashlib.sha256(repr((sid, asked, chunk, part.start, digest)).encode("utf-8", "replace")).hexdigest()[:40]
 
 
 def score_lines(body: bytes) -> List[bytes]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgpack
 
-from scorer.wire.errors import MalformedBody, NonsenseReply, Problem
+from scorer.wire.errors import BadInput, MalformedBody, NonsenseReply, Problem, UnknownModel
 from scorer.wire.messages import ScoreOptions
 from scorer.wire.names import MAX_BODY_BYTES, MAX_ROWS
 
@@ -62,7 +62,7 @@ class ScoreJob:
         return cls(
             batch_id=_typed(raw, "batch_id", str),
             model=_typed(raw, "model", str),
-            options=ScoreOptions.parse(_typed(raw, "options", dict)),
+            options=_options(_typed(raw, "options", dict)),
             rows=rows,
             media_type=_typed(raw, "media_type", str),
             deadline=float(_typed(raw, "deadline", (int, float))),
@@ -152,6 +152,16 @@ def _check_version(raw: Mapping[str, Any]) -> None:
         raise MalformedBody(
             f"a job of version {str(raw.get('v'))[:20]!r} is on the queue", "Run the same version of qscore everywhere."
         )
+
+
+def _options(raw: Mapping[Any, Any]) -> ScoreOptions:
+    try:
+        if all(isinstance(part, str) for pair in raw.items() for part in pair):
+            return ScoreOptions.parse(raw)
+        why = "they are not all text"
+    except (BadInput, UnknownModel) as error:
+        why = error.detail
+    raise MalformedBody(f"a job's options are wrong: {why}", "Run the same version of qscore everywhere.")
 
 
 def _typed(raw: Mapping[str, Any], key: str, kind: Any) -> Any:

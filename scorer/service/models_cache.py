@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from scorer.models.artifact import TrainedModel
 from scorer.registry.store import Registry
@@ -24,20 +26,26 @@ class HeldModel:
 
 @dataclass(frozen=True)
 class ModelCache:
-    """Loads each exact version once; aliases are resolved for every batch, so that a promotion acts at once."""
+    """Loads each exact version once, and again when its manifest changed.
+
+    Aliases are resolved for every batch, so that a promotion acts at once.
+    """
 
     registry: Registry
-    _held: OrderedDict[tuple[str, str], HeldModel] = field(default_factory=OrderedDict, repr=False)
+    _held: OrderedDict[tuple[str, str], tuple[Mapping[str, Any], HeldModel]] = field(
+        default_factory=OrderedDict, repr=False
+    )
 
     def get(self, name: str, reference: str) -> HeldModel:
         """The model that ``reference`` (version or alias) names now. Raises UnknownModel, ArtifactRejected."""
         version = self.registry.resolve(name, reference)
-        # Verified again when the file or a trusted key changed: a revoked key stops a model that is already loaded.
-        self.registry.manifest(name, version)
-        held = self._held.get((name, version))
-        if held is None:
+        # Verified again when the file or a trusted key changed: a revoked key stops a model that is already loaded,
+        # and a version that was removed and trained anew is loaded anew.
+        manifest = self.registry.manifest(name, version)
+        read, held = self._held.get((name, version), (None, None))
+        if held is None or read is not manifest:
             held = HeldModel(self.registry.load(name, version), version, self.registry.card(name, version))
-            self._held[name, version] = held
+            self._held[name, version] = manifest, held
         self._held.move_to_end((name, version))
         while len(self._held) > _CAPACITY:
             self._held.popitem(last=False)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from scorer.wire.errors import ConfigurationError
+
+#: A DNS name (international ones as xn--...), or an address.
+_HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9*._:-]{1,253}$")]
 
 
 class _Section(BaseModel):
@@ -28,7 +31,8 @@ class GatewaySettings(_Section):
     threads: int = Field(16, ge=1, le=512)
     certificate: Path | None = None  # PEM; default: made by the local CA in <home>/tls
     private_key: Path | None = None
-    hostnames: tuple[str, ...] = ("localhost", "127.0.0.1")  # names in the certificate that the local CA makes
+    # Names in the certificate that the local CA makes.
+    hostnames: tuple[_HostName, ...] = Field(("localhost", "127.0.0.1"), min_length=1)
     max_timeout: float = Field(55.0, gt=0)  # seconds a caller may wait at most
     max_waiting: int = Field(64, ge=1)  # batches on the queue before callers get 429
 

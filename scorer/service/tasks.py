@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,8 +99,9 @@ class ScoringWorker:
         if not parts and job.submitter:
             self.exchange.acknowledge(job.submitter, nothing)
         for part, start in enumerate(parts):
-            key = f"qscore:rows:{job.batch_id}:{part}"
-            self.exchange.put_rows(key, scored.rows[start : start + ROWS_PER_DELIVERY], nothing)
+            rows = scored.rows[start : start + ROWS_PER_DELIVERY]
+            key = _rows_key(job.batch_id, part, rows)
+            self.exchange.put_rows(key, rows, nothing)
             self.send_delivery(DeliveryJob(job.batch_id, key, part, len(parts), submitter=job.submitter))
 
 
@@ -208,6 +210,13 @@ def _logged(run: Callable[[dict[str, Any]], None], message: dict[str, Any]) -> N
         run(message)
     except MalformedBody as error:
         get_log().error("message_refused", reason=error.sentence())
+
+
+def _rows_key(batch_id: str, part: int, rows: list[ScoredRow]) -> str:
+    """The same for a batch that is repeated; another where a caller gives one batch id to different rows, so that the
+    later ones do not take the place of those that still wait."""
+    digest = hashlib.sha256(b"".join(row["id"].encode() for row in rows)).hexdigest()
+    return f"qscore:rows:{batch_id}:{part}:{digest[:16]}"
 
 
 def _pause(attempt: int, asked: float | None) -> float:

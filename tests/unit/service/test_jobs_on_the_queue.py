@@ -55,7 +55,18 @@ def test_a_wrong_part_of_a_job_has_a_name(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "value"), [("v", 2), ("rows", -1), ("rows", True), ("rows", 50_001), ("body", "text")]
+    ("part", "value"),
+    [
+        ("v", 2),
+        ("rows", -1),
+        ("rows", True),
+        ("rows", 50_001),
+        ("body", "text"),
+        ("options", {"version": 5}),
+        ("options", {"write": None}),
+        ("options", {"version": "../1"}),
+        ("options", {"threshold": "2"}),
+    ],
 )
 def test_wrong_jobs_are_refused(part: str, value: Any) -> None:
     with pytest.raises(MalformedBody):

@@ -71,6 +71,13 @@ def test_nothing_changes_while_the_certificate_is_good(settings: Settings) -> No
     assert tls.server_files(settings).certificate.read_bytes() == before
 
 
+@pytest.mark.parametrize("names", ["[]", '[""]', '["bücher.example"]', '["a b"]'])
+def test_hostnames_that_no_certificate_can_hold_are_refused(monkeypatch: pytest.MonkeyPatch, names: str) -> None:
+    monkeypatch.setenv("QSCORE_GATEWAY__HOSTNAMES", names)
+    with pytest.raises(ConfigurationError, match=r"gateway\.hostnames"):
+        load_settings()
+
+
 def test_other_hostnames_give_another_certificate_of_the_same_authority(settings: Settings) -> None:
     first = tls.server_files(settings)
     authority = (settings.tls_dir / "ca.pem").read_bytes()

@@ -27,7 +27,7 @@ def settings(tmp_path: Path, publish_tiny: Callable[[Path], None]) -> Iterator[S
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         try:
-            while b"ready to accept connections" not in (line := server.stdout.readline()):
+            while b"Ready to accept connections" not in (line := server.stdout.readline()):
                 assert line, "the server ended"
             yield made
         finally:
