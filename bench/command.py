@@ -92,7 +92,7 @@ def report(folder: Path, settings: Settings, state: StackState, options: argpars
         print(f"{'Python':8}{'rows':28}{'qscore/s':>12}{'splunklib/s':>13}{'ratio':>8}{'start s':>9}{'peer':>7}")
         for python in interpreters():
             commands = ([python, "-I", str(app)], [python, "-I", str(peer)])
-            for kind, make in (("plain", plain_rows), ("quoted and multivalue", quoted_rows)):
+            for kind, make in KINDS.items():
                 chunks = make(inputs, options.events, options.chunk)
                 print(comparison(python, kind, commands, chunks, searchinfo, options))
             print(memory(python, commands[0], plain_rows(inputs, options.chunk, options.chunk)[0], searchinfo))
@@ -169,9 +169,19 @@ OTHERS = {
 
 def plain_rows(inputs: Sequence[str], events: int, size: int) -> list[bytes]:
     """Rows as the shipped macros make them: no quotes. The model's inputs, and others up to FIELDS."""
+    return _plain(inputs, activity(inputs, events), size)
+
+
+def different_rows(inputs: Sequence[str], events: int, size: int) -> list[bytes]:
+    """The same with a small fraction of its own on each row's first input: equal rows, scored once, do not occur."""
+    rows = (row.partition(",") for row in activity(inputs, events))
+    return _plain(inputs, [f"{float(first) + at * 1e-6:.6f},{rest}" for at, (first, _, rest) in enumerate(rows)], size)
+
+
+def _plain(inputs: Sequence[str], activity_rows: Sequence[str], size: int) -> list[bytes]:
     others = list(OTHERS)[: max(0, FIELDS - len(inputs))]
     rng = random.Random(1)  # noqa: S311 (no secret)
-    rows = [",".join([*(_other(rng, name) for name in others), row]) for row in activity(inputs, events)]
+    rows = [",".join([*(_other(rng, name) for name in others), row]) for row in activity_rows]
     return _chunks([*others, *inputs], rows, size)
 
 
@@ -183,6 +193,9 @@ def quoted_rows(inputs: Sequence[str], events: int, size: int) -> list[bytes]:
     rng = random.Random(2)  # noqa: S311 (no secret)
     rows = [",".join([*(_other(rng, name) for name in others), row, texts]) for row in activity(inputs, events)]
     return _chunks(names, rows, size)
+
+
+KINDS = {"plain": plain_rows, "plain, none equal": different_rows, "quoted and multivalue": quoted_rows}
 
 
 def activity(inputs: Sequence[str], events: int) -> list[str]:
