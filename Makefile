@@ -48,7 +48,7 @@ package: setup ## build dist/qscore-<version>.tar.gz, the Splunk app
 	@touch $@
 
 appinspect: .venv-appinspect/.ready package ## Splunk's own checks on the built app (needs libmagic1)
-	@$(BIN)/python packaging/appinspect.py
+	@$(BIN)/python packaging/appinspect.py dist/qscore-$(VERSION).tar.gz
 
 bench: bench-engine bench-queue bench-command ## the three benchmarks, side by side with their peers
 
