@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 from scorer.delivery.rows import ScoredRow, check_rows
 from scorer.delivery.sink import Refused
@@ -113,7 +116,6 @@ class DeadLetters:
         try:
             self._make()
             with closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS)) as db, db:
-                db.execute("PRAGMA journal_mode = WAL")
                 db.execute(_SCHEMA)
                 yield db
         except (OSError, sqlite3.Error) as error:
@@ -123,10 +125,22 @@ class DeadLetters:
             ) from error
 
     def _make(self) -> None:
-        """SQLite gives the journal files the mode of the database, so the database is made with the right one."""
-        if not self.path.exists():
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        """Made aside and put in place whole: two processes that turn one database to WAL at once lock each other out.
+
+        SQLite gives the journal files the mode of the database, so the database is made with the right one.
+        """
+        if self.path.exists():
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with FileLock(self.path.with_name(f"{self.path.name}.lock"), mode=0o600):
+            if self.path.exists():
+                return
+            handle, aside = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")  # mode 0600
+            os.close(handle)
+            with closing(sqlite3.connect(aside)) as db, db:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute(_SCHEMA)
+            Path(aside).replace(self.path)
 
 
 def _text(row: ScoredRow) -> str:
