@@ -47,6 +47,12 @@ package: setup ## build dist/qscore-<version>.tar.gz, the Splunk app
 	@.venv-appinspect/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+.venv-bench/.ready: requirements/bench.txt pyproject.toml
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
 appinspect: .venv-appinspect/.ready package ## Splunk's own checks on the built app (needs libmagic1)
 	@$(BIN)/python packaging/appinspect.py dist/qscore-$(VERSION).tar.gz
 
@@ -64,10 +70,14 @@ bench-command: setup package ## | qscore against a do-nothing splunklib command
 quality: setup ## the figures of docs/models.md on real captures (needs ../shared/data or QSCORE_SHARED_DATA)
 	@$(BIN)/python bench/quality.py
 
+LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+EXTRAS := --extra train --extra qiskit --extra fast --extra elastic
+
 lock: setup ## renew requirements/*.txt from pyproject.toml (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra train -o requirements/run.txt pyproject.toml
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra train --group dev -o requirements/dev.txt pyproject.toml
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group appinspect -o requirements/appinspect.txt
+	$(LOCK) --extra train --extra elastic --extra fast --group locked -o requirements/run.txt pyproject.toml
+	$(LOCK) $(EXTRAS) --group dev -o requirements/dev.txt pyproject.toml
+	$(LOCK) $(EXTRAS) --group dev --group bench -o requirements/bench.txt pyproject.toml
+	$(LOCK) --group appinspect -o requirements/appinspect.txt
 
 clean: ## remove the environments and what was built
-	rm -rf .venv .venv-appinspect dist build
+	rm -rf .venv .venv-appinspect .venv-bench dist build
