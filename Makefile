@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup demo test test-all lint package appinspect bench bench-engine bench-command bench-queue quality lock clean
+.PHONY: help setup demo test test-elastic lint package appinspect bench bench-engine bench-command bench-queue quality lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ demo: setup package ## the main job: a search through | qscore, scored rows, ind
 
 test: setup ## every test that needs Python and pip alone
 	@$(BIN)/python -m pytest -q
+
+test-elastic: setup ## the tests that need a real Elasticsearch (given by URL, or started by Maven or Docker)
+	@$(BIN)/python -m pytest -q tests/elastic
 
 lint: setup ## formatting, lint, types, import contracts, Python 3.9 paths
 	@$(BIN)/ruff check .
