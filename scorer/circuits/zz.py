@@ -7,6 +7,7 @@ and its phases are a matrix product of the angles with a 0/1 matrix. Qubit i is 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,17 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.circuits.checks import MAX_QUBITS
+from scorer.circuits.circuit import Builder, Circuit
+from scorer.circuits.errors import CircuitError
+from scorer.circuits.expressions import feature
+from scorer.circuits.plan import Plan
+
+__all__ = ["MAX_QUBITS", "CircuitError", "ZZMap"]
+
 Array = NDArray[np.float64]
 
 KIND = "zz"
 ENTANGLEMENTS = ("full", "linear", "circular")
-MAX_QUBITS = 12
 MAX_REPS = 6
 MAX_BANDWIDTH = 2 * math.pi
-
-
-class CircuitError(ValueError):
-    """A feature map that cannot be built; the message names the parameter and its value."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,34 @@ class ZZMap:
             "entanglement": self.entanglement,
             "bandwidth": self.bandwidth,
         }
+
+    @property
+    def name(self) -> str:
+        return KIND
+
+    @property
+    def features(self) -> int:
+        """One for each qubit."""
+        return self.qubits
+
+    @cached_property
+    def plan(self) -> Plan:
+        """(Hadamards, Phases) for each repetition."""
+        return self.to_circuit().plan
+
+    def to_circuit(self) -> Circuit:
+        """The gates of Qiskit's ``zz_feature_map``: H, P(2 x_i), and CX-P-CX on each pair."""
+        builder = Builder(KIND, self.qubits, self.qubits, self.bandwidth)
+        for _ in range(self.reps):
+            for i in range(self.qubits):
+                builder.h(i).p(2.0 * feature(i), i)
+            for i, j in self.pairs:
+                angle = 2.0 * ((math.pi - feature(i)) * (math.pi - feature(j)))
+                builder.cx(i, j).p(angle, j).cx(i, j)
+        return builder.build()
+
+    def with_bandwidth(self, bandwidth: float) -> ZZMap:
+        return dataclasses.replace(self, bandwidth=float(bandwidth))
 
     @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:

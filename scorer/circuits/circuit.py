@@ -1,0 +1,133 @@
+"""Circuits as people write them: gates on qubits, whose angles are expressions of the row's features.
+
+    builder = Builder("mine", qubits=2, features=2)
+    builder.h(0).ry(2.0 * feature(0), 1).cx(0, 1)
+    plan = builder.build().plan
+
+Gates are named and defined as in Qiskit; qubit i is bit i of the basis state's number; phases count, global ones too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from scorer.circuits.checks import MAX_PROJECTED_QUBITS, check_shape
+from scorer.circuits.errors import CircuitError
+from scorer.circuits.expressions import ZERO, Expression, as_expression, check_program
+
+if TYPE_CHECKING:
+    from scorer.circuits.plan import Plan
+
+#: Gate -> (qubits, angles), as Qiskit orders them: controls first.
+SIGNATURES: dict[str, tuple[int, int]] = {
+    **dict.fromkeys(("h", "x", "y", "z", "s", "sdg", "t", "tdg", "sx", "sxdg"), (1, 0)),
+    **dict.fromkeys(("rx", "ry", "rz", "p"), (1, 1)),
+    "u": (1, 3),
+    **dict.fromkeys(("cx", "cy", "cz", "ch", "swap"), (2, 0)),
+    **dict.fromkeys(("cp", "crx", "cry", "crz", "rxx", "ryy", "rzz", "rzx"), (2, 1)),
+    **dict.fromkeys(("ccx", "ccz"), (3, 0)),
+}
+MAX_GATES = 20_000
+
+
+class FeatureMap(Protocol):
+    """What turns a row of ``features`` scaled numbers into a state: ZZMap, Circuit and Plan are all feature maps."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def qubits(self) -> int: ...
+    @property
+    def features(self) -> int: ...
+    @property
+    def bandwidth(self) -> float: ...
+    @property
+    def plan(self) -> Plan: ...
+    def to_circuit(self) -> Circuit: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def with_bandwidth(self, bandwidth: float) -> FeatureMap: ...
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate of SIGNATURES; ``qubits`` controls first, ``angles`` in radians."""
+
+    name: str
+    qubits: tuple[int, ...]
+    angles: tuple[Expression, ...] = ()
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """Gates in order. A row has ``features`` scaled numbers z; the expressions see x = bandwidth * z."""
+
+    name: str
+    qubits: int
+    features: int
+    gates: tuple[Gate, ...]
+    global_phase: Expression = ZERO
+    bandwidth: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_shape(self.name, self.qubits, self.features, self.bandwidth, MAX_PROJECTED_QUBITS)
+        if len(self.gates) > MAX_GATES:
+            raise CircuitError(f"the circuit has {len(self.gates)} gates; the limit is {MAX_GATES}")
+        for gate in self.gates:
+            _check_gate(gate, self.qubits, self.features)
+        check_program(self.global_phase.program, self.features)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the engine runs; raises CircuitError where the circuit is too large for a plan."""
+        from scorer.circuits.compile import compile_circuit  # compile makes plans, and plans give circuits
+
+        return compile_circuit(self)
+
+    def to_circuit(self) -> Circuit:
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """The compiled plan's: what an artifact holds."""
+        return self.plan.to_dict()
+
+    def with_bandwidth(self, bandwidth: float) -> Circuit:
+        return dataclasses.replace(self, bandwidth=float(bandwidth))
+
+
+class Builder:
+    """Collects gates; every gate of SIGNATURES is a method ``builder.rzz(angle, 0, 1)`` that returns the builder."""
+
+    def __init__(self, name: str, qubits: int, features: int, bandwidth: float = 1.0) -> None:
+        self.name, self.qubits, self.features, self.bandwidth = name, qubits, features, float(bandwidth)
+        self.gates: list[Gate] = []
+        self.global_phase = ZERO
+
+    def add(self, name: str, qubits: Iterable[int], angles: Iterable[Expression | float] = ()) -> Builder:
+        self.gates.append(Gate(name, tuple(qubits), tuple(as_expression(angle) for angle in angles)))
+        return self
+
+    def __getattr__(self, name: str) -> Callable[..., Builder]:
+        """``builder.cp(angle, control, target)``: angles first, then qubits, as in Qiskit."""
+        if name not in SIGNATURES:
+            raise AttributeError(f"no gate {name!r}; known are {', '.join(SIGNATURES)}")
+        angles = SIGNATURES[name][1]
+        return lambda *arguments: self.add(name, arguments[angles:], arguments[:angles])
+
+    def build(self) -> Circuit:
+        return Circuit(self.name, self.qubits, self.features, tuple(self.gates), self.global_phase, self.bandwidth)
+
+
+def _check_gate(gate: Gate, qubits: int, features: int) -> None:
+    signature = SIGNATURES.get(gate.name)
+    if signature is None:
+        raise CircuitError(f"no gate {gate.name!r}; known are {', '.join(SIGNATURES)}")
+    if (len(gate.qubits), len(gate.angles)) != signature:
+        raise CircuitError(f"{gate.name} takes {signature[0]} qubits and {signature[1]} angles, not {gate}")
+    if len(set(gate.qubits)) != len(gate.qubits) or not all(0 <= qubit < qubits for qubit in gate.qubits):
+        raise CircuitError(f"{gate.name} on the qubits {gate.qubits} of a circuit of {qubits}")
+    for angle in gate.angles:
+        check_program(angle.program, features)

@@ -1,0 +1,165 @@
+"""What a circuit is to the engine: angles as functions of a row, and the few kinds of steps that a batch goes through.
+
+A plan holds no code and no gate list: an artifact stores it, and a worker runs it, without Qiskit and without the
+plug-in that the circuit came from. Every plan that exists has been checked, whatever it was made from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.circuits.checks import MAX_QUBITS, check_expressions, check_shape, check_steps
+from scorer.circuits.circuit import Circuit
+from scorer.circuits.decompile import decompile
+from scorer.circuits.errors import CircuitError
+from scorer.circuits.evaluate import Evaluator
+from scorer.circuits.expressions import PARTIAL, Expression
+from scorer.circuits.steps import (
+    Affine,
+    Fixed,
+    Hadamards,
+    Local,
+    Phases,
+    Step,
+    angle_indices,
+    is_constant,
+    renumbered,
+    without_global,
+)
+from scorer.circuits.stored import KIND, expressions_from, fields_of, steps_from, steps_to_list
+
+__all__ = [
+    "KIND",
+    "MAX_QUBITS",
+    "Affine",
+    "Expression",
+    "Fixed",
+    "Hadamards",
+    "Local",
+    "Phases",
+    "Plan",
+    "Step",
+    "angle_indices",
+    "is_constant",
+]
+
+Array = NDArray[np.float64]
+
+#: Up to here products of a circuit's features stay far from overflow.
+_SAFE = 1e4
+#: Rows looked at together, so that memory is bounded.
+_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``name``: what a person calls the map. A row has ``features`` scaled numbers z; x = bandwidth * z."""
+
+    name: str
+    qubits: int
+    features: int
+    bandwidth: float
+    expressions: tuple[Expression, ...]
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        check_shape(self.name, self.qubits, self.features, self.bandwidth)
+        check_expressions(self.expressions, self.features)
+        check_steps(self.steps, self.qubits, len(self.expressions))
+
+    @property
+    def plan(self) -> Plan:
+        """Itself: what a feature map's ``plan`` is."""
+        return self
+
+    def angles(self, Z: Array) -> Array:
+        """Every expression's angle in radians, float64 (a, N), for scaled features Z (N, features).
+
+        Raises CircuitError for another shape, AngleError where an angle is not finite.
+        """
+        return self._evaluator.values(self._inputs(Z))
+
+    def defined(self, Z: Array) -> NDArray[np.bool_]:
+        """On which rows every angle is finite, (N,): ``angles`` raises AngleError on the others.
+
+        Not looked at, and all true, where no formula can fail on numbers of this size.
+        """
+        X = self._inputs(Z)
+        if not self._partial and np.abs(X).max(initial=0.0) <= _SAFE:
+            return np.ones(len(Z), np.bool_)
+        blocks = [self._evaluator.finite(X[:, k : k + _ROWS]) for k in range(0, len(Z), _ROWS)]
+        return np.concatenate(blocks) if blocks else np.ones(0, np.bool_)
+
+    def pullback(self, Z: Array, slopes: Array) -> Array:
+        """d f / d Z (N, features) from d f / d angle (a, N): the chain rule through the expressions."""
+        pulled: Array = self.bandwidth * self._evaluator.pullback(self._inputs(Z), slopes).T
+        return pulled
+
+    def with_bandwidth(self, bandwidth: float) -> Plan:
+        return dataclasses.replace(self, bandwidth=float(bandwidth))
+
+    @cached_property
+    def without_global_phase(self) -> Plan:
+        """The same states up to a phase that no probability or kernel sees; angles that it alone used are left out."""
+        steps = tuple(step for step in map(without_global, self.steps) if step is not None)
+        used = sorted(set(angle_indices(steps)))
+        number = {index: k for k, index in enumerate(used)}
+        return dataclasses.replace(
+            self,
+            expressions=tuple(self.expressions[index] for index in used),
+            steps=tuple(renumbered(step, number) for step in steps),
+        )
+
+    def to_circuit(self) -> Circuit:
+        """Gates that do the same; not the ones that it was compiled from."""
+        return decompile(self.name, self.qubits, self.features, self.bandwidth, self.expressions, self.steps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; ``from_dict`` gives an equal plan."""
+        return {
+            "kind": KIND,
+            "name": self.name,
+            "qubits": self.qubits,
+            "features": self.features,
+            "bandwidth": self.bandwidth,
+            "expressions": [list(expression.program) for expression in self.expressions],
+            "steps": steps_to_list(self.steps),
+        }
+
+    @classmethod
+    def from_dict(cls, raw: object, max_qubits: int = MAX_QUBITS) -> Plan:
+        """From decoded JSON that is not trusted; raises CircuitError."""
+        fields = fields_of(raw)
+        check_shape(fields["name"], fields["qubits"], fields["features"], fields["bandwidth"], max_qubits)
+        plan = cls(
+            fields["name"],
+            fields["qubits"],
+            fields["features"],
+            fields["bandwidth"],
+            expressions_from(fields["expressions"]),
+            steps_from(fields["steps"]),
+        )
+        # Made now: formulas of constants without a value are refused here, not at the first row.
+        _ = plan._evaluator
+        return plan
+
+    @cached_property
+    def _partial(self) -> bool:
+        """Whether a formula has an operation without a value on some numbers."""
+        return any(token in PARTIAL for expression in self.expressions for token in expression.program)
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        return Evaluator(self.expressions, self.features)
+
+    def _inputs(self, Z: Array) -> Array:
+        if Z.ndim != 2 or Z.shape[1] != self.features:
+            raise CircuitError(f"features of shape {Z.shape} for a map of {self.features} features")
+        inputs: Array = self.bandwidth * Z.T
+        return inputs
