@@ -1,141 +1,161 @@
-"""Rows per second of the scoring engine beside qiskit-machine-learning's statevector kernel, on one thread.
+"""The scoring engine beside every peer, on one thread: times, ratios and goals in one table.
 
-    python bench/engine.py [--rows N] [--peer-rows N]
+    python -m bench.engine [--rows N] [--peer-rows N] [--repeats N] [--parts PART ...] [--only PEER ...] [--no-nystrom]
 
-Both sides compute the decision function of the same 300 support vectors on the same rows: the ZZ map with two
-repetitions and full entanglement, 6 and 8 qubits. The peer keeps its states of the support vectors
-(``auto_clear_cache=False``) and is warm before its time is taken; it gets fewer rows because it is slow, and the ratio
-is of rows per second. The engine scores the observable at the rank that models are deployed with; its time at full
-rank, where nothing is cut, stands beside. The twin is the RBF machine with as many support vectors. Scores of both
-sides are compared before anything is timed.
+Runs in the environment that holds the peers (``make bench-engine`` makes it). Both sides get the same rows of the ZZ
+map with two repetitions and full entanglement (Aer: a circuit with no special structure); the engine's time is that of
+the whole score at the rank that models are deployed with, compiled as in a worker. Slow peers get fewer rows, and times
+are a row's. Results are compared before anything is timed; each time is the best of several runs. What else the machine
+does shows in its load, printed at both ends.
 """
 
-# ruff: noqa: E402  BLAS reads its number of threads once, when NumPy is imported
+# ruff: noqa: E402  BLAS and OpenMP read their number of threads once, when they are loaded
 from __future__ import annotations
 
 import os
 
-for _library in ("OPENBLAS", "OMP", "MKL"):
+for _library in ("OPENBLAS", "OMP", "MKL", "QULACS"):
     os.environ[f"{_library}_NUM_THREADS"] = "1"
 
 import argparse
-import time
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from qiskit.circuit.library import zz_feature_map
-from qiskit_machine_learning.kernels import FidelityStatevectorKernel
 from rich.console import Console
 from rich.table import Table
 
-from scorer.circuits.zz import ZZMap
-from scorer.engine.fast import GaussianScorer, ObservableScorer
-from scorer.models.svc import collapse, default_rank
+from bench import engine_peers as peers
+from bench import nystrom
+from bench.engine_peers import Bench, Result
+from scorer.engine.fast import compiled_enabled, enable_compiled
+from scorer.models.svc import default_rank
 
-SUPPORT = 300
-BANDWIDTH = 1.0
-REPEATS = 5
-HEADINGS = (
-    "qubits",
-    "rank",
-    "peer rows/s",
-    "engine rows/s",
-    "ratio",
-    "us/row",
-    "full rank us/row",
-    "RBF twin us/row",
-    "max |diff|",
-)
+QUBITS = (6, 8)
+HEADINGS = ("against", "qubits", "peer us", "ours us", "ratio", "goal", "met", "note")
 
-Array = NDArray[np.float64]
+#: The fewest times that a peer's time must be ours: at 6 and at 8 qubits. None: shown without a goal.
+Goals = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
-class Result:
-    """Microseconds a row, and the largest distance between the peer's and our full-rank scores."""
+class Line:
+    """One line of the table."""
 
-    qubits: int
-    rank: int
-    peer: float
-    ours: float
-    full: float
-    twin: float
-    distance: float
-
-
-def best_of(repeats: int, work: Callable[[], Any], rows: int) -> float:
-    """Microseconds a row of the fastest of several runs, after one that is not counted."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times) / rows * 1e6
+    against: str
+    qubits: str
+    peer: str
+    ours: str
+    ratio: str
+    goal: str
+    met: str
+    note: str
 
 
-def measure(qubits: int, rows: int, peer_rows: int) -> Result:
-    rng = np.random.default_rng(qubits)
-    support, Z = rng.random((SUPPORT, qubits)), rng.random((rows, qubits))
-    weights = rng.normal(size=SUPPORT)
-    circuit = ZZMap(qubits, 2, "full", BANDWIDTH)
-    whole = collapse(circuit, support, weights, 0.0)
-    cut = whole.truncated(default_rank(qubits))
-    kernel: Any = FidelityStatevectorKernel(
-        feature_map=zz_feature_map(qubits, reps=2, entanglement="full"), auto_clear_cache=False
-    )
-    few = BANDWIDTH * Z[:peer_rows]
-    expected = kernel.evaluate(few, BANDWIDTH * support) @ weights
-    distance = float(np.abs(whole.exact_scores(circuit, Z[:peer_rows]) - expected).max())
-    assert distance <= 1e-10, distance
+def compared(name: str, qubits: int, result: Result, goal: float | None) -> Line:
+    ratio = result.peer / result.ours
+    met = "-" if goal is None else "yes" if ratio >= goal else "NO"
+    wanted = "-" if goal is None else f">= {goal:g}x"
+    shown = f"{ratio:,.0f}x" if ratio >= 20.0 else f"{ratio:.2f}x"
+    return Line(name, str(qubits), f"{result.peer:,.2f}", f"{result.ours:.2f}", shown, wanted, met, result.note)
 
-    def peer() -> Any:
-        # The states of the rows are new in production; those of the support vectors stay in the cache.
-        kernel.clear_cache()
-        kernel.evaluate(few[:1], BANDWIDTH * support)
-        start = time.perf_counter()
-        _ = kernel.evaluate(few, BANDWIDTH * support) @ weights
-        return time.perf_counter() - start
 
-    scorer = ObservableScorer(circuit, cut.values, cut.vectors)
-    full = ObservableScorer(circuit, whole.values, whole.vectors)
-    twin = GaussianScorer(support.astype(np.float32), weights.astype(np.float32), 1.0)
-    return Result(
-        qubits,
-        cut.rank,
-        min(peer() for _ in range(3)) / peer_rows * 1e6,
-        best_of(REPEATS, lambda: scorer(Z), rows),
-        best_of(REPEATS, lambda: full(Z), rows),
-        best_of(REPEATS, lambda: twin(Z), rows),
-        distance,
-    )
+def scoring(options: argparse.Namespace) -> Iterator[Line]:
+    few = options.peer_rows
+    sides: dict[str, tuple[str, Callable[[Bench], Result], Goals]] = {
+        "qml": ("qiskit-machine-learning", lambda b: peers.statevector_kernel(b, few), (5_000.0, 5_000.0)),
+        "squlearn": ("sQUlearn FidelityKernel", lambda b: peers.squlearn_kernel(b, max(20, few // 2)), (3e3, 3e3)),
+        "pennylane": ("PennyLane broadcast, states", lambda b: peers.pennylane_states(b, 4 * few), (60.0, 60.0)),
+        "libsvm": ("RBF twin, libsvm", lambda b: peers.libsvm(b, 20 * few), (10.0, 5.0)),
+        "twin": ("RBF twin, NumPy float32", lambda b: peers.batched_twin(b, compiled=False), (1.0, 0.5)),
+        "compiled": ("RBF twin, compiled", lambda b: peers.batched_twin(b, compiled=True), (None, None)),
+        "boosting": ("HistGradientBoosting", lambda b: peers.boosting(b, 20 * few), (5.0, 1.5)),
+        "aer": ("Aer batched binds, states", lambda b: peers.aer(b, few), (None, 40.0)),
+    }
+    for part, (name, side, goals) in sides.items():
+        if options.only and part not in options.only:
+            continue
+        for qubits, goal in zip(QUBITS, goals, strict=True):
+            yield compared(name, qubits, side(Bench.of(qubits, options.rows, options.repeats)), goal)
+
+
+def paths(options: argparse.Namespace) -> Iterator[Line]:
+    """The engine without compiled code beside the engine with it."""
+    for qubits in QUBITS:
+        bench = Bench.of(qubits, options.rows, options.repeats)
+        yield compared("this engine, NumPy alone", qubits, Result(bench.ours(compiled=False), bench.ours()), None)
+
+
+def limits(options: argparse.Namespace) -> Iterator[Line]:
+    peak = peers.peak_gflops()
+    for qubits, rank, goal in ((6, 16, 0.2), (8, 64, 0.4), (8, default_rank(8), None)):
+        flops = peers.least_flops(qubits, rank)
+        least = flops / peak / 1e3
+        ours = Bench.of(qubits, options.rows, options.repeats).ours(rank)
+        share = least / ours
+        met = "-" if goal is None else "yes" if share >= goal else "NO"
+        note = f"{flops / 1e3:.0f} kflop at {peak:.0f} GF/s"
+        wanted = "-" if goal is None else f">= {goal:.0%}"
+        yield Line(
+            f"arithmetic limit, rank {rank}",
+            str(qubits),
+            f"{least:.2f}",
+            f"{ours:.2f}",
+            f"{share:.0%}",
+            wanted,
+            met,
+            note,
+        )
+
+
+def fits(options: argparse.Namespace) -> Iterator[Line]:
+    result = peers.qsvc_fit(options.repeats)
+    line = compared("QSVC fit, N = 500 (seconds)", 6, result, 200.0)
+    yield Line(line.against, "6", f"{result.peer:.2f}", f"{result.ours:.4f}", line.ratio, line.goal, line.met, "")
+    if options.no_nystrom:
+        return
+    done = [nystrom.measured(rows) for rows in nystrom.ROWS]
+    for fit in done:
+        large = fit.rows == nystrom.ROWS[-1]
+        met = ("yes" if fit.seconds < 90.0 and fit.peak < 4.0 else "NO") if large else "-"
+        goal = "< 90 s, < 4 GiB" if large else "-"
+        note = f"{fit.peak:.2f} GiB, two threads, {fit.processor:.0f} s of processors"
+        yield Line(f"nystrom-logistic fit, N = {fit.rows:,}", "6", "-", f"{fit.seconds:.1f} s", "-", goal, met, note)
+    grown = nystrom.exponent(done[0], done[-1])
+    steps = " and ".join(f"{nystrom.exponent(a, b):.2f}" for a, b in itertools.pairwise(done))
+    met = "yes" if grown <= 1.1 else "NO"
+    yield Line("nystrom-logistic, exponent in N", "6", "-", f"{grown:.2f}", "-", "<= 1.1", met, f"by steps {steps}")
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Line]]] = {
+    "scoring": scoring,
+    "paths": paths,
+    "limits": limits,
+    "fits": fits,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rows", type=int, default=100_000, help="rows for the engine and the twin")
-    parser.add_argument("--peer-rows", type=int, default=200, help="rows for qiskit-machine-learning")
+    parser.add_argument("--rows", type=int, default=50_000, help="rows for the engine and the twin")
+    parser.add_argument("--peer-rows", type=int, default=200, help="rows for the slowest peers")
+    parser.add_argument("--repeats", type=int, default=7, help="runs of which the fastest counts")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="parts of the table")
+    parser.add_argument("--only", nargs="+", help="peers within the part `scoring`: qml, squlearn, twin, ...")
+    parser.add_argument("--no-nystrom", action="store_true", help="leave out the fits of up to a million rows")
     options = parser.parse_args()
-    table = Table(title=f"ZZ, reps 2, full, {SUPPORT} support vectors, one thread")
+    peers.quiet()
+    enable_compiled()
+    console = Console(width=150)
+    console.print(f"load {os.getloadavg()[0]:.2f}; compiled path {'on' if compiled_enabled() else 'off'}")
+    table = Table(title=f"ZZ, reps 2, full; {peers.SUPPORT} support vectors; microseconds a row, one thread")
     for heading in HEADINGS:
-        table.add_column(heading, justify="right")
-    for qubits in (6, 8):
-        r = measure(qubits, options.rows, options.peer_rows)
-        table.add_row(
-            str(r.qubits),
-            str(r.rank),
-            f"{1e6 / r.peer:,.0f}",
-            f"{1e6 / r.ours:,.0f}",
-            f"{r.peer / r.ours:,.0f}x",
-            f"{r.ours:.2f}",
-            f"{r.full:.2f}",
-            f"{r.twin:.2f}",
-            f"{r.distance:.0e}",
-        )
-    Console(width=120).print(table)
+        table.add_column(heading, justify="left" if heading in ("against", "note") else "right")
+    for part in options.parts:
+        for line in PARTS[part](options):
+            table.add_row(*vars(line).values())
+    console.print(table)
+    console.print(f"load {os.getloadavg()[0]:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,158 +1,168 @@
-"""Float32 scores of whole batches: <psi(x)|A|psi(x)> for a ZZ map, and a sum of Gaussians for its classical twin.
-
-Events are the columns of every array, so that each step is one matrix product or one pass over contiguous memory:
+"""Float32 scores of whole batches: <psi(x)|A|psi(x)> for any plan, and a sum of Gaussians for its classical twin.
 
 1. angles in float64, reduced modulo 2 pi there (float32 has no digits left for the turns), then cast;
-2. phases of all basis states: one product of the 0/1 sign matrix with the angles; cosine and sine of them;
-3. H^n as two small real matrices on the real and the imaginary plane, then the diagonal again, for each repetition;
-4. one product with the weighted eigenvectors of A, squared and summed.
+2. amplitudes, events along the last axis: NumPy (``batched``), or compiled code (``compiled``) in a process that has
+   called ``enable_compiled``;
+3. overlaps with the eigenvectors of A. A complex product takes three real ones: with v = a + ib and psi = x + iy,
+   p = a (x + y), q = (a - b) y, r = (a + b) x give <v|psi> = (p - q) + i (p - r);
+4. their squares, weighted by the eigenvalues.
 
 Rows are taken in chunks of one fixed size, the last one padded: every product has the same shape whatever batch a row
 is in, so its score depends on its neighbours by at most a rounding error (``BATCH_BOUND``). Buffers belong to a thread
-and are made once. BLAS threads are set by whoever starts the process (``OPENBLAS_NUM_THREADS``).
+and are made once: memory does not grow with the batch. BLAS threads are set by whoever starts the process
+(``OPENBLAS_NUM_THREADS``); nothing here starts any.
 """
 
 from __future__ import annotations
 
-import math
 import threading
-from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.zz import ZZMap
-from scorer.engine.reference import hadamard
+from scorer.circuits.plan import MAX_QUBITS
+from scorer.engine.batched import BatchedStates
+from scorer.engine.program import Program, prepared
+from scorer.engine.rows import EngineError, HasPlan, checked
 
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
 
 #: Largest change of a score by the batch that a row is in, in units of sum |eigenvalue| (or sum |coefficient|).
 BATCH_BOUND = 1e-6
-#: Largest distance from the float64 score in the same unit.
+#: Largest distance from the float64 score in the same unit, of either path.
 FLOAT32_BOUND = 2e-5
 
-_TURN = 2.0 * math.pi
+#: Exponents below this would give denormal numbers, on which a processor is many times slower.
 _SMALLEST_EXPONENT = np.float32(-80.0)
+#: Numbers in a block of angles that are computed at once.
+_ANGLES = 1 << 16
+
+_compiled: ModuleType | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class _Buffers:
-    """Working memory of one thread for chunks of c rows of N = 2^n amplitudes; leading 2: real and imaginary plane."""
+def enable_compiled() -> bool:
+    """From now on new scorers of this process run compiled; False, and no change, where numba is not installed.
 
-    angles: Single  # (a, c)
-    phases: Single  # (N, c)
-    cosine: Single  # (N, c)
-    sine: Single  # (N, c)
-    states: Single  # (2, N, c)
-    spare: Single  # (2, N, c)
-    overlaps: Single  # (2 r, c)
+    Compiles at once (or loads what was compiled before), so that no batch waits for it. For the start of a worker.
+    """
+    global _compiled  # one switch a process, set at its start
+    try:
+        from scorer.engine import compiled
+    except ImportError:
+        return False
+    compiled.warm_up()
+    _compiled = compiled
+    return True
+
+
+def compiled_enabled() -> bool:
+    return _compiled is not None
 
 
 class ObservableScorer:
     """sum_k values_k |<vector_k|psi(z)>|^2 for batches of scaled features z.
 
     ``values``: float64 (r,). ``vectors``: complex (r, 2^n), unit norm. Safe to call from several threads at once.
+    ``compiled``: which path; as the process has it unless said.
     """
 
-    def __init__(self, circuit: ZZMap, values: Array, vectors: NDArray[np.complexfloating]) -> None:
+    def __init__(
+        self,
+        circuit: HasPlan,
+        values: Array,
+        vectors: NDArray[np.complexfloating],
+        *,
+        compiled: bool | None = None,
+    ) -> None:
         self.circuit = circuit
-        self.chunk = _chunk(circuit.qubits)
-        self._signs: Single = np.ascontiguousarray(circuit.signs.T, dtype=np.float32)
-        low = circuit.qubits // 2
-        self._low: Single = hadamard(low).astype(np.float32)
-        self._high: Single = hadamard(circuit.qubits - low).astype(np.float32)
-        # Every 2^(-n/2) of the Hadamards is taken here, once, instead of in each pass over the amplitudes.
-        norm = 2.0 ** (-circuit.qubits * circuit.reps / 2)
-        re, im = vectors.real * norm, vectors.imag * norm
-        self._vectors: Single = np.block([[re, im], [-im, re]]).astype(np.float32)
-        self._values: Single = np.tile(values, 2).astype(np.float32)
+        qubits = circuit.plan.qubits
+        if qubits > MAX_QUBITS:
+            raise EngineError(f"{qubits} qubits; the exact engine takes {MAX_QUBITS} at most: use the projected family")
+        program = prepared(circuit.plan)
+        self._plan = program.plan
+        self._states = _states(program, compiled)
+        self.chunk = self._states.chunk
+        self._block = self.chunk * max(1, min(8, _ANGLES // (self.chunk * max(1, len(self._plan.expressions)))))
+        turned = program.vectors(vectors)
+        re, im = turned.real, turned.imag
+        self._vectors: Single = np.stack([re + im, re - im, re]).astype(np.float32)
+        self._values: Single = values.astype(np.float32)
         self._local = threading.local()
 
     def __call__(self, Z: Array) -> Array:
-        """Expectations (N,), float64, of scaled features Z (N, n), which must be finite."""
+        """Expectations (N,), float64, of scaled features Z (N, features); raises RowsError for NaN and infinity."""
+        Z = checked(Z, self._plan.features)
         out = np.empty(len(Z))
-        for start in range(0, len(Z), self.chunk):
-            block = Z[start : start + self.chunk]
-            out[start : start + self.chunk] = self._score(_padded(block, self.chunk))[: len(block)]
+        for start in range(0, len(Z), self._block):
+            block = _padded(Z[start : start + self._block], self.chunk)
+            angles = self._states.reduced(self._plan.angles(block))
+            scores = [self._score(angles, first) for first in range(0, len(block), self.chunk)]
+            out[start : start + self._block] = np.concatenate(scores)[: len(Z) - start]
         return out
 
-    def _score(self, Z: Array) -> Single:
-        buffers = self._buffers()
-        self._diagonal(Z, buffers)
-        states = self._evolve(buffers)
-        np.matmul(self._vectors, states.reshape(-1, self.chunk), out=buffers.overlaps)
-        np.square(buffers.overlaps, out=buffers.overlaps)
-        return self._values @ buffers.overlaps
+    def _score(self, angles: Any, first: int) -> Single:
+        """Scores of the chunk whose angles begin at the column ``first``."""
+        work, planes, overlaps = self._buffers()
+        self._states(angles, first, work, planes)
+        np.matmul(self._vectors, planes, out=overlaps)
+        np.subtract(overlaps[2], overlaps[:2], out=overlaps[:2])
+        np.square(overlaps[:2], out=overlaps[:2])
+        np.add(overlaps[0], overlaps[1], out=overlaps[2])
+        scores: Single = self._values @ overlaps[2]
+        return scores
 
-    def _diagonal(self, Z: Array, b: _Buffers) -> None:
-        """Cosine and sine of every basis state's phase."""
-        angles = self.circuit.angles(Z)
-        angles -= np.rint(angles * (1.0 / _TURN)) * _TURN
-        b.angles[...] = angles
-        np.matmul(self._signs, b.angles, out=b.phases)
-        np.cos(b.phases, out=b.cosine)
-        np.sin(b.phases, out=b.sine)
-
-    def _evolve(self, b: _Buffers) -> Single:
-        """States (2, N, c) without their norm: (diagonal . H^n)^reps on |0...0>."""
-        b.states[0], b.states[1] = b.cosine, b.sine
-        for _ in range(self.circuit.reps - 1):
-            self._hadamard(b.states, b.spare)
-            np.multiply(b.states, b.sine, out=b.spare)
-            np.multiply(b.states, b.cosine, out=b.states)
-            np.subtract(b.states[0], b.spare[1], out=b.states[0])
-            np.add(b.states[1], b.spare[0], out=b.states[1])
-        return b.states
-
-    def _hadamard(self, states: Single, spare: Single) -> None:
-        """H^n, without its norm, on both planes in place."""
-        high, low = len(self._high), len(self._low)
-        np.matmul(self._high, states.reshape(2, high, -1), out=spare.reshape(2, high, -1))
-        np.matmul(self._low, spare.reshape(2 * high, low, -1), out=states.reshape(2 * high, low, -1))
-
-    def _buffers(self) -> _Buffers:
-        buffers: _Buffers | None = getattr(self._local, "buffers", None)
+    def _buffers(self) -> tuple[Any, Single, Single]:
+        """Workspace, planes (3, 2^n, c) and overlaps (3, r, c) of this thread."""
+        buffers: tuple[Any, Single, Single] | None = getattr(self._local, "buffers", None)
         if buffers is None:
-            buffers = self._local.buffers = self._allocate()
+            _, rank, states = self._vectors.shape
+            planes = np.empty((3, states, self.chunk), np.float32)
+            overlaps = np.empty((3, rank, self.chunk), np.float32)
+            buffers = self._local.buffers = (self._states.workspace(), planes, overlaps)
         return buffers
 
-    def _allocate(self) -> _Buffers:
-        amplitudes, angles = self._signs.shape
-        c = self.chunk
 
-        def empty(*shape: int) -> Single:
-            return np.empty((*shape, c), np.float32)
+def _states(program: Program, compiled: bool | None) -> Any:
+    if compiled is None:
+        compiled = compiled_enabled()
+    if not compiled:
+        return BatchedStates(program)
+    from scorer.engine.compiled import CompiledStates
 
-        return _Buffers(
-            angles=empty(angles),
-            phases=empty(amplitudes),
-            cosine=empty(amplitudes),
-            sine=empty(amplitudes),
-            states=empty(2, amplitudes),
-            spare=empty(2, amplitudes),
-            overlaps=empty(len(self._values)),
-        )
+    return CompiledStates(program)
 
 
 class GaussianScorer:
     """sum_i coefficients_i exp(-gamma |z - support_i|^2) for batches of scaled features z (N, n).
 
     The exponent is one product: its terms in z, in |z|^2 and the constant stand side by side. ``support``: (M, n).
+    ``compiled`` as for ObservableScorer.
     """
 
-    def __init__(self, support: NDArray[np.floating], coefficients: NDArray[np.floating], gamma: float) -> None:
-        self.chunk = max(16, min(512, 2**18 // max(1, len(support)) // 16 * 16))
+    def __init__(
+        self,
+        support: NDArray[np.floating],
+        coefficients: NDArray[np.floating],
+        gamma: float,
+        *,
+        compiled: bool | None = None,
+    ) -> None:
         # Distances do not change when both sides move; around the middle of [0, 1] the terms that cancel are small.
         centred = support.astype(np.float64) - 0.5
         squares = -gamma * np.square(centred).sum(1, keepdims=True)
         norms = np.full((len(support), 1), -gamma)
-        self._left: Single = np.hstack([2.0 * gamma * centred, norms, squares]).astype(np.float32)
-        self._coefficients: Single = coefficients.astype(np.float32)
+        table = np.hstack([2.0 * gamma * centred, norms, squares])
+        self._features = support.shape[1]
+        self._sums = _sums(table, coefficients.astype(np.float64), compiled)
+        self.chunk: int = self._sums.chunk
         self._local = threading.local()
 
     def __call__(self, Z: Array) -> Array:
-        """Sums (N,), float64, of scaled features Z (N, n), which must be finite."""
+        """Sums (N,), float64, of scaled features Z (N, n); raises RowsError for NaN and infinity."""
+        Z = checked(Z, self._features)
         out = np.empty(len(Z))
         for start in range(0, len(Z), self.chunk):
             block = Z[start : start + self.chunk]
@@ -160,31 +170,50 @@ class GaussianScorer:
         return out
 
     def _score(self, Z: Array) -> Single:
-        right, kernel = self._buffers()
+        columns, work = self._buffers()
         centred = Z.T - 0.5
-        right[:-2] = centred
-        np.einsum("ij,ij->j", centred, centred, out=right[-2], casting="same_kind")
-        np.matmul(self._left, right, out=kernel)
-        # Below this, results would be denormal numbers, on which a processor is many times slower.
-        np.maximum(kernel, _SMALLEST_EXPONENT, out=kernel)
-        np.exp(kernel, out=kernel)
-        return self._coefficients @ kernel
+        columns[:-2] = centred
+        np.einsum("ij,ij->j", centred, centred, out=columns[-2], casting="same_kind")
+        sums: Single = self._sums(columns, work)
+        return sums
 
-    def _buffers(self) -> tuple[Single, Single]:
-        pair: tuple[Single, Single] | None = getattr(self._local, "pair", None)
+    def _buffers(self) -> tuple[Single, Any]:
+        pair: tuple[Single, Any] | None = getattr(self._local, "pair", None)
         if pair is None:
-            rows, columns = self._left.shape
-            pair = (np.ones((columns, self.chunk), np.float32), np.empty((rows, self.chunk), np.float32))
-            self._local.pair = pair
+            columns = np.ones((self._features + 2, self.chunk), np.float32)
+            pair = self._local.pair = (columns, self._sums.workspace())
         return pair
 
 
-def _chunk(qubits: int) -> int:
-    """Rows at a time: the planes of a chunk should lie in a core's second-level cache, and calls into NumPy be few."""
-    return max(128, min(512, (1 << 15) >> qubits))
+class _BatchedGaussians:
+    """sum_j weights_j exp(table_j . column), ``table`` (M, k), for columns (k, chunk)."""
+
+    def __init__(self, table: Array, weights: Array) -> None:
+        self.chunk = max(16, min(512, 2**18 // max(1, len(table)) // 16 * 16))
+        self._table: Single = table.astype(np.float32)
+        self._weights: Single = weights.astype(np.float32)
+
+    def workspace(self) -> Single:
+        return np.empty((len(self._table), self.chunk), np.float32)
+
+    def __call__(self, columns: Single, work: Single) -> Single:
+        np.matmul(self._table, columns, out=work)
+        np.maximum(work, _SMALLEST_EXPONENT, out=work)
+        np.exp(work, out=work)
+        return self._weights @ work
+
+
+def _sums(table: Array, weights: Array, compiled: bool | None) -> Any:
+    if compiled is None:
+        compiled = compiled_enabled()
+    if not compiled:
+        return _BatchedGaussians(table, weights)
+    from scorer.engine.compiled import CompiledGaussians
+
+    return CompiledGaussians(table, weights)
 
 
 def _padded(Z: Array, rows: int) -> Array:
-    if len(Z) == rows:
-        return Z
-    return np.concatenate([Z, np.zeros((rows - len(Z), Z.shape[1]))])
+    """Z and its last row again, up to the next multiple of ``rows``: values that the circuit takes for certain."""
+    missing = -len(Z) % rows
+    return np.concatenate([Z, np.repeat(Z[-1:], missing, axis=0)]) if missing else Z
