@@ -1,6 +1,7 @@
 """How good the models are on real captures: the table of docs/models.md, exactly as measured.
 
     python bench/quality.py [--seeds 3]
+    python bench/quality.py --families [--seeds 3]      # all families on three sets, see bench/families.py
 
 Needs the captures at ../shared/data or where QSCORE_SHARED_DATA points. Whole captures are left out in turn; the scores
 of the rows left out are pooled over the folds; every seed draws other folds, features, rows and hyper-parameters.
@@ -22,6 +23,7 @@ from scorer.features.recipe import Recipe, load_recipe
 from scorer.training.dataset import Dataset, dataset
 from scorer.training.evaluate import average_precision, wilson_recall
 from scorer.training.fit import fit
+from scorer.training.options import TrainOptions
 from scorer.training.prepare import prepared, until_half
 from scorer.training.rows import Columns, build_rows
 from scorer.training.splits import folds
@@ -95,7 +97,7 @@ def measure(case: Case, seed: int) -> Measured:
 def _by_capture(recipe: Recipe, case: Case, events: pa.Table, seed: int) -> list[tuple[Ints, dict[str, Floats]]]:
     data = _dataset(recipe, case, build_rows(recipe, events, case.grain, case.columns))
     parts = folds(data.y, data.groups, FOLDS, seed)
-    return [(data.y[held], fit(data.take(rest), QUBITS, seed).scores(data.X[held])) for rest, held in parts]
+    return [(data.y[held], fit(data.take(rest), _options(seed)).scores(data.X[held])) for rest, held in parts]
 
 
 def _in_time(recipe: Recipe, case: Case, events: pa.Table, seed: int) -> list[tuple[Ints, dict[str, Floats]]]:
@@ -104,7 +106,11 @@ def _in_time(recipe: Recipe, case: Case, events: pa.Table, seed: int) -> list[tu
         _dataset(recipe, case, prepared(recipe, part, case.columns, case.grain).rows)
         for part in until_half(recipe, events, case.columns)
     )
-    return [(future.y, fit(past, QUBITS, seed).scores(future.X))]
+    return [(future.y, fit(past, _options(seed)).scores(future.X))]
+
+
+def _options(seed: int) -> TrainOptions:
+    return TrainOptions(qubits=QUBITS, seed=seed)
 
 
 def _dataset(recipe: Recipe, case: Case, rows: pa.Table) -> Dataset:
@@ -137,7 +143,14 @@ def main() -> None:
     """Print the table line by line, as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    seeds = range(parser.parse_args().seeds)
+    parser.add_argument("--families", action="store_true", help="all families instead of the support vector machine")
+    options = parser.parse_args()
+    seeds = range(options.seeds)
+    if options.families:
+        from bench.families import print_families
+
+        print_families(DATA, seeds)
+        return
     print(
         "| model | rows | n / malicious | base rate | PR-AUC quantum | PR-AUC RBF twin | PR-AUC boosting "
         "| recall at 1 % FPR quantum | RBF twin | boosting |\n|---|---|---|---|---|---|---|---|---|---|"

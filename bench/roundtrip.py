@@ -37,6 +37,7 @@ from scorer.features.recipe import load_recipe
 from scorer.features.transform import Scaler, derive, required_inputs
 from scorer.models.calibration import fit_platt
 from scorer.models.fit import fit_svc, fit_twin
+from scorer.models.machine import ObservableMachine
 from scorer.models.trained import TrainedModel
 from scorer.registry.keys import Signer
 from scorer.registry.store import Registry
@@ -102,12 +103,12 @@ def model() -> TrainedModel:
     scores, twin_scores = observable.scores(circuit, held), twin.scores(held)
     return TrainedModel(
         name="lateral",
+        family="svc",
         recipe=recipe,
         grain="window",
         feature_names=names,
         scaler=scaler,
-        circuit=circuit,
-        observable=observable,
+        machine=ObservableMachine(circuit, observable),
         twin=twin,
         calibration=fit_platt(scores, labels),
         twin_calibration=fit_platt(twin_scores, labels),

@@ -6,6 +6,7 @@ that says what is wrong and what to do: an error is never a score of 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,18 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.circuits.errors import AngleError
 from scorer.features.distinct import distinct
 from scorer.features.transform import derive, in_words, range_defects, required_inputs
+from scorer.models.explain import attributions
 from scorer.models.trained import TrainedModel
 from scorer.wire.messages import FeatureBatch, ScoreBatch, ScoreOptions
 from scorer.wire.names import STATUS_OK
 
 Array = NDArray[np.float64]
 
-#: A second feature is named only when taking it away costs at least this share of what the first costs.
+#: A second feature is named only when it adds at least this share of what the first adds.
 _SECOND_DRIVER = 0.25
-#: Rows explained at a time: each needs one score for every feature.
-_EXPLAIN_ROWS = 4096
+
+
+_NO_DRIVER = "no single feature raises this score"
+_NO_REASON = "no reason: a formula of the model's circuit has no value between a usual row and this one"
 
 
 def score(model: TrainedModel, version: str, batch: FeatureBatch, options: ScoreOptions) -> ScoreBatch:
@@ -36,6 +41,7 @@ def score(model: TrainedModel, version: str, batch: FeatureBatch, options: Score
     columns, statuses = _usable(model, batch)
     rows = np.flatnonzero(statuses.ok)
     X = derive(model.recipe, model.feature_names, {name: column[rows] for name, column in columns.items()})
+    rows, X = _defined(model, rows, X, statuses)
     equal = distinct(X)
     first, inverse = equal if equal is not None else (slice(None), slice(None))
     made = _scores(model, X[first], options)
@@ -88,7 +94,7 @@ def _scores(model: TrainedModel, X: Array, options: ScoreOptions) -> _Scores:
         model.rule.risks(raw, p),
         model.rule.bands(p).astype(np.int64),
         alert,
-        _reasons(model, X, Z, raw, _explained(options.explain, alert)),
+        _reasons(model, X, Z, _explained(options.explain, alert)),
     )
 
 
@@ -128,6 +134,19 @@ def _usable(model: TrainedModel, batch: FeatureBatch) -> tuple[dict[str, Array],
     return columns, statuses
 
 
+def _defined(
+    model: TrainedModel, rows: NDArray[np.intp], X: Array, statuses: _Statuses
+) -> tuple[NDArray[np.intp], Array]:
+    """The rows on which the circuit's formulas have a value; the others are marked."""
+    found = model.machine.circuit.plan.defined(model.scaler.apply(X))
+    if found.all():
+        return rows, X
+    undefined = np.zeros(len(statuses.ok), np.bool_)
+    undefined[rows[~found]] = True
+    statuses.mark(undefined, f"out_of_range: a formula of the model's circuit has no value here; {_remedy(model)}")
+    return rows[found], X[found]
+
+
 def _input(model: TrainedModel, batch: FeatureBatch, name: str, statuses: _Statuses) -> Array:
     given = batch.columns.get(name)
     values = np.full(len(batch), np.nan) if given is None else np.asarray(given, np.float64)
@@ -152,35 +171,33 @@ def _explained(explain: str, alert: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.flatnonzero(alert) if explain == "alerts" else np.arange(len(alert))
 
 
-def _reasons(model: TrainedModel, X: Array, Z: Array, raw: Array, explained: NDArray[np.intp]) -> NDArray[np.object_]:
+def _reasons(model: TrainedModel, X: Array, Z: Array, explained: NDArray[np.intp]) -> NDArray[np.object_]:
     reasons = np.full(len(X), "", np.object_)
-    for start in range(0, len(explained), _EXPLAIN_ROWS):
-        some = explained[start : start + _EXPLAIN_ROWS]
-        reasons[some] = _words(model, X[some], occlusion(model, Z[some], raw[some]))
+    if explained.size:
+        usual = model.scaler.apply(model.reference[None, :])[0]
+        reasons[explained] = _words(model, X[explained], _added(model, Z[explained], usual))
     return reasons
 
 
-def occlusion(model: TrainedModel, Z: Array, raw: Array) -> Array:
-    """How far each score falls when one feature takes its benign median instead: (k, n) for scaled features Z (k, n).
-
-    Exact: every changed row is scored again. Positive where the feature raises the score.
-    """
-    k, n = Z.shape
-    usual = model.scaler.apply(model.reference[None, :])[0]
-    changed = np.repeat(Z[:, None, :], n, axis=1)
-    changed[:, np.arange(n), np.arange(n)] = usual
-    drops: Array = raw[:, None] - model.scores(changed.reshape(k * n, n)).reshape(k, n)
-    return drops
+def _added(model: TrainedModel, Z: Array, usual: Array) -> Array:
+    """Attributions (k, n); NaN on rows that no path from a usual row leads to, as a formula has no value on the way."""
+    try:
+        return attributions(model.machine, Z, usual)
+    except AngleError:
+        if len(Z) == 1:
+            return np.full(Z.shape, np.nan)
+        half = len(Z) // 2
+        return np.concatenate([_added(model, Z[:half], usual), _added(model, Z[half:], usual)])
 
 
-def _words(model: TrainedModel, X: Array, drops: Array) -> list[str]:
-    """The one or two strongest drivers of each row, in the recipe's words."""
+def _words(model: TrainedModel, X: Array, added: Array) -> list[str]:
+    """The one or two features that add most to each row's score (k, n), in the recipe's words."""
     features = [model.recipe.feature_by_name[name] for name in model.feature_names]
-    order = np.argsort(-drops, axis=1)[:, :2]
+    order = np.argsort(-added, axis=1)[:, :2]
     usual = model.reference.tolist()
     texts = []
-    for values, drop, best in zip(X.tolist(), drops.tolist(), order.tolist(), strict=True):
-        drivers = [k for k in best if drop[k] > max(0.0, _SECOND_DRIVER * drop[best[0]])]
+    for values, adds, best in zip(X.tolist(), added.tolist(), order.tolist(), strict=True):
+        drivers = [k for k in best if adds[k] > max(0.0, _SECOND_DRIVER * adds[best[0]])]
         words = [in_words(features[k], values[k], usual[k]) for k in drivers]
-        texts.append("; ".join(words) or "no single feature raises this score")
+        texts.append("; ".join(words) or (_NO_REASON if math.isnan(adds[0]) else _NO_DRIVER))
     return texts

@@ -14,6 +14,7 @@ from scorer.features.recipe import load_recipe
 from scorer.features.transform import Scaler, derive, required_inputs
 from scorer.models.calibration import fit_platt
 from scorer.models.fit import fit_svc, fit_twin
+from scorer.models.machine import ObservableMachine
 from scorer.models.trained import TrainedModel
 from scorer.registry.keys import Signer
 from scorer.registry.store import Registry
@@ -66,12 +67,12 @@ def make_tiny_model(name: str = "lateral", starter: bool = True, seed: int = 5) 
     scores, twin_scores = observable.scores(circuit, held), twin.scores(held)
     return TrainedModel(
         name=name,
+        family="svc",
         recipe=recipe,
         grain="window",
         feature_names=features,
         scaler=scaler,
-        circuit=circuit,
-        observable=observable,
+        machine=ObservableMachine(circuit, observable),
         twin=twin,
         calibration=fit_platt(scores, labels),
         twin_calibration=fit_platt(twin_scores, labels),

@@ -1,7 +1,11 @@
-"""Artifact format 1: a trained model as one JSON object and plain arrays, and back with everything checked.
+"""Artifact format 2: a trained model as one JSON object and plain arrays, and back with everything checked.
+
+The object: what every model has, and under ``machine`` and ``twin`` what those of its family need. The arrays: the
+common ones, and those of machine and twin with ``machine_`` and ``twin_`` before their names. Format 1 knew one family;
+it is read as what it would be in format 2.
 
 Signature, digests and files belong to ``scorer.registry``. To change the format: raise FORMAT, keep reading every older
-number, and add a stored artifact of the older format to the tests.
+number, and add a stored artifact of the older format to tests/unit/models/data.
 """
 
 from __future__ import annotations
@@ -13,36 +17,46 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.zz import CircuitError, ZZMap
+from scorer.circuits.errors import CircuitError
 from scorer.features.parse import RecipeError
 from scorer.features.recipe import Recipe
 from scorer.features.transform import FeatureError, Scaler
-from scorer.models.calibration import CalibrationError, Platt
-from scorer.models.svc import Observable, RbfTwin
+from scorer.models.calibration import Calibration, CalibrationError, Platt, Ranks
+from scorer.models.families import Family, UnknownFamily, family_named
+from scorer.models.parts import Arrays, Layout, check_keys, check_layout, number, section, stored, text, texts
 from scorer.models.trained import ArtifactFormatError, TrainedModel
 
 __all__ = ["FORMAT", "ArtifactFormatError", "TrainedModel", "from_parts", "to_parts"]
 
-FORMAT = 1
+FORMAT = 2
 
-#: Array -> (dtype, number of dimensions). Complex vectors are stored as two real arrays.
-ARRAYS = {
+COMMON: Layout = {
     "scaler_low": ("<f8", 1),
     "scaler_high": ("<f8", 1),
     "reference": ("<f8", 1),
-    "observable_values": ("<f8", 1),
-    "observable_real": ("<f4", 2),
-    "observable_imag": ("<f4", 2),
-    "twin_support": ("<f4", 2),
-    "twin_coefficients": ("<f4", 1),
     "benign_scores": ("<f8", 1),
     "twin_benign_scores": ("<f8", 1),
 }
-_NUMBERS = ("observable_offset", "twin_gamma", "twin_offset", "fpr", "threshold")
-_OTHERS = ("format", "family", "name", "grain", "recipe", "features", "circuit", "facts")
-_KEYS = frozenset((*_NUMBERS, *_OTHERS, "calibration", "twin_calibration"))
+_KEYS = frozenset(
+    (
+        *("format", "family", "name", "grain", "recipe", "features", "machine", "twin"),
+        *("calibration", "twin_calibration", "fpr", "threshold", "facts"),
+    )
+)
+#: Format 1 -> format 2: numbers of the description, and arrays.
+_FIRST_NUMBERS = ("observable_offset", "twin_gamma", "twin_offset")
+_FIRST_ARRAYS = {
+    "observable_values": "machine_values",
+    "observable_real": "machine_real",
+    "observable_imag": "machine_imag",
+}
 
-Arrays = dict[str, NDArray[Any]]
+
+def layout_of(family: Family) -> Layout:
+    """Every array of a model of this family."""
+    machine = {f"machine_{name}": kind for name, kind in family.machine.LAYOUT.items()}
+    twin = {f"twin_{name}": kind for name, kind in family.twin.LAYOUT.items()}
+    return {**COMMON, **machine, **twin}
 
 
 def to_parts(model: TrainedModel) -> tuple[dict[str, Any], Arrays]:
@@ -54,120 +68,99 @@ def to_parts(model: TrainedModel) -> tuple[dict[str, Any], Arrays]:
         "grain": model.grain,
         "recipe": model.recipe.to_dict(),
         "features": list(model.feature_names),
-        "circuit": model.circuit.to_dict(),
-        "observable_offset": model.observable.offset,
-        "twin_gamma": model.twin.gamma,
-        "twin_offset": model.twin.offset,
-        "calibration": _platt_dict(model.calibration),
-        "twin_calibration": _platt_dict(model.twin_calibration),
+        "machine": model.machine.to_dict(),
+        "twin": model.twin.to_dict(),
+        "calibration": _calibration_dict(model.calibration),
+        "twin_calibration": _calibration_dict(model.twin_calibration),
         "fpr": model.fpr,
         "threshold": model.threshold,
         "facts": dict(model.facts),
     }
-    arrays = {
+    common = {
         "scaler_low": model.scaler.low,
         "scaler_high": model.scaler.high,
         "reference": model.reference,
-        "observable_values": model.observable.values,
-        "observable_real": model.observable.vectors.real,
-        "observable_imag": model.observable.vectors.imag,
-        "twin_support": model.twin.support,
-        "twin_coefficients": model.twin.coefficients,
         "benign_scores": model.benign_scores,
         "twin_benign_scores": model.twin_benign_scores,
     }
-    return description, {name: np.ascontiguousarray(array, ARRAYS[name][0]) for name, array in arrays.items()}
+    machine = {f"machine_{name}": array for name, array in model.machine.to_arrays().items()}
+    twin = {f"twin_{name}": array for name, array in model.twin.to_arrays().items()}
+    return description, stored({**common, **machine, **twin}, layout_of(model.kind))
 
 
 def from_parts(description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> TrainedModel:
     """A model from parts that are not trusted; raises ArtifactFormatError saying what is wrong with which part."""
-    _check_keys(description, arrays)
+    if not isinstance(description, Mapping) or description.get("format") not in (1, FORMAT):
+        raise ArtifactFormatError(f"this program reads the model formats 1 and {FORMAT}")
     try:
+        if description["format"] == 1:
+            description, arrays = _from_first(description, arrays)
         model = _assemble(description, arrays)
-    except (RecipeError, CircuitError, FeatureError, CalibrationError) as error:
+    except (RecipeError, CircuitError, FeatureError, CalibrationError, UnknownFamily) as error:
         raise ArtifactFormatError(str(error)) from None
-    stated = _number(description, "threshold")
+    stated = number(description, "threshold")
     if not math.isclose(stated, model.threshold, rel_tol=1e-9, abs_tol=1e-12):
         raise ArtifactFormatError(f"the threshold is stated as {stated!r} but its scores give {model.threshold!r}")
     return model
 
 
 def _assemble(description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> TrainedModel:
-    vectors = np.empty(arrays["observable_real"].shape, np.complex64)
-    vectors.real, vectors.imag = arrays["observable_real"], arrays["observable_imag"]
+    check_keys(description, _KEYS, "model")
+    family = family_named(description["family"])
+    check_layout(arrays, layout_of(family), "arrays")
     return TrainedModel(
-        name=_text(description, "name"),
+        name=text(description, "name"),
+        family=family.name,
         recipe=Recipe.from_dict(description["recipe"]),
-        grain=_text(description, "grain"),
-        feature_names=_texts(description, "features"),
+        grain=text(description, "grain"),
+        feature_names=texts(description, "features"),
         scaler=Scaler(arrays["scaler_low"], arrays["scaler_high"]),
-        circuit=ZZMap.from_dict(description["circuit"]),
-        observable=Observable(arrays["observable_values"], vectors, _number(description, "observable_offset")),
-        twin=RbfTwin(
-            arrays["twin_support"],
-            arrays["twin_coefficients"],
-            _number(description, "twin_gamma"),
-            _number(description, "twin_offset"),
-        ),
-        calibration=_platt(description, "calibration"),
-        twin_calibration=_platt(description, "twin_calibration"),
+        machine=family.machine.from_parts(section(description, "machine"), _under("machine_", arrays)),
+        twin=family.twin.from_parts(section(description, "twin"), _under("twin_", arrays, COMMON)),
+        calibration=_calibration(description, "calibration", arrays["benign_scores"]),
+        twin_calibration=_calibration(description, "twin_calibration", arrays["twin_benign_scores"]),
         benign_scores=arrays["benign_scores"],
         twin_benign_scores=arrays["twin_benign_scores"],
-        fpr=_number(description, "fpr"),
+        fpr=number(description, "fpr"),
         reference=arrays["reference"],
-        facts=_object(description, "facts"),
-        family=_text(description, "family"),
+        facts=section(description, "facts"),
     )
 
 
-def _check_keys(description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-    if not isinstance(description, Mapping) or description.get("format") != FORMAT:
-        raise ArtifactFormatError(f"this program reads model format {FORMAT}")
-    if set(description) != _KEYS or set(arrays) != set(ARRAYS):
-        odd = sorted(map(str, (set(description) ^ _KEYS) | (set(arrays) ^ set(ARRAYS))))
-        raise ArtifactFormatError(f"missing or unknown parts: {', '.join(odd)[:200]}")
-    for name, (dtype, dimensions) in ARRAYS.items():
-        array = arrays[name]
-        if array.dtype.str != dtype or array.ndim != dimensions:
-            raise ArtifactFormatError(f"array {name} is {array.dtype.str} with {array.ndim} dimensions")
-    if arrays["observable_real"].shape != arrays["observable_imag"].shape:
-        raise ArtifactFormatError("the observable's real and imaginary parts differ in shape")
+def _under(prefix: str, arrays: Mapping[str, NDArray[Any]], but: Layout | None = None) -> Arrays:
+    """Arrays whose names begin with ``prefix``, without it."""
+    names = [name for name in arrays if name.startswith(prefix) and name not in (but or {})]
+    return {name.removeprefix(prefix): arrays[name] for name in names}
 
 
-def _platt_dict(platt: Platt) -> dict[str, float]:
-    return {"slope": platt.slope, "intercept": platt.intercept}
+def _from_first(
+    description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> tuple[dict[str, Any], Mapping[str, NDArray[Any]]]:
+    """Parts of format 1 as those of format 2: names move, nothing is vouched for here."""
+    old = {*_KEYS - {"machine", "twin"}, *_FIRST_NUMBERS, "circuit"}
+    check_keys(description, old, "model of format 1")
+    if description["family"] != "svc":
+        raise ArtifactFormatError(f"family {str(description['family'])[:80]!r} in format 1, which knew svc alone")
+    moved = {key: value for key, value in description.items() if key in _KEYS}
+    moved["machine"] = {"circuit": description["circuit"], "offset": description["observable_offset"]}
+    moved["twin"] = {"gamma": description["twin_gamma"], "offset": description["twin_offset"]}
+    for key in ("calibration", "twin_calibration"):
+        moved[key] = {**section(description, key), "kind": "platt"}
+    return moved, {_FIRST_ARRAYS.get(name, name): array for name, array in arrays.items()}
 
 
-def _platt(description: Mapping[str, Any], key: str) -> Platt:
-    raw = _object(description, key)
-    if set(raw) != {"slope", "intercept"}:
-        raise ArtifactFormatError(f"{key} has the keys {sorted(map(str, raw))}")
-    return Platt(_number(raw, "slope"), _number(raw, "intercept"))
+def _calibration_dict(calibration: Calibration) -> dict[str, Any]:
+    if isinstance(calibration, Ranks):
+        return {"kind": "ranks"}
+    return {"kind": "platt", "slope": calibration.slope, "intercept": calibration.intercept}
 
 
-def _number(raw: Mapping[str, Any], key: str) -> float:
-    value = raw.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ArtifactFormatError(f"{key} is {str(value)[:80]!r}, not a finite number")
-    return float(value)
-
-
-def _text(raw: Mapping[str, Any], key: str) -> str:
-    value = raw.get(key)
-    if not isinstance(value, str):
-        raise ArtifactFormatError(f"{key} is {str(value)[:80]!r}, not text")
-    return value
-
-
-def _texts(raw: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    value = raw.get(key)
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ArtifactFormatError(f"{key} is not a list of texts")
-    return tuple(value)
-
-
-def _object(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = raw.get(key)
-    if not isinstance(value, dict):
-        raise ArtifactFormatError(f"{key} is not an object")
-    return value
+def _calibration(description: Mapping[str, Any], key: str, benign: NDArray[np.float64]) -> Calibration:
+    raw = section(description, key)
+    if raw.get("kind") == "ranks":
+        check_keys(raw, {"kind"}, key)
+        return Ranks(benign)
+    check_keys(raw, {"kind", "slope", "intercept"}, key)
+    if raw["kind"] != "platt":
+        raise ArtifactFormatError(f"{key} is of the kind {str(raw['kind'])[:80]!r}; known are platt and ranks")
+    return Platt(number(raw, "slope"), number(raw, "intercept"))

@@ -49,6 +49,25 @@ class Platt:
         return Platt(self.slope, self.intercept + _logit(deployed) - _logit(fitted))
 
 
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """One minus the p-value: what a novelty score means where no labelled row could say how likely an attack is.
+
+    ``benign``: sorted scores of held-out normal rows (n,). A value of 0.99 says that at most one normal row in
+    a hundred scores as high. It is no probability of an attack.
+    """
+
+    benign: Array
+
+    def probability(self, scores: ArrayLike) -> Array:
+        """1 - p of scores, same shape; never falls as the score rises."""
+        values: Array = 1.0 - pvalues(self.benign, scores)
+        return values
+
+
+Calibration = Platt | Ranks
+
+
 def fit_platt(scores: ArrayLike, labels: ArrayLike, prevalence: float | None = None) -> Platt:
     """Platt's sigmoid by Newton's method with backtracking, after Lin, Lin and Weng (2007).
 

@@ -1,27 +1,29 @@
-"""The ``svc`` family: a fidelity-kernel support vector machine as one observable, and its RBF twin.
+"""Observables: what every fidelity-kernel machine is once it is trained.
 
-A trained SVM scores f(x) = sum_i a_i |<psi_i|psi(x)>|^2 + b. With A = sum_i a_i |psi_i><psi_i| that is
-<psi(x)|A|psi(x)> + b: the number of support vectors no longer matters, and A may be cut to its r largest eigenvalues.
-Fitting is in ``scorer.models.fit``, because scoring must never load what fitting needs.
+A kernel machine, such as a trained SVM, scores f(x) = sum_i a_i |<psi_i|psi(x)>|^2 + b. With A = sum_i a_i
+|psi_i><psi_i| that is <psi(x)|A|psi(x)> + b: the number of support vectors no longer matters, and A may be cut to its r
+largest eigenvalues. A circuit trained behind the feature map, and the one-class scores, have the same form.
+Fitting is in the ``fit`` modules, because scoring must never load what fitting needs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.circuits.plan import Plan
 from scorer.circuits.zz import ZZMap
-from scorer.engine.fast import GaussianScorer, ObservableScorer
+from scorer.engine.fast import ObservableScorer
 from scorer.engine.reference import amplitudes, expectation
+from scorer.models.twins import MAX_GAMMA, MAX_SUPPORT, RbfTwin
 
 Array = NDArray[np.float64]
 Vectors = NDArray[np.complex128] | NDArray[np.complex64]
+FeatureMap = ZZMap | Plan
 
-MAX_SUPPORT = 20_000
-MAX_GAMMA = 1e3
+__all__ = ["MAX_GAMMA", "MAX_SUPPORT", "Observable", "RbfTwin", "collapse", "default_rank"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +31,13 @@ class Observable:
     """A = sum_k values_k |v_k><v_k| and an offset; eigenvalues by falling magnitude.
 
     ``values``: float64 (r,). ``vectors``: (r, 2^n), rows of unit norm; complex128 as collapsed, complex64 as deployed.
+    ``tail``: magnitude of the largest eigenvalue that was cut away, which no score moved beyond; 0 where none was.
     """
 
     values: Array
     vectors: Vectors
     offset: float
+    tail: float = 0.0
 
     @property
     def rank(self) -> int:
@@ -44,37 +48,20 @@ class Observable:
 
         No score moves by more than the magnitude of the first eigenvalue left out (``spectral_tail``) and rounding.
         """
-        return Observable(self.values[:rank].copy(), self.vectors[:rank].astype(np.complex64), self.offset)
+        tail = max(self.tail, self.spectral_tail(rank))
+        return Observable(self.values[:rank].copy(), self.vectors[:rank].astype(np.complex64), self.offset, tail)
 
     def spectral_tail(self, rank: int) -> float:
         """Magnitude of the largest eigenvalue beyond ``rank``; 0 when there is none."""
         return float(np.abs(self.values[rank:]).max(initial=0.0))
 
-    def exact_scores(self, circuit: ZZMap, Z: Array) -> Array:
+    def exact_scores(self, circuit: FeatureMap, Z: Array) -> Array:
         """Scores (N,) of scaled features Z (N, n) in float64 throughout."""
         return expectation(self.values, self.vectors.astype(np.complex128), amplitudes(circuit, Z)) + self.offset
 
-    def scores(self, circuit: ZZMap, Z: Array) -> Array:
+    def scores(self, circuit: FeatureMap, Z: Array) -> Array:
         """Scores (N,) of scaled features Z (N, n) as the worker computes them: calibrate on these."""
         return ObservableScorer(circuit, self.values, self.vectors)(Z) + self.offset
-
-
-@dataclass(frozen=True, eq=False)
-class RbfTwin:
-    """The same machine with k(x, s) = exp(-gamma |x - s|^2). ``support``: float32 (M, n). ``coefficients``: (M,)."""
-
-    support: NDArray[np.float32]
-    coefficients: NDArray[np.float32]
-    gamma: float
-    offset: float
-
-    def scores(self, Z: Array) -> Array:
-        """Scores (N,) of scaled features Z (N, n)."""
-        return self._scorer(Z) + self.offset
-
-    @cached_property
-    def _scorer(self) -> GaussianScorer:
-        return GaussianScorer(self.support, self.coefficients, self.gamma)
 
 
 def default_rank(qubits: int) -> int:
@@ -82,11 +69,22 @@ def default_rank(qubits: int) -> int:
     return min(1 << qubits, 16 if qubits <= 6 else 32 if qubits <= 8 else 64)
 
 
-def collapse(circuit: ZZMap, support: Array, coefficients: Array, offset: float) -> Observable:
+def collapse(circuit: FeatureMap, support: Array, coefficients: Array, offset: float) -> Observable:
     """The whole observable of support vectors (M, n), scaled, with dual coefficients (M,); float64, full rank."""
     psi = amplitudes(circuit, support)
-    matrix = (psi.T * coefficients) @ psi.conj()
+    return observable_of((psi.T * coefficients) @ psi.conj(), offset)
+
+
+def observable_of(matrix: Vectors, offset: float) -> Observable:
+    """The Hermitian matrix A (2^n, 2^n) by its eigenvectors; the part that is not Hermitian is taken for rounding."""
     # eigh reads one triangle and returns real eigenvalues; eig on a numerically Hermitian matrix is off by far more.
     values, columns = np.linalg.eigh((matrix + matrix.conj().T) / 2)
     order = np.argsort(-np.abs(values), kind="stable")
     return Observable(values[order], np.ascontiguousarray(columns[:, order].T), float(offset))
+
+
+def deployed(whole: Observable, rank: int | None, least: int) -> Observable:
+    """``whole`` cut to ``rank``, or to ``least`` where None is asked for; uncut in float64 at its own rank or more."""
+    if rank is not None and rank >= whole.rank:
+        return whole
+    return whole.truncated(least if rank is None else rank)

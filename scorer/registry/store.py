@@ -103,6 +103,7 @@ def card_of(model: TrainedModel, version: str) -> ModelCard:
             **model.facts,
             "mitre": list(model.recipe.mitre),
             "features": list(model.feature_names),
+            "qubits": model.machine.circuit.qubits,  # which workers can score it
             "recipe": model.recipe.to_dict(),
         },
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.ensemble import RandomForestClassifier
 
+from scorer.training.background import background
 from scorer.training.dataset import Dataset, Floats
 from scorer.training.splits import subsample
 
@@ -22,6 +23,14 @@ RULE = (
     "constant features are dropped; the rest are ranked by their importance in a seeded random forest of "
     f"{TREES} trees grown on the training rows; a feature whose ranks correlate above {REPEATS} with a better one is "
     "passed over; the first ones are taken, one for each qubit"
+)
+
+
+NORMAL_RULE = (
+    "constant features are dropped; the rest are ranked by their importance in a seeded random forest of "
+    f"{TREES} trees that tells the normal training rows from made-up ones (half with every feature shuffled on its "
+    f"own, half spread evenly); a feature whose ranks correlate above {REPEATS} with a better one is passed over; the "
+    "first ones are taken; no label has a say"
 )
 
 
@@ -47,6 +56,15 @@ def choose_features(data: Dataset, limit: int, seed: int) -> Choice:
         else:
             chosen.append(int(k))
     return Choice(tuple(data.names[k] for k in chosen), dropped)
+
+
+def choose_normal_features(data: Dataset, limit: int, seed: int) -> Choice:
+    """The same by NORMAL_RULE, for rows of which none is malicious."""
+    rng = np.random.default_rng([seed, 4])
+    rows = data.take(subsample(data.y, FOREST_ROWS // 2, rng))
+    X = np.concatenate([rows.X, background(rows.X, rng)])
+    y = np.repeat([0, 1], [len(rows), len(rows)])
+    return choose_features(Dataset(data.names, X, y, None), limit, seed)
 
 
 def _ranked(data: Dataset, varying: Ints, seed: int) -> Ints:

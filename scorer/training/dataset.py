@@ -49,28 +49,34 @@ class Dataset:
         return Dataset(tuple(self.names[k] for k in kept), self.X[:, kept], self.y, self.groups)
 
 
-def dataset(recipe: Recipe, rows: pa.Table, columns: Columns) -> Dataset:
+def dataset(recipe: Recipe, rows: pa.Table, columns: Columns, normal: bool = False) -> Dataset:
     """Every feature of the recipe for labelled rows.
 
-    Raises BadTrainingData when a label or group is absent, only one class occurs, fewer than MIN_POSITIVES rows are
-    malicious, or a cell is empty, text, infinite or impossible.
+    ``normal``: benign rows are enough to learn from; without a label column every row is taken for benign. Raises
+    BadTrainingData when a label or group is absent, only one class occurs, fewer than MIN_POSITIVES rows are malicious,
+    or a cell is empty, text, infinite or impossible.
     """
-    y = labels(rows, columns)
-    if y.null_count:
-        raise BadTrainingData(f"{y.null_count} rows have no label", "Label every row or remove those without.")
-    target = y.to_numpy(zero_copy_only=False).astype(np.int64)
-    _check_classes(target)
+    target = np.zeros(rows.num_rows, np.int64) if normal and columns.label is None else _target(rows, columns)
+    _check_classes(target, 0 if normal else MIN_POSITIVES)
     names = tuple(f.name for f in recipe.features)
     inputs: dict[str, Any] = {name: _input(recipe, rows, name) for name in required_inputs(recipe, names)}
     _check_ranges(recipe, names, inputs)
     return Dataset(names, derive(recipe, names, inputs), target, _groups(rows, columns.group))
 
 
-def _check_classes(y: Ints) -> None:
+def _target(rows: pa.Table, columns: Columns) -> Ints:
+    y = labels(rows, columns)
+    if y.null_count:
+        raise BadTrainingData(f"{y.null_count} rows have no label", "Label every row or remove those without.")
+    target: Ints = y.to_numpy(zero_copy_only=False).astype(np.int64)
+    return target
+
+
+def _check_classes(y: Ints, least: int) -> None:
     positives = int(y.sum())
     if positives == len(y):
-        raise BadTrainingData(f"all {len(y)} rows are malicious", "Add benign rows: a model learns from both.")
-    if positives < MIN_POSITIVES:
+        raise BadTrainingData(f"all {len(y)} rows are malicious", "Add benign rows: every model learns from them.")
+    if positives < least:
         raise BadTrainingData(
             f"{positives} of {len(y)} rows are malicious; training needs {MIN_POSITIVES}",
             "Add labelled attacks, check --label and --positive, or make every event a row of its own: --grain event.",

@@ -1,4 +1,4 @@
-"""How good the quantum machine, its RBF twin and gradient boosting are on the same held-out rows, with intervals."""
+"""How good the quantum machine, its RBF twin and the yardsticks are on the same held-out rows, with intervals."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of all three on the same rows, and paired differences in PR-AUC: quantum minus the other.
+    """Figures of all models on the same rows, and paired differences in PR-AUC: quantum ``minus`` each other one.
 
     ``attack_groups``: groups that hold malicious rows; without groups every row is one.
     """
@@ -49,8 +49,7 @@ class Evaluation:
     positives: int
     attack_groups: int
     metrics: Mapping[str, Metrics]
-    minus_twin: Interval
-    minus_boosting: Interval
+    minus: Mapping[str, Interval]
 
     @property
     def base_rate(self) -> float:
@@ -59,7 +58,7 @@ class Evaluation:
     @property
     def verdict(self) -> str:
         """In one sentence which of the two is better; never more than was measured."""
-        d = self.minus_twin
+        d = self.minus["twin"]
         measured = f"PR-AUC difference {d.value:+.3f}, 95 % interval {d.low:+.3f} to {d.high:+.3f}"
         if self.attack_groups < MIN_ATTACK_GROUPS:
             return (
@@ -80,7 +79,7 @@ class Evaluation:
 
 
 def evaluate(y: Ints, scores: Mapping[str, Floats], groups: Ints | None, fpr: float, seed: int) -> Evaluation:
-    """``scores``: "quantum", "twin", "boosting" -> (N,). Intervals: bootstrap of rows, of whole groups where given."""
+    """``scores``: "quantum", "twin", yardsticks -> (N,). Intervals: bootstrap of rows, of whole groups where given."""
     draws = _draws(y, groups, np.random.default_rng(seed))
     sampled = {name: np.array([average_precision(y, s, w) for w in draws]) for name, s in scores.items()}
     value = {name: average_precision(y, s) for name, s in scores.items()}
@@ -89,11 +88,13 @@ def evaluate(y: Ints, scores: Mapping[str, Floats], groups: Ints | None, fpr: fl
         for name, s in scores.items()
     }
 
-    def minus(other: str) -> Interval:
-        return _interval(value["quantum"] - value[other], sampled["quantum"] - sampled[other])
-
+    minus = {
+        other: _interval(value["quantum"] - value[other], sampled["quantum"] - sampled[other])
+        for other in scores
+        if other != "quantum"
+    }
     attack_groups = int(y.sum()) if groups is None else len(np.unique(groups[y == 1]))
-    return Evaluation(len(y), int(y.sum()), attack_groups, metrics, minus("twin"), minus("boosting"))
+    return Evaluation(len(y), int(y.sum()), attack_groups, metrics, minus)
 
 
 def average_precision(y: Ints, scores: Floats, weights: Floats | None = None) -> float:

@@ -1,93 +1,129 @@
-"""Three models on the same rows: the quantum kernel machine, its RBF twin, and gradient boosting as the yardstick."""
+"""The models that a training compares on the same rows: the quantum machine, its classical twin, and a yardstick."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
+from scorer.circuits.errors import CircuitError
+from scorer.circuits.plan import MAX_QUBITS
+from scorer.circuits.plugins import feature_map
 from scorer.circuits.zz import ZZMap
 from scorer.features.transform import Scaler
-from scorer.models.fit import fit_svc, fit_twin
-from scorer.models.svc import Observable, RbfTwin
-from scorer.training.choose import Choice, choose_features
+from scorer.models.families import Twin, family_named
+from scorer.models.fit import FitError
+from scorer.models.machine import Machine
+from scorer.models.svc import FeatureMap
+from scorer.training.choose import Choice, choose_features, choose_normal_features
 from scorer.training.dataset import Dataset
-from scorer.training.options import FIT_ROWS
-from scorer.training.search import Searched, search, zz_map
+from scorer.training.families import METHODS, Job
+from scorer.training.options import TrainOptions
+from scorer.training.search import Searched, search, search_normal
 from scorer.training.splits import subsample
+from scorer.training.yardsticks import Scorer, boosted, isolated
 from scorer.wire.errors import BadTrainingData
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_BOOSTING_ROUNDS = 150
-
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The first two models see the chosen features alone, boosting sees all.
+    """Machine and twin see the chosen features alone, yardsticks all.
 
-    ``columns``: positions of the chosen features among all. ``rows``: how many rows the kernel machines were fitted on.
+    ``columns``: positions of the chosen features among all. ``rows``: how many rows machine and twin were fitted on.
+    ``second``: what the second searched parameter of each is called.
     """
 
     choice: Choice
     columns: Ints
     scaler: Scaler
-    circuit: ZZMap
-    observable: Observable
-    twin: RbfTwin
-    boosting: HistGradientBoostingClassifier
+    machine: Machine
+    twin: Twin
+    yardsticks: Mapping[str, Scorer]
     searched: Searched
+    second: tuple[str, str]
     rows: int
 
     def scores(self, X: Floats) -> dict[str, Floats]:
-        """Scores (N,) of all features X (N, m) by "quantum", "twin" and "boosting"."""
+        """Scores (N,) of all features X (N, m) by "quantum", "twin" and the names of the yardsticks."""
         Z = self.scaler.apply(X[:, self.columns])
-        return {
-            "quantum": self.observable.scores(self.circuit, Z),
-            "twin": self.twin.scores(Z),
-            "boosting": self.boosting.decision_function(X),
-        }
+        own = {"quantum": self.machine.scores(Z), "twin": self.twin.scores(Z)}
+        return own | {name: of(X) for name, of in self.yardsticks.items()}
 
 
-def fit(data: Dataset, qubits: int, seed: int, fit_rows: int = FIT_ROWS) -> Fitted:
-    """Choose features, scale, search and fit on these rows alone, the kernel machines on ``fit_rows`` of them at most.
+def fit(data: Dataset, options: TrainOptions) -> Fitted:
+    """Choose features, scale, search and fit on these rows alone; one-class families on the benign ones among them.
 
-    Raises BadTrainingData when no feature varies.
+    Raises BadTrainingData when no feature varies, or the feature map cannot be had or fitted with.
 
     On one thread: on a busy machine the small parallel loops of these libraries wait for each other far longer than
     they work.
     """
-    with threadpool_limits(limits=1):
-        return _fit(data, qubits, seed, fit_rows)
+    one_class = family_named(options.family).one_class
+    seen = data.take(np.flatnonzero(data.y == 0)) if one_class else data
+    try:
+        with threadpool_limits(limits=1):
+            return _fit(seen, options, one_class)
+    except (CircuitError, FitError) as error:
+        raise BadTrainingData(str(error), "Choose another --map, --map-parameter or --qubits.") from None
 
 
-def _fit(data: Dataset, qubits: int, seed: int, fit_rows: int) -> Fitted:
-    choice = choose_features(data, qubits, seed)
-    if not choice.chosen:
-        raise BadTrainingData("every feature is constant on the training rows", "Add rows that differ.")
-    columns = np.array([data.names.index(name) for name in choice.chosen])
-    scaler = Scaler.fit(data.X[:, columns], choice.chosen)
-    kept = data.take(subsample(data.y, fit_rows, np.random.default_rng([seed, 1])))
-    Z = scaler.apply(kept.X[:, columns])
-    found = search(Z, kept.y, kept.groups, seed)
-    circuit = zz_map(len(columns), found.quantum.width)
+def map_for(options: TrainOptions, features: int) -> FeatureMap:
+    """The feature map asked for, compiled, at its own bandwidth. Raises CircuitError."""
+    made = feature_map(options.map, features, **dict(options.map_parameters))
+    circuit = made if isinstance(made, ZZMap) else made.plan
+    if circuit.qubits > MAX_QUBITS:
+        if options.family != "projected":
+            raise CircuitError(
+                f"the map {options.map!r} has {circuit.qubits} qubits; family {options.family} is exact up to "
+                f"{MAX_QUBITS}, family projected goes beyond"
+            )
+        from scorer.engine.aer import use_aer  # a simulator for large circuits; loads Qiskit
+
+        use_aer()
+    return circuit
+
+
+def _fit(data: Dataset, options: TrainOptions, one_class: bool) -> Fitted:
+    """``data``: for a one-class family the normal rows alone."""
+    choose = choose_normal_features if one_class else choose_features
+    choice = choose(data, options.qubits, options.seed)
+    columns, scaler = _scaled(data, choice)
+    kept = data.take(subsample(data.y, _most_rows(options), np.random.default_rng([options.seed, 1])))
+    job = Job(scaler.apply(kept.X[:, columns]), kept.y, map_for(options, len(columns)), options.seed)
+    method = METHODS[options.family]
+    quantum, twin = method.quantum(job), method.twin(job)
+    if one_class:
+        found = search_normal(job.Z, kept.groups, options.seed, quantum, twin)
+        yardsticks = {"isolation_forest": isolated(data.X, options.seed)}
+    else:
+        found = search(job.Z, job.y, kept.groups, options.seed, quantum, twin)
+        yardsticks = {"boosting": boosted(data, options.seed)}
     return Fitted(
         choice=choice,
         columns=columns,
         scaler=scaler,
-        circuit=circuit,
-        observable=fit_svc(Z, kept.y, circuit, found.quantum.C, class_weight="balanced"),
-        twin=fit_twin(Z, kept.y, found.twin.width, found.twin.C, class_weight="balanced"),
-        boosting=_boosted(data, seed),
+        machine=method.fit(job, found.quantum),
+        twin=method.fit_twin(job, found.twin),
+        yardsticks=yardsticks,
         searched=found,
+        second=(quantum.grid.second, twin.grid.second),
         rows=len(kept),
     )
 
 
-def _boosted(data: Dataset, seed: int) -> HistGradientBoostingClassifier:
-    machine = HistGradientBoostingClassifier(max_iter=_BOOSTING_ROUNDS, random_state=seed, early_stopping=False)
-    return machine.fit(data.X, data.y)
+def _most_rows(options: TrainOptions) -> int:
+    return METHODS[options.family].fit_rows if options.fit_rows is None else options.fit_rows
+
+
+def _scaled(data: Dataset, choice: Choice) -> tuple[Ints, Scaler]:
+    """Positions of the chosen features, and their scales."""
+    if not choice.chosen:
+        raise BadTrainingData("every feature is constant on the training rows", "Add rows that differ.")
+    columns = np.array([data.names.index(name) for name in choice.chosen])
+    return columns, Scaler.fit(data.X[:, columns], choice.chosen)

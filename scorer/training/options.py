@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 #: Rows that the kernel machines are fitted on at most: their cost grows with the square of their rows.
 FIT_ROWS = 2000
@@ -10,10 +12,12 @@ FIT_ROWS = 2000
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """``qubits``: features at most. ``fpr``: false-positive rate of the default line. ``prevalence``: share of attacks
-    where the model will run; None: that of the rows. ``without``: features or groups of them to leave out
-    (``port_class``). ``fit_rows``: rows that the kernel machines are fitted on at most, None: FIT_ROWS; the twin's
-    scoring time grows with it, the quantum model's does not. ``note``: free text for the card.
+    """``qubits``: features at most, one qubit each unless the map has it otherwise. ``fpr``: false-positive rate of the
+    default line. ``prevalence``: share of attacks where the model will run; None: that of the rows. ``without``:
+    features or groups of them to leave out (``port_class``). ``fit_rows``: rows that model and twin are fitted on at
+    most, None: what suits the family; the twin's scoring time grows with it, the quantum model's does not. ``note``:
+    free text for the card. ``family``: name in the table of families. ``map``: name of an installed feature map, and
+    ``map_parameters`` what it is called with besides features and bandwidth, which is searched.
     """
 
     qubits: int = 6
@@ -23,10 +27,9 @@ class TrainOptions:
     without: tuple[str, ...] = ()
     note: str = ""
     fit_rows: int | None = None
-
-    @property
-    def most_rows(self) -> int:
-        return FIT_ROWS if self.fit_rows is None else self.fit_rows
+    family: str = "svc"
+    map: str = "zz"
+    map_parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 DEFAULTS = TrainOptions()

@@ -25,16 +25,19 @@ class Prepared:
     remarks: tuple[str, ...] = ()
 
 
-def prepared(recipe: Recipe, table: pa.Table, columns: Columns, grain: str | None = None) -> Prepared:
+def prepared(
+    recipe: Recipe, table: pa.Table, columns: Columns, grain: str | None = None, normal: bool = False
+) -> Prepared:
     """Rows of a file of rows or of events. An explicit ``grain`` is kept; without one, windows of which fewer than
-    MIN_POSITIVES are malicious give way to single events, with a remark. Raises BadTrainingData."""
+    MIN_POSITIVES are malicious give way to single events, with a remark, unless ``normal`` rows are all that is learnt
+    from. Raises BadTrainingData."""
     if is_rows(recipe, table):
         return Prepared(table, columns, grain or recipe.grain)
-    found = labels(table, columns)
     on_rows = replace(columns, positive=None)
     rows = build_rows(recipe, table, grain, columns)
-    if grain is not None or recipe.grain == "event":
+    if grain is not None or recipe.grain == "event" or normal:
         return Prepared(rows, on_rows, grain or recipe.grain)
+    found = labels(table, columns)
     windows = pc.sum(rows[columns.label]).as_py()
     if windows >= MIN_POSITIVES or pc.sum(found).as_py() < MIN_POSITIVES:
         return Prepared(rows, on_rows, recipe.grain)

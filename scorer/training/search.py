@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import config_context
-from sklearn.svm import SVC
 
+from scorer.circuits.plan import MAX_QUBITS
 from scorer.circuits.zz import ZZMap
 from scorer.engine.reference import amplitudes, fidelity_kernel
+from scorer.models.svc import FeatureMap
+from scorer.training.background import background
 from scorer.training.evaluate import average_precision
 from scorer.training.splits import inner_folds, subsample
+from scorer.training.trials import Prepare
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-BANDWIDTHS = (0.025, 0.05, 0.1, 0.2, 0.4)  # radians for the width of the scaled range
+BANDWIDTHS = (0.025, 0.05, 0.1, 0.2, 0.4)  # of the ZZ map: radians for the width of the scaled range
 GAMMAS = (0.1, 0.5, 2.0, 8.0, 32.0)
 COSTS = (0.3, 3.0, 30.0)
 SEARCH_ROWS = 800
 SEARCH_FOLDS = 4
-REPS = 2
-ENTANGLEMENT = "full"
+_LADDER = np.geomspace(0.005, 2.0 * np.pi, 50)
+_LADDER_ROWS = 60
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every pair of a width (bandwidth or gamma) and a value of the parameter called ``second``; () where none is."""
+
+    widths: tuple[float, ...]
+    second: str = ""
+    seconds: tuple[float, ...] = (0.0,)
+
+    @property
+    def pairs(self) -> int:
+        return len(self.widths) * len(self.seconds)
 
 
 @dataclass(frozen=True)
@@ -32,8 +47,16 @@ class Found:
     """One pair of a grid. ``width``: bandwidth or gamma. ``pr_auc``: mean over the inner folds."""
 
     width: float
-    C: float
+    second: float
     pr_auc: float
+
+
+@dataclass(frozen=True)
+class Side:
+    """What is searched for one of the two machines."""
+
+    grid: Grid
+    prepare: Prepare
 
 
 @dataclass(frozen=True)
@@ -45,13 +68,35 @@ class Searched:
     tried: int
 
 
-def zz_map(qubits: int, bandwidth: float) -> ZZMap:
-    """The feature map that training uses."""
-    return ZZMap(qubits, REPS, ENTANGLEMENT, bandwidth)
+def bandwidths(circuit: FeatureMap, Z: Floats, count: int) -> tuple[float, ...]:
+    """``count`` bandwidths from nearly alike to nearly orthogonal rows of Z (N, n), for any map.
+
+    Those at which the mean fidelity of different rows first falls to shares spread evenly from 0.97 to 0.05; so a map
+    of one's own needs no grid of its own. A map that never parts rows so far gets the largest bandwidth.
+    """
+    rows = Z[:: max(1, len(Z) // _LADDER_ROWS)][:_LADDER_ROWS]
+    means = []
+    for bandwidth in _LADDER:
+        psi = amplitudes(circuit.with_bandwidth(float(bandwidth)), rows)
+        kernel = fidelity_kernel(psi, psi)
+        means.append((kernel.sum() - np.trace(kernel)) / max(1, len(rows) * (len(rows) - 1)))
+    below = np.minimum.accumulate(np.array(means))
+    places = [int(np.searchsorted(-below, -target)) for target in np.linspace(0.97, 0.05, count)]
+    return tuple(float(_LADDER[min(place, len(_LADDER) - 1)]) for place in places)
 
 
-def search(Z: Floats, y: Ints, groups: Ints | None, seed: int) -> Searched:
-    """Best bandwidth x C and gamma x C on scaled features Z (N, n) by PR-AUC over inner folds.
+def grid_widths(circuit: FeatureMap, Z: Floats, count: int) -> tuple[float, ...]:
+    """The ZZ map's own grid where it has ``count`` steps, and for all else ``bandwidths``.
+
+    Above MAX_QUBITS there are no exact states to look at: the ZZ map's grid again.
+    """
+    if count == len(BANDWIDTHS) and (isinstance(circuit, ZZMap) or circuit.qubits > MAX_QUBITS):
+        return BANDWIDTHS
+    return bandwidths(circuit, Z, count)
+
+
+def search(Z: Floats, y: Ints, groups: Ints | None, seed: int, quantum: Side, twin: Side) -> Searched:
+    """The best pair of each side on scaled features Z (N, n) by PR-AUC over inner folds.
 
     At most SEARCH_ROWS rows are looked at, the same ones by both grids. They hold more malicious rows than all rows do;
     PR-AUC is weighted back to the share in ``y``.
@@ -59,15 +104,32 @@ def search(Z: Floats, y: Ints, groups: Ints | None, seed: int) -> Searched:
     rows = subsample(y, SEARCH_ROWS, np.random.default_rng(seed))
     weights = _weights(y, y[rows])
     Z, y, groups = Z[rows], y[rows], None if groups is None else groups[rows]
-    parts = inner_folds(y, groups, SEARCH_FOLDS, seed)
+    return _searched(Z, y, weights, inner_folds(y, groups, SEARCH_FOLDS, seed), quantum, twin)
+
+
+def search_normal(Z: Floats, groups: Ints | None, seed: int, quantum: Side, twin: Side) -> Searched:
+    """The same for machines that see normal rows Z (N, n) alone: no label has a say in what they become.
+
+    They are judged by how well they tell normal rows held out from made-up ones (see ``background``).
+    """
+    rng = np.random.default_rng(seed)
+    rows = subsample(np.zeros(len(Z), np.int64), SEARCH_ROWS // 2, rng)
+    normal = Z[rows]
+    y = np.repeat([0, 1], [len(normal), len(normal)])
+    made_up = background(normal, rng)
+    held_groups = None if groups is None else np.append(groups[rows], -1 - np.arange(len(normal)))
+    parts = [(fit[y[fit] == 0], held) for fit, held in inner_folds(y, held_groups, SEARCH_FOLDS, seed)]
+    return _searched(np.concatenate([normal, made_up]), y, np.ones(len(y)), parts, quantum, twin)
+
+
+def _searched(
+    Z: Floats, y: Ints, weights: Floats, parts: list[tuple[Ints, Ints]], quantum: Side, twin: Side
+) -> Searched:
+    if quantum.grid.pairs != twin.grid.pairs:
+        raise ValueError(f"{quantum.grid.pairs} tries for the quantum machine, {twin.grid.pairs} for its twin")
     with config_context(assume_finite=True, skip_parameter_validation=True):  # a thousand small fits on checked rows
-        return _both(Z, y, weights, parts)
-
-
-def _both(Z: Floats, y: Ints, weights: Floats, parts: list[tuple[Ints, Ints]]) -> Searched:
-    quantum = _best(BANDWIDTHS, lambda width: _fidelity(Z, width), y, weights, parts)
-    twin = _best(GAMMAS, lambda width: _gaussian(Z, width), y, weights, parts)
-    return Searched(quantum, twin, len(BANDWIDTHS) * len(COSTS))
+        best = [_best(side, Z, y, weights, parts) for side in (quantum, twin)]
+    return Searched(best[0], best[1], quantum.grid.pairs)
 
 
 def _weights(whole: Ints, part: Ints) -> Floats:
@@ -76,35 +138,12 @@ def _weights(whole: Ints, part: Ints) -> Floats:
     return np.where(part == 1, 1.0, odds * (part == 1).sum() / (part == 0).sum())
 
 
-def _fidelity(Z: Floats, bandwidth: float) -> Floats:
-    psi = amplitudes(zz_map(Z.shape[1], bandwidth), Z)
-    return fidelity_kernel(psi, psi)
-
-
-def _gaussian(Z: Floats, gamma: float) -> Floats:
-    squares = (Z**2).sum(axis=1)
-    kernel: Floats = np.exp(-gamma * np.maximum(squares[:, None] + squares[None, :] - 2.0 * Z @ Z.T, 0.0))
-    return kernel
-
-
-def _best(
-    widths: tuple[float, ...],
-    kernel_of: Callable[[float], Floats],
-    y: Ints,
-    weights: Floats,
-    parts: list[tuple[Ints, Ints]],
-) -> Found:
+def _best(side: Side, Z: Floats, y: Ints, weights: Floats, parts: list[tuple[Ints, Ints]]) -> Found:
     """The pair with the highest mean; of equals the first, which is the smoothest."""
     found: list[Found] = []
-    for width in widths:
-        kernel = kernel_of(width)
-        for C in COSTS:
-            judged = [_judged(kernel, y, weights, C, fit, held) for fit, held in parts]
-            found.append(Found(width, C, float(np.mean(judged))))
+    for width in side.grid.widths:
+        trial = side.prepare(Z, y, width)
+        for second in side.grid.seconds:
+            judged = [average_precision(y[b], trial(second, a, b), weights[b]) for a, b in parts]
+            found.append(Found(width, second, float(np.mean(judged))))
     return max(found, key=lambda f: f.pr_auc)
-
-
-def _judged(kernel: Floats, y: Ints, weights: Floats, C: float, fit: Ints, held: Ints) -> float:
-    machine = SVC(kernel="precomputed", C=C, class_weight="balanced")
-    machine.fit(kernel[np.ix_(fit, fit)], y[fit])
-    return average_precision(y[held], machine.decision_function(kernel[np.ix_(held, fit)]), weights[held])

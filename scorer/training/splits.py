@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from scorer.training.dataset import Dataset
 from scorer.wire.errors import BadTrainingData
@@ -36,6 +36,35 @@ def split(data: Dataset, seed: int) -> Split:
     if len(held) - positives >= HELD_OUT_BENIGN and positives >= HELD_OUT_POSITIVES:
         return Split("held-out", ((fit, held),))
     return Split("cross-fitting", tuple(folds(data.y, data.groups, CROSS_FOLDS, seed)))
+
+
+def split_normal(data: Dataset, seed: int) -> Split:
+    """For machines that are fitted on benign rows alone: those are parted as above, and all malicious rows are judged.
+
+    With cross-fitting every malicious row is judged once, by one of the five. Raises BadTrainingData for fewer than two
+    groups.
+    """
+    benign, attacks = np.flatnonzero(data.y == 0), np.flatnonzero(data.y == 1)
+    groups = None if data.groups is None else data.groups[benign]
+    fit, held = _normal_folds(benign, groups, HELD_OUT_PARTS, seed)[0]
+    if len(held) >= HELD_OUT_BENIGN:
+        return Split("held-out", ((fit, np.sort(np.append(held, attacks))),))
+    pairs = _normal_folds(benign, groups, CROSS_FOLDS, seed)
+    shares = np.array_split(np.random.default_rng(seed).permutation(attacks), len(pairs))
+    judged = [np.sort(np.append(held, some)) for (_, held), some in zip(pairs, shares, strict=True)]
+    return Split("cross-fitting", tuple((fit, held) for (fit, _), held in zip(pairs, judged, strict=True)))
+
+
+def _normal_folds(benign: Ints, groups: Ints | None, parts: int, seed: int) -> list[tuple[Ints, Ints]]:
+    """Folds of these positions; rows of one group never stand on both sides."""
+    if groups is None:
+        pairs = KFold(parts, shuffle=True, random_state=seed).split(benign)
+    else:
+        parts = min(parts, len(np.unique(groups)))
+        if parts < 2:
+            raise BadTrainingData("all benign rows are in one group", "Give a finer --group column, or leave it out.")
+        pairs = GroupKFold(parts, shuffle=True, random_state=seed).split(benign, groups=groups)
+    return [(benign[fit], benign[held]) for fit, held in pairs]
 
 
 def folds(y: Ints, groups: Ints | None, parts: int, seed: int) -> list[tuple[Ints, Ints]]:

@@ -9,8 +9,9 @@ import numpy as np
 from scorer.features.recipe import Recipe
 from scorer.models.trained import TrainedModel
 from scorer.training.facts import Provenance
+from scorer.training.families import METHODS
 from scorer.training.generator import generate_events
-from scorer.training.options import DEFAULTS, TrainOptions
+from scorer.training.options import DEFAULTS, FIT_ROWS, TrainOptions
 from scorer.training.prepare import Prepared
 from scorer.training.rows import Columns, build_rows
 from scorer.training.train import Steps, no_steps, train
@@ -38,6 +39,6 @@ def train_starter(recipe: Recipe, options: TrainOptions = DEFAULTS, steps: Steps
         f"{made.rows.num_rows} rows of generated benign and malicious activity (seed {options.seed}): a starter that "
         "has never seen a real event; train on your own data before you rely on it"
     )
-    if options.fit_rows is None:
+    if options.fit_rows is None and METHODS[options.family].fit_rows == FIT_ROWS:
         options = replace(options, fit_rows=STARTER_FIT_ROWS)
     return train(recipe, made.rows, made.columns, Provenance(sentence, starter=True), options, made.grain, steps)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from scorer.circuits.zz import MAX_QUBITS
+from scorer.circuits.checks import MAX_PROJECTED_QUBITS
+from scorer.circuits.errors import CircuitError
+from scorer.circuits.plugins import parameters_of
 from scorer.features.recipe import Recipe
-from scorer.models.calibration import CalibrationError, Platt, fit_platt
+from scorer.models.calibration import Calibration, CalibrationError, Ranks, fit_platt
 from scorer.models.decision import MAX_FPR
-from scorer.models.svc import MAX_SUPPORT
+from scorer.models.families import UnknownFamily, family_named
+from scorer.models.machine import MAX_FEATURES
 from scorer.models.trained import MAX_BENIGN, TrainedModel
-from scorer.training.dataset import Dataset, dataset
-from scorer.training.evaluate import evaluate
+from scorer.training.dataset import MIN_POSITIVES, Dataset, dataset
+from scorer.training.evaluate import Evaluation, evaluate
 from scorer.training.facts import Provenance, Run, facts_of
+from scorer.training.families import METHODS
 from scorer.training.fit import Fitted, fit
 from scorer.training.options import DEFAULTS, TrainOptions
 from scorer.training.rows import Columns
-from scorer.training.splits import Split, split
+from scorer.training.splits import Split, split, split_normal
+from scorer.training.yardsticks import boosted_apart
 from scorer.wire.errors import BadTrainingData
 
 __all__ = ["Provenance", "TrainOptions", "check_options", "train"]
@@ -60,28 +65,46 @@ def train(
     """
     check_options(recipe, options)
     excluded = _excluded(recipe, options.without)
-    data = dataset(recipe, rows, columns).without(excluded)
-    parts = split(data, options.seed)
+    one_class = family_named(options.family).one_class
+    data = dataset(recipe, rows, columns, normal=one_class).without(excluded)
+    if one_class:
+        data, provenance = _without_too_few(data, provenance)
+    parts = split_normal(data, options.seed) if one_class else split(data, options.seed)
     _check_line(data, parts, options.fpr)
     run = Run(recipe, grain or recipe.grain, columns, provenance, options, data, parts, excluded)
     total = len(parts.pairs) + 2
     judged, fitted = _judge(run, steps, total)
     if parts.kind == "cross-fitting":
         steps("fitting on all rows", total - 2, total)
-        fitted = fit(data, options.qubits, options.seed, options.most_rows)
+        fitted = fit(data, options)
     steps("calibrating and judging", total - 1, total)
-    evaluation = evaluate(judged.y, judged.scores, judged.groups, options.fpr, options.seed)
+    evaluation = _evaluated(run, judged)
     model = _assembled(run, fitted, judged, facts_of(run, fitted, evaluation))
     steps("done", total, total)
     return model
 
 
+def _without_too_few(data: Dataset, provenance: Provenance) -> tuple[Dataset, Provenance]:
+    """Without malicious rows where they are too few to calibrate and judge with; says so."""
+    if not 0 < data.positives < MIN_POSITIVES:
+        return data, provenance
+    remark = (
+        f"{data.positives} malicious rows are too few to calibrate and judge with ({MIN_POSITIVES} are needed): they "
+        "were left out"
+    )
+    kept = data.take(np.flatnonzero(data.y == 0))
+    return kept, replace(provenance, remarks=(*provenance.remarks, remark))
+
+
+def _evaluated(run: Run, judged: Judged) -> Evaluation | None:
+    if not judged.y.any():
+        return None
+    return evaluate(judged.y, judged.scores, judged.groups, run.options.fpr, run.options.seed)
+
+
 def check_options(recipe: Recipe, options: TrainOptions) -> None:
     """Raises BadTrainingData naming the option that no training can be done with."""
-    if not 1 <= options.qubits <= MAX_QUBITS:
-        raise BadTrainingData(f"--qubits {options.qubits} is not possible", f"Give 1 to {MAX_QUBITS}.")
-    if not 100 <= options.most_rows <= MAX_SUPPORT:
-        raise BadTrainingData(f"--fit-rows {options.most_rows} is not possible", f"Give 100 to {MAX_SUPPORT}.")
+    _check_method(options)
     if not 0.0 < options.fpr <= MAX_FPR:
         raise BadTrainingData(f"--fpr {options.fpr} is not possible", f"Give a share above 0 and at most {MAX_FPR}.")
     if options.prevalence is not None and not 0.0 < options.prevalence < 1.0:
@@ -92,6 +115,21 @@ def check_options(recipe: Recipe, options: TrainOptions) -> None:
         raise BadTrainingData(f"--without {unknown[0]} is no feature", f"Known are {', '.join(sorted(known))}.")
     if len(_excluded(recipe, options.without)) == len(recipe.features):
         raise BadTrainingData("--without leaves no feature", "Leave fewer out.")
+
+
+def _check_method(options: TrainOptions) -> None:
+    """Family and feature map must exist, and take as many features and rows as are asked for."""
+    try:
+        family_named(options.family)
+        _ = parameters_of(options.map)
+    except (UnknownFamily, CircuitError) as error:
+        raise BadTrainingData(str(error), "`qscore train --help` says when to take which.") from None
+    most = MAX_PROJECTED_QUBITS if options.family == "projected" else MAX_FEATURES
+    if not 1 <= options.qubits <= most:
+        raise BadTrainingData(f"--qubits {options.qubits} is not possible", f"Give 1 to {most}.")
+    rows = METHODS[options.family].most_rows
+    if options.fit_rows is not None and not 100 <= options.fit_rows <= rows:
+        raise BadTrainingData(f"--fit-rows {options.fit_rows} is not possible", f"Give 100 to {rows}.")
 
 
 def _excluded(recipe: Recipe, without: tuple[str, ...]) -> tuple[str, ...]:
@@ -114,36 +152,44 @@ def _judge(run: Run, steps: Steps, total: int) -> tuple[Judged, Fitted]:
     scored: list[dict[str, Floats]] = []
     for k, (fit_rows, held) in enumerate(run.parts.pairs):
         steps(f"fitting part {k + 1} of {len(run.parts.pairs)}", k, total)
-        last = fit(run.data.take(fit_rows), run.options.qubits, run.options.seed, run.options.most_rows)
+        last = fit(run.data.take(fit_rows), run.options)
         scored.append(last.scores(run.data.X[held]))
-    rows = run.data.take(np.concatenate([held for _, held in run.parts.pairs]))
+    positions = np.concatenate([held for _, held in run.parts.pairs])
+    rows = run.data.take(positions)
     pooled = {name: np.concatenate([s[name] for s in scored]) for name in scored[0]}
+    if run.family.one_class and rows.positives:
+        apart = boosted_apart(run.data, run.options.seed)
+        pooled |= {} if apart is None else {"boosting": apart[positions]}
     return Judged(rows.y, rows.groups, pooled), last
 
 
 def _assembled(run: Run, fitted: Fitted, judged: Judged, facts: Mapping[str, object]) -> TrainedModel:
     rng = np.random.default_rng([run.options.seed, 2])
+    benign, twin_benign = _benign(judged, "quantum", rng), _benign(judged, "twin", rng)
     benign_rows = run.data.X[run.data.y == 0]
     return TrainedModel(
         name=run.recipe.name,
+        family=run.options.family,
         recipe=run.recipe,
         grain=run.grain,
         feature_names=fitted.choice.chosen,
         scaler=fitted.scaler,
-        circuit=fitted.circuit,
-        observable=fitted.observable,
+        machine=fitted.machine,
         twin=fitted.twin,
-        calibration=_calibrated(judged, "quantum", run.options.prevalence),
-        twin_calibration=_calibrated(judged, "twin", run.options.prevalence),
-        benign_scores=_benign(judged, "quantum", rng),
-        twin_benign_scores=_benign(judged, "twin", rng),
+        calibration=_calibrated(judged, "quantum", run.options.prevalence, benign),
+        twin_calibration=_calibrated(judged, "twin", run.options.prevalence, twin_benign),
+        benign_scores=benign,
+        twin_benign_scores=twin_benign,
         fpr=run.options.fpr,
         reference=np.median(benign_rows[:, fitted.columns], axis=0),
         facts=facts,
     )
 
 
-def _calibrated(judged: Judged, which: str, prevalence: float | None) -> Platt:
+def _calibrated(judged: Judged, which: str, prevalence: float | None, benign: Floats) -> Calibration:
+    """On scores as deployed, after truncation; without labelled attacks the ranks among ``benign`` scores."""
+    if not judged.y.any():
+        return Ranks(benign)
     try:
         return fit_platt(judged.scores[which], judged.y, prevalence)
     except CalibrationError as error:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from scorer.features.transform import derive
+from scorer.models.explain import attributions
 from scorer.models.trained import TrainedModel
-from scorer.scoring import occlusion, score
+from scorer.scoring import score
 from scorer.wire.messages import FeatureBatch, ScoreOptions
 from scorer.wire.names import BANDS, STATUS_CODES
 
@@ -29,7 +30,7 @@ def test_scores_are_the_models(tiny_model: TrainedModel, body_of: Callable[[int]
     rows = read(body_of(2000), 2000)
     scores = score(tiny_model, "1", rows, NO_REASON)
     Z = tiny_model.scaler.apply(derive(tiny_model.recipe, tiny_model.feature_names, rows.columns))
-    raw = tiny_model.observable.exact_scores(tiny_model.circuit, Z)
+    raw = tiny_model.machine.exact_scores(Z)
     expected = 1 / (1 + np.exp(-(tiny_model.calibration.slope * raw + tiny_model.calibration.intercept)))
     assert np.abs(np.asarray(scores.probability) - expected).max() <= 1e-4
     p = [(1 + (tiny_model.benign_scores >= s).sum()) / (len(tiny_model.benign_scores) + 1) for s in raw[:200]]
@@ -151,31 +152,21 @@ def test_reasons_are_given_to_the_rows_asked_for(
     assert not any(score(tiny_model, "1", rows, NO_REASON).reason)
 
 
-def test_occlusion_is_a_second_scoring_with_one_feature_made_usual(tiny_model: TrainedModel) -> None:
-    Z = np.random.default_rng(0).random((5, 3))
-    raw = tiny_model.scores(Z)
-    usual = tiny_model.scaler.apply(tiny_model.reference[None])[0]
-    found = occlusion(tiny_model, Z, raw)
-    for k in range(3):
-        changed = Z.copy()
-        changed[:, k] = usual[k]
-        assert found[:, k] == pytest.approx(raw - tiny_model.scores(changed), abs=1e-5)
-
-
-def test_the_reason_starts_with_the_feature_whose_absence_costs_most(
+def test_the_reason_starts_with_the_feature_that_adds_most(
     tiny_model: TrainedModel, body_of: Callable[[int], bytes], read: Read
 ) -> None:
     rows = read(body_of(300), 300)
     X = derive(tiny_model.recipe, tiny_model.feature_names, rows.columns)
     Z = tiny_model.scaler.apply(X)
-    drops = occlusion(tiny_model, Z, tiny_model.scores(Z))
+    usual = tiny_model.scaler.apply(tiny_model.reference[None])[0]
+    added = attributions(tiny_model.machine, Z, usual)
     seen = set()
-    for reason, drop in zip(score(tiny_model, "1", rows, ScoreOptions(explain="all")).reason, drops, strict=True):
-        best = int(np.argmax(drop))
+    for reason, adds in zip(score(tiny_model, "1", rows, ScoreOptions(explain="all")).reason, added, strict=True):
+        best = int(np.argmax(adds))
         feature = tiny_model.recipe.feature_by_name[tiny_model.feature_names[best]]
-        expected = feature.phrase if drop[best] > 0 else "no single feature raises this score"
+        expected = feature.phrase if adds[best] > 0 else "no single feature raises this score"
         assert reason.startswith(expected)
-        assert ("; " in reason) == (np.sum(drop > max(0.0, 0.25 * drop[best])) > 1)
+        assert ("; " in reason) == (np.sum(adds > max(0.0, 0.25 * adds[best])) > 1)
         seen.add(expected)
     assert len(seen) > 1
 

@@ -6,10 +6,13 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from scorer.features.recipe import load_recipe
 from scorer.models.artifact import from_parts, to_parts
+from scorer.models.calibration import Platt, Ranks
+from scorer.models.machine import ObservableMachine
 from scorer.models.trained import TrainedModel
 from scorer.training.dataset import dataset
 from scorer.training.generator import generate_events
@@ -116,7 +119,14 @@ def test_features_left_out_on_request_stay_out() -> None:
     ("options", "message"),
     [
         (TrainOptions(qubits=0), "--qubits 0"),
-        (TrainOptions(qubits=13), "--qubits 13"),
+        (TrainOptions(qubits=65), "--qubits 65 is not possible. Give 1 to 64"),
+        (TrainOptions(family="projected", qubits=21), "--qubits 21 is not possible. Give 1 to 20"),
+        (TrainOptions(family="forest"), "family 'forest' is not known; known are svc"),
+        (TrainOptions(map="rainbow"), "no feature map 'rainbow' is installed"),
+        (TrainOptions(map="qft", map_parameters={"colour": 1}), "the map 'qft' cannot be called so"),
+        (TrainOptions(map_parameters={"entanglement": "star"}), "entanglement is 'star'"),
+        (TrainOptions(fit_rows=50), "--fit-rows 50 is not possible"),
+        (TrainOptions(fit_rows=30_000), "--fit-rows 30000 is not possible. Give 100 to 20000"),
         (TrainOptions(fpr=0.0), r"--fpr 0\.0"),
         (TrainOptions(fpr=0.5), r"--fpr 0\.5"),
         (TrainOptions(prevalence=1.0), r"--prevalence 1\.0"),
@@ -128,6 +138,84 @@ def test_features_left_out_on_request_stay_out() -> None:
 def test_impossible_options_are_refused(ready: Prepared, options: TrainOptions, message: str) -> None:
     with pytest.raises(BadTrainingData, match=message):
         train(LATERAL, ready.rows, ready.columns, HERE, options)
+
+
+def test_a_one_class_model_of_unlabelled_rows_says_what_its_score_is(ready: Prepared) -> None:
+    normal = ready.rows.filter(pc.equal(ready.rows["label"], 0))
+    model = train(LATERAL, normal, Columns(group="activity"), HERE, TrainOptions(qubits=3, fpr=0.02, family="density"))
+    assert isinstance(model.calibration, Ranks)
+    assert isinstance(model.twin_calibration, Ranks)
+    assert model.facts["metrics"] == {}
+    assert model.facts["verdict"].startswith("Not judged: no labelled attacks")
+    assert any("no probability of an attack" in remark for remark in model.facts["remarks"])
+    assert any("every row was taken for normal" in remark for remark in model.facts["remarks"])
+    assert model.facts["prevalence"] is None
+    assert "no label has a say" in model.facts["feature_rule"]
+    raw = model.benign_scores
+    assert np.array_equal(model.calibration.probability(raw), 1.0 - model.rule.pvalues(raw))
+    assert from_parts(*to_parts(model)).threshold == model.threshold
+
+
+def test_too_few_attacks_are_left_out_and_the_card_says_so(ready: Prepared) -> None:
+    y = ready.rows["label"].to_numpy()
+    kept = (y == 0) | (np.cumsum(y) <= 7)
+    options = TrainOptions(qubits=3, fpr=0.02, family="leverage")
+    model = train(LATERAL, ready.rows.filter(pa.array(kept)), ready.columns, HERE, options)
+    assert any("7 malicious rows are too few to calibrate" in remark for remark in model.facts["remarks"])
+    assert model.facts["positives"] == 0
+    assert isinstance(model.calibration, Ranks)
+
+
+def test_labels_have_no_say_in_what_a_one_class_model_becomes() -> None:
+    """Other labels on the same benign rows: same features, same hyper-parameters, same machine."""
+    rows = plenty("lateral")
+    options = TrainOptions(qubits=3, family="leverage")
+    one = train(LATERAL, rows.rows, rows.columns, HERE, options)
+    y = rows.rows["label"].to_numpy()
+    fewer = rows.rows.filter(pa.array((y == 0) | (np.cumsum(y) <= 60)))
+    other = train(LATERAL, fewer, rows.columns, HERE, options)
+    assert one.facts["positives"] > other.facts["positives"] == 60
+    assert one.feature_names == other.feature_names
+    Z = np.random.default_rng(0).random((200, 3))
+    assert np.allclose(one.scores(Z), other.scores(Z), atol=1e-6)
+    assert isinstance(one.calibration, Platt)
+    metrics = one.facts["metrics"]["metrics"]
+    assert set(metrics) == {"quantum", "twin", "isolation_forest", "boosting"}
+    assert one.facts["split"]["judged_rows"] == len(one.benign_scores) + one.facts["positives"]
+
+
+def test_a_map_with_fewer_qubits_than_features_is_trained_and_told() -> None:
+    rows = plenty("lateral")
+    options = TrainOptions(qubits=5, map="reuploading", map_parameters={"qubits": 2, "layers": 2})
+    model = train(LATERAL, rows.rows, rows.columns, HERE, options)
+    assert model.facts["map"]["name"] == "reuploading"
+    assert model.facts["map"]["qubits"] == 2
+    assert len(model.feature_names) == 5
+    assert model.facts["map"]["parameters"]["layers"] == 2
+    back = from_parts(json.loads(json.dumps(to_parts(model)[0])), to_parts(model)[1])
+    Z = np.random.default_rng(0).random((50, 5))
+    assert np.array_equal(back.scores(Z), model.scores(Z))
+
+
+def test_what_was_cut_away_stands_on_the_card(held_out: TrainedModel) -> None:
+    found = held_out.facts["hyper_parameters"]
+    assert isinstance(held_out.machine, ObservableMachine)
+    assert held_out.machine.observable.rank == found["rank"] == 8  # all of three qubits
+    assert found["truncation_bound"] == 0.0
+
+
+def test_calibration_is_fitted_on_scores_as_deployed() -> None:
+    """At seven qubits 32 of 128 eigenvalues are kept: the benign scores are those of the cut observable."""
+    rows = plenty("lateral")
+    model = train(LATERAL, rows.rows, rows.columns, HERE, TrainOptions(qubits=7, fit_rows=300))
+    found = model.facts["hyper_parameters"]
+    assert found["rank"] == 32
+    assert found["truncation_bound"] > 0.0
+    data = dataset(LATERAL, rows.rows, rows.columns)
+    columns = [data.names.index(name) for name in model.feature_names]
+    scores = model.scores(model.scaler.apply(data.X[:, columns]))
+    distance = np.abs(scores[:, None] - model.benign_scores[None, ::10]).min(axis=0)
+    assert distance.max() <= 1e-4  # every one of them is some row's deployed score
 
 
 def test_random_labels_give_no_glowing_figures() -> None:

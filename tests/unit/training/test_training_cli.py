@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from scorer.cli.training import register
+from scorer.models.families import FAMILIES
 from scorer.models.trained import TrainedModel
 from scorer.registry.keys import Signer
 from scorer.registry.store import Registry
@@ -81,9 +82,43 @@ def test_rows_without_a_label_are_for_scoring(home: Path) -> None:
     assert read_table(home / "r.csv").num_rows == read_table(home / "e.parquet").num_rows
 
 
+def test_a_recipe_of_ones_own_a_map_and_a_family_from_the_command_line(home: Path, repository: Path) -> None:
+    run("generate", "--model", "lateral", *PLENTY, "--out", home / "e.csv")
+    text = (repository / "scorer" / "features" / "recipes" / "lateral.toml").read_text()
+    own = home / "own.toml"
+    own.write_text(text.replace('name = "lateral"', 'name = "hops"', 1))
+    words = ("train", "--recipe", own, "--data", home / "e.csv", "--label", "label", "--group", "activity")
+    chosen = ("--family", "density", "--map", "qft", "--map-parameter", "again=true", "--reps", 1, "--qubits", 2)
+    said = run(*words, *chosen, "--fpr", 0.02)
+    assert "Family density: distance from the mean state of normal rows; twin: kernel density" in said
+    assert "Feature map: qft on 2 qubits (reps=1, again=True" in said
+    assert "isolation forest, all features" in said
+    settings = load_settings()
+    card = Registry(settings.registry, settings.trusted_keys).card("hops", "1")
+    assert card.family == "density"
+    assert card.details["map"]["name"] == "qft"
+    assert "hops" in refused("train", "--recipe", own, "--model", "lateral").detail
+
+
+def test_the_help_says_when_to_take_which_family() -> None:
+    app = typer.Typer()
+    register(app)
+    said = RUNNER.invoke(app, ["train", "--help"], env={"COLUMNS": "120"}).output
+    assert all(name in said for name in FAMILIES)
+
+
 @pytest.mark.parametrize(
     ("words", "kind", "message"),
     [
+        (("train",), BadTrainingData, "neither --model nor --recipe"),
+        (("train", "--recipe", "absent.toml"), BadTrainingData, "absent.toml cannot be read"),
+        (("train", "--recipe", __file__), BadTrainingData, "is no TOML"),
+        (
+            ("train", "--model", "lateral", "--data", "x.csv", "--label", "y", "--family", "x"),
+            BadTrainingData,
+            "family 'x' is not known",
+        ),
+        (("train", "--model", "lateral", "--map-parameter", "reps"), BadTrainingData, "'reps' is not name=value"),
         (("train", "--model", "nobody"), UnknownModel, "no recipe for a model nobody"),
         (("train", "--model", "../etc"), UnknownModel, "cannot be a model's name"),
         (("train", "--model", "lateral", "--label", "x"), BadTrainingData, "there is no --data"),

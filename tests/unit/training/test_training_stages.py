@@ -8,14 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
+from threadpoolctl import threadpool_limits
 
+from scorer.circuits.plugins import feature_map
+from scorer.circuits.zz import ZZMap
+from scorer.engine.reference import amplitudes, fidelity_kernel
 from scorer.features.recipe import load_recipe
-from scorer.training.choose import choose_features
+from scorer.models.families import family_named
+from scorer.training.background import background
+from scorer.training.choose import choose_features, choose_normal_features
 from scorer.training.dataset import Dataset, dataset
 from scorer.training.evaluate import average_precision, evaluate, wilson_recall
+from scorer.training.families import METHODS, Job
+from scorer.training.map_parameters import map_parameters
 from scorer.training.rows import Columns
-from scorer.training.search import BANDWIDTHS, COSTS, GAMMAS, search
-from scorer.training.splits import folds, inner_folds, split, subsample
+from scorer.training.search import BANDWIDTHS, COSTS, GAMMAS, Searched, bandwidths, search, search_normal
+from scorer.training.splits import folds, inner_folds, split, split_normal, subsample
 from scorer.training.starter import STARTER_COLUMNS, starter_rows
 from scorer.wire.errors import BadTrainingData
 
@@ -154,15 +162,112 @@ def test_only_constant_features_leave_nothing_to_choose() -> None:
     assert choice.chosen == ()
 
 
-def test_search_gives_both_machines_the_same_budget_and_learns() -> None:
+def searched(family: str) -> Searched:
     data = made(240, 60)
     Z = (data.X - data.X.min(0)) / np.ptp(data.X, axis=0)
-    found = search(Z, data.y, None, 0)
+    if family_named(family).one_class:
+        Z, y = Z[data.y == 0], np.zeros(180, np.int64)
+    else:
+        y = data.y
+    job = Job(Z, y, ZZMap(3), 0)
+    sides = METHODS[family].quantum(job), METHODS[family].twin(job)
+    with threadpool_limits(limits=1):  # as ``fit`` does
+        return search_normal(Z, None, 0, *sides) if not y.any() else search(Z, y, None, 0, *sides)
+
+
+@pytest.mark.parametrize("family", sorted(METHODS))
+def test_search_gives_both_machines_the_same_budget_and_learns(family: str) -> None:
+    found = searched(family)
+    assert found.tried == 15
+    assert min(found.quantum.pr_auc, found.twin.pr_auc) > 0.55
+
+
+def test_the_grid_of_the_svc_is_the_one_that_was_published() -> None:
+    found = searched("svc")
+    assert found == searched("svc")
     assert found.tried == len(BANDWIDTHS) * len(COSTS) == len(GAMMAS) * len(COSTS)
     assert found.quantum.width in BANDWIDTHS
     assert found.twin.width in GAMMAS
-    assert min(found.quantum.pr_auc, found.twin.pr_auc) > 0.6
-    assert found == search(Z, data.y, None, 0)
+
+
+@pytest.mark.parametrize("name", ["zz", "qft", "reuploading"])
+def test_bandwidths_reach_from_alike_to_apart_for_any_map(name: str) -> None:
+    Z = np.random.default_rng(0).random((100, 4))
+    made_map = feature_map(name, 4)
+    circuit = made_map if isinstance(made_map, ZZMap) else made_map.plan
+    found = bandwidths(circuit, Z, 5)
+    assert list(found) == sorted(found)
+    means = []
+    for bandwidth in (found[0], found[-1]):
+        psi = amplitudes(circuit.with_bandwidth(bandwidth), Z)
+        means.append(fidelity_kernel(psi, psi).mean())
+    assert means[0] > 0.9
+    assert means[1] < 0.3
+
+
+def test_made_up_rows_keep_the_values_or_the_range_and_nothing_else() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.random(2000)
+    X = np.column_stack([a, a])
+    made_up = background(X, rng)
+    assert made_up.shape == X.shape
+    assert abs(np.corrcoef(made_up.T)[0, 1]) < 0.1
+    assert 0.0 <= made_up.min() < made_up.max() <= 1.0
+    assert 0.4 < np.isin(made_up[:, 0], a).mean() < 0.6
+
+
+def test_features_of_normal_rows_are_chosen_without_labels() -> None:
+    rng = np.random.default_rng(0)
+    tight = rng.normal(0.0, 1.0, 500) ** 3  # concentrated: what normal rows agree on
+    X = np.column_stack([rng.random(500), tight, np.full(500, 2.0)])
+    choice = choose_normal_features(Dataset(("even", "tight", "one"), X, np.zeros(500, np.int64), None), 1, 0)
+    assert choice.chosen == ("tight",)
+    assert choice.dropped["one"] == "constant on every training row"
+
+
+@pytest.mark.parametrize(("n", "kind"), [(1900, "held-out"), (400, "cross-fitting")])
+def test_normal_rows_alone_are_fitted_and_every_attack_is_judged_once(n: int, kind: str) -> None:
+    data = made(n, 60, groups=25)
+    assert data.groups is not None
+    parts = split_normal(data, 0)
+    assert parts.kind == kind
+    for fit, held in parts.pairs:
+        assert data.y[fit].sum() == 0
+        assert not set(data.groups[fit]) & set(data.groups[held][data.y[held] == 0])
+    judged = np.concatenate([held for _, held in parts.pairs])
+    assert sorted(judged[data.y[judged] == 1].tolist()) == np.flatnonzero(data.y == 1).tolist()
+    assert len(np.unique(judged)) == len(judged)
+
+
+def test_rows_of_normal_activity_need_no_label() -> None:
+    table = generated()
+    data = dataset(RECIPE, table, Columns(), normal=True)
+    assert data.positives == 0
+    with pytest.raises(BadTrainingData, match=r"all .* rows are malicious"):
+        dataset(RECIPE, replaced(table, "label", [1] * table.num_rows), STARTER_COLUMNS, normal=True)
+    with pytest.raises(BadTrainingData, match="there is no label column"):
+        dataset(RECIPE, table, Columns())
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["layers=3", "again=false"], {"layers": 3, "again": False}),
+        (["paulis=Z,YY", "alpha=1.5"], {"paulis": ["Z", "YY"], "alpha": 1.5}),
+        ([], {}),
+    ],
+)
+def test_parameters_of_a_map_are_read(words: list[str], expected: dict[str, object]) -> None:
+    assert map_parameters(words, None, None) == expected
+    assert map_parameters(words, "linear", 3) == expected | {"entanglement": "linear", "reps": 3}
+
+
+@pytest.mark.parametrize(("word", "message"), [("layers", "not name=value"), ("a b=1", "not name=value")])
+def test_words_that_are_no_parameters_are_named(word: str, message: str) -> None:
+    with pytest.raises(BadTrainingData, match=message):
+        map_parameters([word], None, None)
+    with pytest.raises(BadTrainingData, match="bandwidth is searched"):
+        map_parameters(["bandwidth=1"], None, None)
 
 
 @settings(max_examples=80, deadline=None)

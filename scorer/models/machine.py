@@ -1,0 +1,160 @@
+"""What a trained model scores with: one protocol for the machines of all families and for their classical twins.
+
+Five families are one observable on the states of a feature map (``ObservableMachine``); ``projected`` brings a machine
+of its own. Twins are sums of Gaussians (``twins``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.circuits.plan import MAX_QUBITS, Plan
+from scorer.circuits.zz import KIND as ZZ
+from scorer.circuits.zz import ZZMap
+from scorer.engine.fast import ObservableScorer
+from scorer.engine.gradient import CircuitGradient, of_observable
+from scorer.models.parts import Arrays, ArtifactFormatError, Layout, check_finite, check_keys, number, section, stored
+from scorer.models.svc import Observable
+
+Array = NDArray[np.float64]
+
+MAX_FEATURES = 64
+#: A cut observable's vectors are rounded to float32; anything further from unit norm was not made by this program.
+_NORM_TOLERANCE = 1e-3
+
+
+class Machine(Protocol):
+    """Scores of rows; higher is more suspicious. Built once, immutable, safe to share between threads.
+
+    Building one checks everything and raises ArtifactFormatError. ``LAYOUT``: the arrays that an artifact holds.
+    """
+
+    LAYOUT: ClassVar[Layout]
+
+    @property
+    def circuit(self) -> ZZMap | Plan:
+        """The feature map."""
+        ...
+
+    @property
+    def features(self) -> int:
+        """n, the number of scaled features of a row."""
+        ...
+
+    def scores(self, Z: Array) -> Array:
+        """Scores (N,), float64, of finite scaled features Z (N, n), as the worker computes them: calibrate on these."""
+        ...
+
+    def exact_scores(self, Z: Array) -> Array:
+        """The same in float64 throughout, however slow."""
+        ...
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether ``value_and_gradient`` can be asked for."""
+        ...
+
+    def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
+        """Scores (N,) and their derivatives by each feature (N, n), float64, as ``models.explain`` takes them."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is not an array, JSON-able."""
+        ...
+
+    def to_arrays(self) -> Arrays:
+        """The arrays of LAYOUT."""
+        ...
+
+    @classmethod
+    def from_parts(cls, raw: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Machine:
+        """From ``to_dict`` and ``to_arrays`` of unknown origin, the arrays already checked against LAYOUT."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ObservableMachine:
+    """f(z) = <psi(z)| A |psi(z)> + offset: the form of svc, nystrom-logistic, vqc, density and leverage.
+
+    ``observable``: as deployed, vectors complex64 (r, 2^qubits), 1 <= r <= 2^qubits.
+    """
+
+    LAYOUT: ClassVar[Layout] = {"values": ("<f8", 1), "real": ("<f4", 2), "imag": ("<f4", 2)}
+
+    circuit: ZZMap | Plan
+    observable: Observable
+
+    def __post_init__(self) -> None:
+        _check_observable(self.observable, self.circuit.qubits)
+
+    @property
+    def features(self) -> int:
+        return self.circuit.features
+
+    def scores(self, Z: Array) -> Array:
+        return self._scorer(Z) + self.observable.offset
+
+    def exact_scores(self, Z: Array) -> Array:
+        return self.observable.exact_scores(self.circuit, Z)
+
+    @property
+    def differentiable(self) -> bool:
+        return True
+
+    def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
+        values, gradient = self._gradient.value_and_gradient(Z)
+        return values + self.observable.offset, gradient
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"circuit": self.circuit.to_dict(), "offset": self.observable.offset}
+
+    def to_arrays(self) -> Arrays:
+        vectors = self.observable.vectors
+        parts = {"values": self.observable.values, "real": vectors.real, "imag": vectors.imag}
+        return stored(parts, self.LAYOUT)
+
+    @classmethod
+    def from_parts(cls, raw: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> ObservableMachine:
+        check_keys(raw, {"circuit", "offset"}, "machine")
+        if arrays["real"].shape != arrays["imag"].shape:
+            raise ArtifactFormatError("the observable's real and imaginary parts differ in shape")
+        vectors = np.empty(arrays["real"].shape, np.complex64)
+        vectors.real, vectors.imag = arrays["real"], arrays["imag"]
+        return cls(read_circuit(raw), Observable(arrays["values"], vectors, number(raw, "offset")))
+
+    @cached_property
+    def _scorer(self) -> ObservableScorer:
+        return ObservableScorer(self.circuit, self.observable.values, self.observable.vectors)
+
+    @cached_property
+    def _gradient(self) -> CircuitGradient:
+        return CircuitGradient(self.circuit, of_observable(self.observable.values, self.observable.vectors))
+
+
+def read_circuit(raw: Mapping[str, Any], max_qubits: int = MAX_QUBITS) -> ZZMap | Plan:
+    """The feature map under ``circuit``; raises CircuitError (a ValueError) or ArtifactFormatError.
+
+    Nothing but a ZZ map and a plan is a circuit here: whatever the map came from, a plug-in or Qiskit, stays away.
+    """
+    circuit = section(raw, "circuit")
+    return ZZMap.from_dict(circuit) if circuit.get("kind") == ZZ else Plan.from_dict(circuit, max_qubits)
+
+
+def _check_observable(observable: Observable, qubits: int) -> None:
+    values, vectors = observable.values, observable.vectors
+    rank = len(values)
+    if values.dtype != np.float64:
+        raise ArtifactFormatError(f"observable values of {values.dtype}, not float64")
+    check_finite("observable values", values, (rank,))
+    if not 1 <= rank <= 2**qubits or vectors.shape != (rank, 2**qubits) or vectors.dtype != np.complex64:
+        raise ArtifactFormatError(f"an observable of shape {vectors.shape} and type {vectors.dtype} at {qubits} qubits")
+    if not (np.abs(np.linalg.norm(vectors, axis=1) - 1.0) <= _NORM_TOLERANCE).all():
+        raise ArtifactFormatError("an observable whose eigenvectors do not have unit norm")
+    if not np.isfinite(observable.offset):
+        raise ArtifactFormatError(f"an observable with the offset {observable.offset!r}")

@@ -1,0 +1,75 @@
+"""Reading the parts of an artifact that nobody has vouched for: each of the right type, shape and size, or refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[Any]]
+#: Array -> (dtype as NumPy writes it, number of dimensions).
+Layout = Mapping[str, tuple[str, int]]
+
+
+class ArtifactFormatError(ValueError):
+    """Parts that are no model: of the wrong type, shape or range, or at odds with each other."""
+
+
+def number(raw: Mapping[str, Any], key: str) -> float:
+    """A finite number; booleans are none."""
+    value = raw.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ArtifactFormatError(f"{key} is {str(value)[:80]!r}, not a finite number")
+    return float(value)
+
+
+def text(raw: Mapping[str, Any], key: str) -> str:
+    value = raw.get(key)
+    if not isinstance(value, str):
+        raise ArtifactFormatError(f"{key} is {str(value)[:80]!r}, not text")
+    return value
+
+
+def texts(raw: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = raw.get(key)
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ArtifactFormatError(f"{key} is not a list of texts")
+    return tuple(value)
+
+
+def section(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A JSON object inside another."""
+    value = raw.get(key)
+    if not isinstance(value, dict):
+        raise ArtifactFormatError(f"{key} is not an object")
+    return value
+
+
+def check_keys(raw: Mapping[str, Any], keys: frozenset[str] | set[str], what: str) -> None:
+    """``raw`` has these keys and no others."""
+    if set(raw) != keys:
+        odd = ", ".join(sorted(map(str, set(raw) ^ keys)))
+        raise ArtifactFormatError(f"{what}: missing or unknown parts: {odd[:200]}")
+
+
+def check_layout(arrays: Mapping[str, NDArray[Any]], layout: Layout, what: str) -> None:
+    """These arrays and no others, each of its dtype and number of dimensions."""
+    check_keys(arrays, set(layout), what)
+    for name, (dtype, dimensions) in layout.items():
+        array = arrays[name]
+        if array.dtype.str != dtype or array.ndim != dimensions:
+            raise ArtifactFormatError(f"array {name} is {array.dtype.str} with {array.ndim} dimensions")
+
+
+def check_finite(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """An array of exactly this shape without NaN and infinities."""
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ArtifactFormatError(f"{name} of shape {array.shape} is not {shape} finite numbers")
+
+
+def stored(arrays: Mapping[str, NDArray[Any]], layout: Layout) -> Arrays:
+    """The arrays as an artifact holds them: contiguous, in the dtypes of ``layout``."""
+    return {name: np.ascontiguousarray(array, layout[name][0]) for name, array in arrays.items()}

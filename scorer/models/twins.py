@@ -1,0 +1,168 @@
+"""Classical twins: machines of the same family on the Gaussian kernel k(z, s) = exp(-gamma |z - s|^2).
+
+A twin gets the same rows, features and number of tries as its quantum model, and its score stands beside in every row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.engine.fast import GaussianScorer
+from scorer.engine.quadratic import QuadraticScorer
+from scorer.models.parts import Arrays, ArtifactFormatError, Layout, check_finite, check_keys, number, stored
+
+Array = NDArray[np.float64]
+
+MAX_SUPPORT = 20_000
+MAX_LANDMARKS = 1_000
+MAX_GAMMA = 1e3
+#: Rows at a time where every Gaussian is computed in float64.
+_EXACT_ROWS = 2048
+
+
+def gaussian_kernel(left: Array, right: Array, gamma: float) -> Array:
+    """exp(-gamma |left_i - right_j|^2) for rows (N, n) and (M, n): (N, M), float64."""
+    squares = (left**2).sum(1)[:, None] + (right**2).sum(1)[None, :] - 2.0 * left @ right.T
+    kernel: Array = np.exp(-gamma * np.maximum(squares, 0.0))
+    return kernel
+
+
+@dataclass(frozen=True, eq=False)
+class RbfTwin:
+    """f(z) = sum_j coefficients_j k(z, support_j) + offset: the twin of svc, nystrom-logistic, vqc, density, projected.
+
+    ``support``: float32 (M, n): support vectors, landmarks, or the rows of a density. ``coefficients``: float32 (M,).
+    """
+
+    LAYOUT: ClassVar[Layout] = {"support": ("<f4", 2), "coefficients": ("<f4", 1)}
+
+    support: NDArray[np.float32]
+    coefficients: NDArray[np.float32]
+    gamma: float
+    offset: float
+
+    def __post_init__(self) -> None:
+        _check_gaussians(self.support, self.gamma, self.offset, MAX_SUPPORT)
+        check_finite("a twin's coefficients", self.coefficients, self.support.shape[:1])
+
+    @property
+    def features(self) -> int:
+        return int(self.support.shape[1])
+
+    def scores(self, Z: Array) -> Array:
+        """Scores (N,) of scaled features Z (N, n)."""
+        return self._scorer(Z) + self.offset
+
+    def exact_scores(self, Z: Array) -> Array:
+        """The same in float64 throughout."""
+        support, weights = self.support.astype(np.float64), self.coefficients.astype(np.float64)
+        return _exact(Z, lambda block: gaussian_kernel(block, support, self.gamma) @ weights) + self.offset
+
+    def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
+        """Scores (N,) and their derivatives by each feature (N, n), float64."""
+        support = self.support.astype(np.float64)
+        terms = gaussian_kernel(Z, support, self.gamma) * self.coefficients.astype(np.float64)
+        gradient = -2.0 * self.gamma * (Z * terms.sum(1, keepdims=True) - terms @ support)
+        return terms.sum(1) + self.offset, gradient
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"gamma": self.gamma, "offset": self.offset}
+
+    def to_arrays(self) -> Arrays:
+        return stored({"support": self.support, "coefficients": self.coefficients}, self.LAYOUT)
+
+    @classmethod
+    def from_parts(cls, raw: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> RbfTwin:
+        check_keys(raw, {"gamma", "offset"}, "twin")
+        return cls(arrays["support"], arrays["coefficients"], number(raw, "gamma"), number(raw, "offset"))
+
+    @cached_property
+    def _scorer(self) -> GaussianScorer:
+        return GaussianScorer(self.support, self.coefficients, self.gamma)
+
+
+@dataclass(frozen=True, eq=False)
+class LeverageTwin:
+    """f(z) = offset + sum_k values_k (vectors_k . k(z))^2: the twin of leverage, a quadratic form of Gaussians.
+
+    ``support``: landmarks, float32 (m, n). ``vectors``: float32 (r, m). ``values``: float64 (r,).
+    """
+
+    LAYOUT: ClassVar[Layout] = {"support": ("<f4", 2), "vectors": ("<f4", 2), "values": ("<f8", 1)}
+
+    support: NDArray[np.float32]
+    vectors: NDArray[np.float32]
+    values: Array
+    gamma: float
+    offset: float
+
+    def __post_init__(self) -> None:
+        _check_gaussians(self.support, self.gamma, self.offset, MAX_LANDMARKS)
+        rank, landmarks = len(self.values), len(self.support)
+        if not 1 <= rank <= landmarks:
+            raise ArtifactFormatError(f"a twin of rank {rank} on {landmarks} landmarks")
+        check_finite("a twin's vectors", self.vectors, (rank, landmarks))
+        check_finite("a twin's values", self.values, (rank,))
+
+    @property
+    def features(self) -> int:
+        return int(self.support.shape[1])
+
+    def scores(self, Z: Array) -> Array:
+        """Scores (N,) of scaled features Z (N, n)."""
+        return self._scorer(Z) + self.offset
+
+    def exact_scores(self, Z: Array) -> Array:
+        """The same in float64 throughout."""
+        support, vectors = self.support.astype(np.float64), self.vectors.astype(np.float64)
+
+        def block(rows: Array) -> Array:
+            squares: Array = (gaussian_kernel(rows, support, self.gamma) @ vectors.T) ** 2
+            return squares @ self.values
+
+        return _exact(Z, block) + self.offset
+
+    def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
+        """Scores (N,) and their derivatives by each feature (N, n), float64."""
+        support, vectors = self.support.astype(np.float64), self.vectors.astype(np.float64)
+        kernel = gaussian_kernel(Z, support, self.gamma)
+        projected = kernel @ vectors.T
+        terms = kernel * ((2.0 * self.values * projected) @ vectors)
+        gradient = -2.0 * self.gamma * (Z * terms.sum(1, keepdims=True) - terms @ support)
+        return projected**2 @ self.values + self.offset, gradient
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"gamma": self.gamma, "offset": self.offset}
+
+    def to_arrays(self) -> Arrays:
+        return stored({"support": self.support, "vectors": self.vectors, "values": self.values}, self.LAYOUT)
+
+    @classmethod
+    def from_parts(cls, raw: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> LeverageTwin:
+        check_keys(raw, {"gamma", "offset"}, "twin")
+        numbers = number(raw, "gamma"), number(raw, "offset")
+        return cls(arrays["support"], arrays["vectors"], arrays["values"], *numbers)
+
+    @cached_property
+    def _scorer(self) -> QuadraticScorer:
+        return QuadraticScorer(self.support, self.vectors, self.values, self.gamma)
+
+
+def _exact(Z: Array, of_block: Any) -> Array:
+    out = np.empty(len(Z))
+    for start in range(0, len(Z), _EXACT_ROWS):
+        out[start : start + _EXACT_ROWS] = of_block(Z[start : start + _EXACT_ROWS])
+    return out
+
+
+def _check_gaussians(support: NDArray[Any], gamma: float, offset: float, most: int) -> None:
+    if support.ndim != 2 or not 1 <= len(support) <= most or support.dtype != np.float32:
+        raise ArtifactFormatError(f"a twin with support vectors of shape {support.shape} and type {support.dtype}")
+    if not np.isfinite(support).all() or not np.isfinite(offset) or not 0.0 < gamma <= MAX_GAMMA:
+        raise ArtifactFormatError(f"a twin with gamma {gamma!r} and offset {offset!r}, or infinite support")

@@ -1,0 +1,1 @@
+{"algorithm": "ed25519", "key_id": "4e47ec757a491d36", "signature": "2K40dMwbYnbiV5IAW8nQeKmX1wQUUGSn4qYaVOSz4ZPJo+m/UpBM+vqkBnXYUFGHZ8x3rSf5pA+BxieLSkCSDQ=="}

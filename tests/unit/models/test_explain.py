@@ -1,0 +1,142 @@
+"""Attributions: gradients against finite differences for every map and machine; what integrated gradients promise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scorer.circuits.maps import hardware_efficient, pauli, qft, reuploading, zz
+from scorer.engine.bloch import projected
+from scorer.engine.gradient import CircuitGradient, of_observable
+from scorer.engine.reference import amplitudes, expectation
+from scorer.models.explain import TOLERANCE, attributions, integrated_gradients, occlusion
+from scorer.models.machine import ObservableMachine
+from scorer.models.projected import ProjectedMachine, Projection
+from scorer.models.svc import Observable
+from scorer.models.twins import LeverageTwin, RbfTwin
+
+MAPS: dict[str, Any] = {
+    **{f"zz-{e}": zz(4, 2, e, 0.6) for e in ("full", "linear", "circular")},
+    "pauli": pauli(4, ("Z", "YY", "ZXZ"), 2, "linear", bandwidth=0.6),
+    "qft": qft(4, 2, bandwidth=0.8),
+    "reuploading": reuploading(6, bandwidth=0.7),
+    "hardware-efficient": hardware_efficient(4, bandwidth=0.9),
+}
+
+
+def observable(qubits: int, rank: int, seed: int = 0) -> Observable:
+    rng = np.random.default_rng(seed)
+    size = 2**qubits
+    vectors = np.linalg.qr(rng.normal(size=(size, rank)) + 1j * rng.normal(size=(size, rank)))[0].T
+    return Observable(rng.normal(size=rank) * 5.0, np.ascontiguousarray(vectors, np.complex64), 0.3)
+
+
+def differences(function: Any, Z: Any, step: float = 1e-4) -> Any:
+    """Central differences of fourth order (N, n) of a function of rows."""
+
+    def along(shift: Any) -> Any:
+        near, far = (function(Z + k * shift) - function(Z - k * shift) for k in (1, 2))
+        return (8.0 * near - far) / (12.0 * step)
+
+    return np.stack([along(shift) for shift in step * np.eye(Z.shape[1])], axis=1)
+
+
+def projected_machine(circuit: Any, rows: Any) -> ProjectedMachine:
+    vectors = projected(circuit.plan, rows)
+    projection = Projection(circuit, vectors.mean(0), 4.0)
+    support = projection.apply(rows[:20]).astype(np.float32)
+    weights = np.random.default_rng(2).normal(size=20).astype(np.float32)
+    return ProjectedMachine(projection, RbfTwin(support, weights, 0.8, -0.2))
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_the_gradient_is_that_of_finite_differences_for_every_map(name: str) -> None:
+    circuit = MAPS[name]
+    machine = ObservableMachine(circuit, observable(circuit.qubits, 5))
+    Z = np.random.default_rng(1).uniform(-0.4, 1.4, (40, circuit.features))
+    values, gradient = machine.value_and_gradient(Z)
+    assert np.abs(values - machine.exact_scores(Z)).max() <= 1e-12 * np.abs(machine.observable.values).sum()
+    assert np.abs(gradient).max() > 0.1
+    assert np.abs(gradient - differences(machine.exact_scores, Z)).max() <= 1e-7
+
+
+@pytest.mark.parametrize("name", ["zz-full", "pauli", "hardware-efficient"])
+def test_the_projected_gradient_is_that_of_finite_differences(name: str) -> None:
+    circuit = MAPS[name]
+    Z = np.random.default_rng(1).uniform(-0.4, 1.4, (40, circuit.features))
+    machine = projected_machine(circuit, Z)
+    values, gradient = machine.value_and_gradient(Z)
+    assert np.abs(values - machine.exact_scores(Z)).max() <= 1e-12
+    assert np.abs(gradient).max() > 0.1
+    assert np.abs(gradient - differences(machine.exact_scores, Z)).max() <= 1e-6
+
+
+def test_the_twins_gradients_are_those_of_finite_differences() -> None:
+    rng = np.random.default_rng(3)
+    support, Z = rng.random((30, 5)).astype(np.float32), rng.random((40, 5))
+    rbf = RbfTwin(support, rng.normal(size=30).astype(np.float32), 1.3, 0.1)
+    leverage = LeverageTwin(support, rng.normal(size=(4, 30)).astype(np.float32), rng.random(4), 1.3, 0.1)
+    for twin in (rbf, leverage):
+        values, gradient = twin.value_and_gradient(Z)
+        assert np.abs(values - twin.exact_scores(Z)).max() <= 1e-9
+        assert np.abs(gradient - differences(twin.exact_scores, Z)).max() <= 1e-6
+
+
+def test_gradients_at_ten_qubits_and_across_chunks() -> None:
+    circuit = zz(10, 2, "linear", 0.3)
+    parts = observable(10, 3)
+    vectors = parts.vectors.astype(np.complex128)
+    score = CircuitGradient(circuit, of_observable(parts.values, vectors))
+    Z = np.random.default_rng(4).random((score.chunk + 3, 10))
+    values, gradient = score.value_and_gradient(Z)
+    ends = Z[[0, score.chunk - 1, score.chunk, -1]]
+    assert np.abs(values - expectation(parts.values, vectors, amplitudes(circuit, Z))).max() <= 1e-11
+    wanted = differences(lambda rows: expectation(parts.values, vectors, amplitudes(circuit, rows)), ends)
+    assert np.abs(gradient[[0, score.chunk - 1, score.chunk, -1]] - wanted).max() <= 1e-7
+
+
+@pytest.mark.parametrize("bandwidth", [0.05, 0.3, 1.0])
+def test_attributions_sum_to_the_difference_in_score_within_the_bound(bandwidth: float) -> None:
+    circuit = zz(6, 2, "full", bandwidth).plan
+    machine = ObservableMachine(circuit, observable(6, 8))
+    Z = np.random.default_rng(5).random((300, 6))
+    usual = np.full(6, 0.2)
+    found = integrated_gradients(machine, Z, usual)
+    wanted = machine.exact_scores(Z) - machine.exact_scores(usual[None])
+    assert np.abs(found.values.sum(1) - wanted) == pytest.approx(found.residual, abs=1e-9)
+    assert (found.residual <= TOLERANCE * np.abs(found.values).sum(1)).all()
+    assert np.abs(found.values).max() > 1e-3
+
+
+def test_a_usual_feature_gets_nothing_and_an_idle_one_neither() -> None:
+    circuit = zz(4, 2, "linear", 0.5).plan
+    machine = ObservableMachine(circuit, observable(4, 4))
+    usual = np.array([0.1, 0.2, 0.3, 0.4])
+    Z = np.random.default_rng(6).random((20, 4))
+    Z[:, 2] = usual[2]
+    found = attributions(machine, Z, usual)
+    assert (found[:, 2] == 0.0).all()
+    assert (attributions(machine, usual[None], usual) == 0.0).all()
+    assert attributions(machine, np.empty((0, 4)), usual).shape == (0, 4)
+
+
+def test_features_that_act_only_together_share_what_they_do_and_occlusion_gives_both_all_of_it() -> None:
+    # f = (z_0 z_1)-like: a Gaussian bump that only both features together reach.
+    bump = RbfTwin(np.ones((1, 2), np.float32), np.ones(1, np.float32), 6.0, 0.0)
+    row, usual = np.ones((1, 2)), np.zeros(2)
+    shared = integrated_gradients(bump, row, usual).values[0]
+    assert shared[0] == pytest.approx(shared[1])
+    assert shared.sum() == pytest.approx(1.0 - np.exp(-12.0), abs=TOLERANCE)
+    whole = occlusion(bump, row, usual)[0]  # type: ignore[arg-type]  # scores are all that it asks for
+    assert whole == pytest.approx([1.0 - np.exp(-6.0)] * 2, abs=1e-5)
+
+
+def test_a_row_is_explained_alike_in_any_batch() -> None:
+    circuit = zz(5, 2, "full", 0.4).plan
+    machine = ObservableMachine(circuit, observable(5, 6))
+    Z, usual = np.random.default_rng(7).random((700, 5)), np.full(5, 0.1)
+    whole = attributions(machine, Z, usual)
+    assert np.abs(whole[300:301] - attributions(machine, Z[300:301], usual)).max() <= 1e-10
+    assert np.abs(whole[::-1] - attributions(machine, Z[::-1], usual)).max() <= 1e-10
