@@ -12,9 +12,11 @@ from scorer.features.transform import required_inputs
 from scorer.models.trained import TrainedModel
 from scorer.wire.errors import BodyTooLarge, RowCountMismatch
 from scorer.wire.messages import FeatureBatch
-from scorer.wire.names import CONTEXT_COLUMNS, MAX_ROWS
+from scorer.wire.names import CONTEXT_COLUMNS, DEFECT_COLUMN, EDGE_COLUMNS, MAX_ROWS, STATUS_CODES
 
 _MULTIVALUE = "__mv_"
+_LONGEST_STATUS = 500
+_CONTEXT = (*CONTEXT_COLUMNS, *EDGE_COLUMNS)
 
 
 def decode(
@@ -29,17 +31,18 @@ def decode(
         raise BodyTooLarge(f"{rows} rows", f"Send at most {MAX_ROWS} rows in one request.")
     inputs = required_inputs(model.recipe, model.feature_names)
     companions = frozenset(_MULTIVALUE + name for name in inputs)
-    context = frozenset(CONTEXT_COLUMNS) if write else frozenset()
+    context = frozenset(_CONTEXT) if write else frozenset()
     table = _table(body, media_type, rows, (frozenset(inputs), companions | context))
+    said = {name: texts(name, table.columns[name]) for name in _CONTEXT if write and name in table.columns}
     columns: dict[str, Any] = {}
-    defects: dict[int, str] = {}
+    defects = _edge_defects(said.pop(DEFECT_COLUMN, []))
     for name in inputs:
         _read_input(table, name, columns, defects)
     return FeatureBatch(
         batch_id=batch_id,
         model=model_name,
         columns=columns,
-        context={name: texts(name, table.columns[name]) for name in CONTEXT_COLUMNS if write and name in table.columns},
+        context=said,
         row_ids=range(rows),
         defects=defects,
     )
@@ -54,6 +57,13 @@ def _table(body: bytes, media_type: str, rows: int, wanted: tuple[frozenset[str]
             f"{rows} rows were declared and {table.rows} came", "Send the number of data rows in X-QScore-Rows."
         )
     return table
+
+
+def _edge_defects(statuses: list[str]) -> dict[int, str]:
+    """What the edge found wrong with a document before it became a row; a code that nobody knows is `not_scored`."""
+    found = {row: " ".join(text.split())[:_LONGEST_STATUS] for row, text in enumerate(statuses) if text}
+    known = {row: text.partition(":")[0] in STATUS_CODES for row, text in found.items()}
+    return {row: text if known[row] else f"not_scored: {text}" for row, text in found.items()}
 
 
 def _read_input(table: Table, name: str, columns: dict[str, Any], defects: dict[int, str]) -> None:

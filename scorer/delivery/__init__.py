@@ -2,7 +2,7 @@
 
 from scorer.delivery.dead_letters import DeadLetter, DeadLetters
 from scorer.delivery.deliver import DeliveryResult, deliver
-from scorer.delivery.rows import ScoredRow, ScoredRows, check_rows, scored_rows
+from scorer.delivery.rows import ScoredRow, ScoredRows, ScoringFacts, check_rows, scored_rows
 from scorer.delivery.sink import Refused, SendOutcome, Sink, SinkBusy, SinkRefused
 from scorer.delivery.sinks import make_sink
 
@@ -13,6 +13,7 @@ __all__ = [
     "Refused",
     "ScoredRow",
     "ScoredRows",
+    "ScoringFacts",
     "SendOutcome",
     "Sink",
     "SinkBusy",

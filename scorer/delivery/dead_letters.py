@@ -40,25 +40,31 @@ INSERT INTO dead_letters (sink, qscore_id, payload, reason, first_at, last_at, a
 ON CONFLICT (sink, qscore_id) DO UPDATE SET
     payload = excluded.payload, reason = excluded.reason, last_at = excluded.last_at, attempts = attempts + 1
 """
-_LIST = """
+#: ``elastic`` names that sink with any namespace, ``elastic:prod`` one of them.
+_OF_SINK = "(:sink IS NULL OR sink = :sink OR substr(sink, 1, length(:sink) + 1) = :sink || ':')"
+_LIST = f"""
 SELECT id, sink, qscore_id, payload, reason, first_at, last_at, attempts FROM dead_letters
-WHERE (:sink IS NULL OR sink = :sink) AND id > :after ORDER BY id LIMIT :limit
-"""
+WHERE {_OF_SINK} AND id > :after ORDER BY id LIMIT :limit
+"""  # noqa: S608  (constants alone)
 _BUSY_SECONDS = 10.0  # how long one process waits for another's write
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One undelivered score. Times are epoch seconds; ``attempts`` counts how often it died."""
+    """One undelivered score. Times are epoch seconds; ``attempts`` counts how often it died.
+
+    ``row``: None where it cannot be read, and then ``fault`` says why.
+    """
 
     number: int
     sink: str
     qscore_id: str
-    row: ScoredRow
+    row: ScoredRow | None
     reason: str
     first_at: float
     last_at: float
     attempts: int
+    fault: str = ""
 
 
 class DeadLetters:
@@ -105,8 +111,7 @@ class DeadLetters:
             return 0
         with self._connection() as db:
             cursor = db.execute(
-                "DELETE FROM dead_letters WHERE (:sink IS NULL OR sink = :sink)"
-                " AND (:before IS NULL OR last_at < :before)",
+                f"DELETE FROM dead_letters WHERE {_OF_SINK} AND (:before IS NULL OR last_at < :before)",  # noqa: S608
                 {"sink": sink, "before": before},
             )
             return cursor.rowcount
@@ -149,10 +154,9 @@ def _text(row: ScoredRow) -> str:
 
 def _letter(row: tuple[int, str, str, str, str, float, float, int]) -> DeadLetter:
     number, sink, qscore_id, payload, reason, first_at, last_at, attempts = row
+    scored, fault = None, ""
     try:
         scored = check_rows([json.loads(payload)])[0]
-    except (ValueError, MalformedBody) as error:
-        raise ConfigurationError(
-            f"dead letter {number} cannot be read: {error}", "Remove it with sqlite3 or purge its sink."
-        ) from None
-    return DeadLetter(number, sink, qscore_id, scored, reason, first_at, last_at, attempts)
+    except (ValueError, RecursionError, MalformedBody) as error:
+        fault = f"it cannot be read: {error}"  # the others can: one damaged letter must not hide them
+    return DeadLetter(number, sink, qscore_id, scored, reason, first_at, last_at, attempts, fault)

@@ -9,7 +9,7 @@ import stamina
 
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.rows import ScoredRow
-from scorer.delivery.sink import Refused, SendOutcome, Sink, SinkBusy
+from scorer.delivery.sink import Refused, SendOutcome, Sink, SinkBusy, SinkRefused
 from scorer.wire.errors import ConfigurationError
 from scorer.wire.messages import Acknowledgement
 
@@ -53,6 +53,11 @@ class _Ledger:
             raise outcome.fault
 
     @property
+    def refuses(self) -> bool:
+        """Whether a person has to change something before the rest is taken."""
+        return self.last is not None and isinstance(self.last.fault, SinkRefused)
+
+    @property
     def fault_sentence(self) -> str:
         fault = self.last.fault if self.last else None
         if fault is not None:
@@ -72,11 +77,13 @@ def deliver(
     final: bool,
     batch_id: str = "",
     retry_budget: float = RETRY_BUDGET,
+    refusal_final: bool = False,
 ) -> DeliveryResult:
     """Send ``rows``, retrying for at most ``retry_budget`` seconds.
 
     Rows that the sink refuses for good go to ``dead_letters`` at once. Rows still unsent come back, or, with
-    ``final``, join them there; where the dead letters cannot be written, these come back too, whatever ``final`` says.
+    ``final``, join them there; with ``refusal_final`` also where the sink refuses all until somebody changes
+    something. Where the dead letters cannot be written, all of these come back.
     ``batch_id`` names the acknowledgement; default: that of the first row.
     Sending a row twice is harmless: its id is the same.
     """
@@ -84,6 +91,7 @@ def deliver(
     if ledger.pending:
         _attempts(ledger, sink, retry_budget)
     dead = list(ledger.refused)
+    final = final or (refusal_final and ledger.refuses)
     if final:
         dead.extend(Refused(row, ledger.fault_sentence) for row in ledger.pending)
     unsent, reason = [] if final else list(ledger.pending), ledger.fault_sentence

@@ -40,20 +40,24 @@ def replay(dead_letters: DeadLetters, sink: Sink, progress: Callable[[int], None
 
 
 def _replay(dead_letters: DeadLetters, sink: Sink, progress: Callable[[int], None]) -> ReplayResult:
-    sent = refused = after = 0
+    sent = refused = unreadable = after = 0
     total = dead_letters.counts().get(sink.name, 0)
     reason = ""
     while letters := dead_letters.list(sink.name, BATCH_ROWS, after):
-        outcome = sink.send([letter.row for letter in letters])
+        readable = [letter for letter in letters if letter.row is not None]
+        outcome = sink.send([letter.row for letter in readable if letter.row is not None])
         held = {row["id"] for row in outcome.unsent} | {r.row["id"] for r in outcome.refused}
-        dead_letters.remove(letter for letter in letters if letter.qscore_id not in held)
+        dead_letters.remove(letter for letter in readable if letter.qscore_id not in held)
         dead_letters.add(sink.name, outcome.refused)
-        sent += len(letters) - len(held)
+        unreadable += len(letters) - len(readable)
+        sent += len(readable) - len(held)
         refused += len(outcome.refused)
         progress(sent + refused)
         if outcome.refused:
             reason = outcome.refused[0].reason
+        elif len(readable) < len(letters):
+            reason = reason or next(letter.fault for letter in letters if letter.row is None)
         if outcome.fault is not None:
             return ReplayResult(sent, refused, max(0, total - sent - refused), outcome.fault.sentence())
         after = letters[-1].number
-    return ReplayResult(sent, refused, 0, reason)
+    return ReplayResult(sent, refused, unreadable, reason)

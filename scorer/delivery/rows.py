@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypedDict
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
+from scorer.delivery.edge_cells import Copies, clean, copies_of, revision_of
 from scorer.wire.errors import MalformedBody
 from scorer.wire.messages import FeatureBatch, ModelCard, ScoreBatch, canonical_time, row_identity, score_id
-from scorer.wire.names import BANDS, ENTITY_COLUMNS, ORIGIN_COLUMNS, STATUS_OK, TIME_COLUMN
+from scorer.wire.names import (
+    BANDS,
+    ENTITY_COLUMNS,
+    FIELDS_COLUMN,
+    FLAGS_COLUMN,
+    ORIGIN_COLUMNS,
+    REVISION_COLUMN,
+    STATUS_OK,
+    TIME_COLUMN,
+)
 
-#: Characters that an entity or an origin keeps; longer values are cut, so that one field cannot fill an index.
-MAX_TEXT = 1024
+#: Flag of a row whose copied fields could not be read; the score is right, the copies are left out.
+FIELDS_DROPPED = "fields_dropped"
+_MAX_FLAGS = 8
 
 
 class ScoredRow(TypedDict):
@@ -36,6 +48,30 @@ class ScoredRow(TypedDict):
     pvalue: float
     classical: float
     reason: str  # empty where none was asked for
+    # What only documents carry; absent from rows that were stored before there were any.
+    error: NotRequired[str]  # the row's status, of a row that could not be scored: its numbers mean nothing
+    revision: NotRequired[int]  # which count of its window the row is; part of the id
+    row_id: NotRequired[str]  # the id of revision 0, which all counts of one window share; absent: the id itself
+    fields: NotRequired[Copies]  # copied from the scored document, by dotted ECS names
+    flags: NotRequired[list[str]]
+    threshold: NotRequired[float]  # probability at the line
+    sha256: NotRequired[str]  # of the model's manifest
+    family: NotRequired[str]
+    span: NotRequired[float]  # seconds of the window; 0: the row is an event
+    scored: NotRequired[float]  # epoch seconds
+
+
+@dataclass(frozen=True)
+class ScoringFacts:
+    """What a batch's rows say of how they were scored, beside the card. ``scored``: epoch seconds.
+
+    ``errors``: rows that could not be scored are wanted too, each with its status in ``error``.
+    """
+
+    errors: bool = False
+    threshold: float | None = None  # the caller's own line, if any
+    sha256: str = ""
+    scored: float = 0.0
 
 
 class ScoredRows(NamedTuple):
@@ -45,21 +81,27 @@ class ScoredRows(NamedTuple):
     skipped: tuple[int, ...]
 
 
-def scored_rows(batch: FeatureBatch, scores: ScoreBatch, card: ModelCard) -> ScoredRows:
-    """Rows of ``batch`` whose status is ok, in order.
+def scored_rows(
+    batch: FeatureBatch, scores: ScoreBatch, card: ModelCard, facts: ScoringFacts | None = None
+) -> ScoredRows:
+    """Rows of ``batch`` whose status is ok, in order; with ``facts.errors`` those of any status.
 
     A row without time or identity is left out and named in ``skipped``: written, it could not be told from its own
     repetition. Raises ValueError when the two batches differ in length.
     """
     if len(batch) != len(scores):
         raise ValueError(f"{len(batch)} rows but {len(scores)} scores")
-    shared = _shared(batch.batch_id, scores, card)
+    facts = facts or ScoringFacts()
+    shared = _shared(batch.batch_id, scores, card, facts)
     rows: list[ScoredRow] = []
     skipped: list[int] = []
     for position, status in enumerate(scores.status):
-        if status != STATUS_OK:
+        if status == STATUS_OK:
+            row = _row(batch.context, scores, shared, position)
+        elif facts.errors:
+            row = _error_row(batch.context, scores, shared, position, facts.scored)
+        else:
             continue
-        row = _row(batch.context, scores, shared, position)
         if row is None:
             skipped.append(position)
         else:
@@ -78,10 +120,15 @@ class _Shared(TypedDict):
     serve: str
     grain: str
     mitre: list[str]
+    threshold: NotRequired[float]
+    sha256: NotRequired[str]
+    family: NotRequired[str]
+    span: NotRequired[float]
+    scored: NotRequired[float]
 
 
-def _shared(batch_id: str, scores: ScoreBatch, card: ModelCard) -> _Shared:
-    return _Shared(
+def _shared(batch_id: str, scores: ScoreBatch, card: ModelCard, facts: ScoringFacts) -> _Shared:
+    shared = _Shared(
         batch_id=batch_id,
         model=scores.model,
         version=scores.version,
@@ -91,19 +138,42 @@ def _shared(batch_id: str, scores: ScoreBatch, card: ModelCard) -> _Shared:
         grain=card.grain,
         mitre=[str(technique) for technique in card.details.get("mitre", ())],
     )
+    if facts.scored:
+        shared["threshold"] = card.threshold if facts.threshold is None else facts.threshold
+        shared["sha256"], shared["family"], shared["scored"] = facts.sha256, card.family, facts.scored
+        shared["span"] = _span(card)
+    return shared
+
+
+def _span(card: ModelCard) -> float:
+    """Seconds of a window; 0 where a row is an event."""
+    try:
+        span = float(card.details["recipe"]["row"]["span"])
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+    return span if card.grain == "window" and math.isfinite(span) else 0.0
+
+
+class _Numbers(TypedDict):
+    """What scoring says of one row."""
+
+    probability: float
+    risk: int
+    band: str
+    alert: bool
+    pvalue: float
+    classical: float
+    reason: str
+
+
+_NO_NUMBERS = _Numbers(probability=0.0, risk=0, band=BANDS[0], alert=False, pvalue=1.0, classical=0.0, reason="")
 
 
 def _row(context: Mapping[str, Sequence[str]], scores: ScoreBatch, shared: _Shared, at: int) -> ScoredRow | None:
-    identity = row_identity(context, at)
     time = canonical_time(_cell(context, TIME_COLUMN, at))
-    if identity is None or time is None:
+    if time is None:
         return None
-    return ScoredRow(
-        **shared,
-        id=score_id(scores.model, scores.version, identity),
-        time=float(time),
-        entities=_known(context, ENTITY_COLUMNS, at),
-        origin=_known(context, ORIGIN_COLUMNS, at),
+    numbers = _Numbers(
         probability=float(scores.probability[at]),
         risk=int(scores.risk[at]),
         band=BANDS[int(scores.band[at])],
@@ -112,6 +182,59 @@ def _row(context: Mapping[str, Sequence[str]], scores: ScoreBatch, shared: _Shar
         classical=float(scores.classical[at]),
         reason=str(scores.reason[at]),
     )
+    return _made(context, shared, at, float(time), numbers)
+
+
+def _error_row(
+    context: Mapping[str, Sequence[str]], scores: ScoreBatch, shared: _Shared, at: int, now: float
+) -> ScoredRow | None:
+    """A row that could not be scored, under the id that its score would have: written once as well.
+
+    Its time is ``now`` where it has none of its own; an event without a time is one that somebody has to look at.
+    """
+    time = float(canonical_time(_cell(context, TIME_COLUMN, at)) or now)
+    row = _made(context, shared, at, time, _NO_NUMBERS)
+    if row is not None:
+        row["error"] = scores.status[at]
+    return row
+
+
+def _made(
+    context: Mapping[str, Sequence[str]], shared: _Shared, at: int, time: float, numbers: _Numbers
+) -> ScoredRow | None:
+    """None where the row has no identity."""
+    identity = row_identity(context, at)
+    revision = revision_of(_cell(context, REVISION_COLUMN, at))
+    if identity is None or revision is None:
+        return None
+    row = ScoredRow(
+        **shared,
+        **numbers,  # type: ignore[typeddict-item]  # mypy wants absent optional parts to be said absent
+        id=score_id(shared["model"], shared["version"], identity, revision),
+        time=time,
+        entities=_known(context, ENTITY_COLUMNS, at),
+        origin=_known(context, ORIGIN_COLUMNS, at),
+    )
+    if revision:
+        row["row_id"] = score_id(shared["model"], shared["version"], identity)
+    _add_edge(row, context, revision, at)
+    return row
+
+
+def _add_edge(row: ScoredRow, context: Mapping[str, Sequence[str]], revision: int, at: int) -> None:
+    """What the connector sent along; nothing of it on rows of a search."""
+    flags = [flag for flag in _cell(context, FLAGS_COLUMN, at).split(",") if flag][:_MAX_FLAGS]
+    text = _cell(context, FIELDS_COLUMN, at)
+    if text:
+        copies = copies_of(text)
+        if copies is None:
+            flags.append(FIELDS_DROPPED)
+        else:
+            row["fields"] = copies
+    if revision:
+        row["revision"] = revision
+    if flags:
+        row["flags"] = [clean(flag[:64]) for flag in flags]
 
 
 def _cell(context: Mapping[str, Sequence[str]], name: str, at: int) -> str:
@@ -121,14 +244,7 @@ def _cell(context: Mapping[str, Sequence[str]], name: str, at: int) -> str:
 
 def _known(context: Mapping[str, Sequence[str]], names: Sequence[str], at: int) -> dict[str, str]:
     cells = ((name, _cell(context, name, at)) for name in names)
-    return {name: _clean(text) for name, text in cells if text}
-
-
-def _clean(text: str) -> str:
-    """Without control characters and lone surrogates, which no sink's JSON parser has to take."""
-    if len(text) > MAX_TEXT or not text.isprintable():
-        text = "".join(c if c.isprintable() else " " for c in text[:MAX_TEXT])
-    return text
+    return {name: clean(text) for name, text in cells if text}
 
 
 _REQUIRED: Mapping[str, type | tuple[type, ...]] = {
@@ -146,16 +262,27 @@ def check_rows(raw: Any) -> list[ScoredRow]:
     return [_checked(row, number) for number, row in enumerate(raw)]
 
 
+_OPTIONAL: Mapping[str, type | tuple[type, ...]] = {
+    "error": str, "revision": int, "row_id": str, "fields": dict, "flags": list, "threshold": (int, float),
+    "sha256": str, "family": str, "span": (int, float), "scored": (int, float),
+}  # fmt: skip
+
+
 def _checked(row: Any, number: int) -> ScoredRow:
     if not isinstance(row, dict):
         raise MalformedBody(f"scored row {number} is {type(row).__name__}", "Send objects.")
     for name, kind in _REQUIRED.items():
         if not isinstance(row.get(name), kind):
             raise MalformedBody(f"{name} of scored row {number} is {type(row.get(name)).__name__}")
-    for name in ("time", "probability"):
-        if not math.isfinite(row[name]):
+    for name in row.keys() & _OPTIONAL.keys():
+        if not isinstance(row[name], _OPTIONAL[name]):
+            raise MalformedBody(f"{name} of scored row {number} is {type(row[name]).__name__}")
+    for name in ("time", "probability", "threshold", "span", "scored"):
+        if not math.isfinite(row.get(name, 0.0)):
             raise MalformedBody(f"{name} of scored row {number} is {row[name]}")
-    texts = [*row["mitre"], *row["entities"].values(), *row["origin"].values()]
+    texts = [*row["mitre"], *row["entities"].values(), *row["origin"].values(), *row.get("flags", ())]
+    for copied in row.get("fields", {}).values():
+        texts.extend(copied if isinstance(copied, list) else [copied])
     if not all(isinstance(text, str) for text in texts):
         raise MalformedBody(f"scored row {number} holds a context value that is not text")
     return row  # type: ignore[return-value]  # every part of the TypedDict was checked above

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from scorer.delivery.rows import ScoredRow
 from scorer.wire.errors import DeliveryFailed
@@ -55,3 +55,15 @@ class Sink(Protocol):
 
     def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
         """Hand over rows once. Never raises for what the other side does: that is in the outcome."""
+
+
+@runtime_checkable
+class RecallingSink(Protocol):
+    """A sink that can look up what it has, so that what was perhaps written before is not written twice."""
+
+    def session(self, since: float, repeated: bool) -> Sink:
+        """A sink for one run of one delivery.
+
+        ``since``: epoch seconds before which none of its rows was sent, 0 where that is not known. ``repeated``: an
+        earlier run may have written some of them.
+        """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +13,20 @@ from scorer.delivery.hec import HecSink
 from scorer.delivery.hec_http import HecClient
 from scorer.delivery.sink import Sink
 from scorer.wire.errors import ConfigurationError
+from scorer.wire.names import ELASTIC, NAMESPACE
 
 if TYPE_CHECKING:
     from scorer.service.settings import Settings  # delivery lies below service: the type alone is needed
 
 
 def make_sink(settings: Settings, name: str = "") -> Sink:
-    """The configured sink, or the one called ``name``. Raises ConfigurationError when there is none of that name."""
-    wanted = name or settings.sink
+    """The configured sink, or the one called ``name``; ``elastic:prod`` is that sink with the namespace prod.
+
+    Raises ConfigurationError when there is none of that name.
+    """
+    wanted, _, namespace = (name or settings.sink).partition(":")
+    if namespace:
+        settings = _with_namespace(settings, namespace)
     if wanted not in SINKS:
         raise ConfigurationError(
             f"sink = {wanted!r} writes nothing" if wanted == "none" else f"no sink is called {wanted[:40]!r}",
@@ -44,8 +51,30 @@ def _file(settings: Settings) -> Sink:
     return FileSink(settings.sink_file.expanduser(), settings.hec.index)
 
 
+def _elastic(settings: Settings) -> Sink:
+    try:
+        from scorer.delivery.elastic import ElasticSink
+        from scorer.elastic.client import connect
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("elasticsearch", "elastic_transport", "orjson"):
+            raise
+        raise ConfigurationError(
+            f"the sink elastic needs the package {error.name}", "Install it with: pip install 'qscore[elastic]'"
+        ) from None
+    elastic = settings.elastic
+    return ElasticSink(connect(elastic), elastic.namespace, elastic.bulk_documents, elastic.bulk_bytes)
+
+
+def _with_namespace(settings: Settings, namespace: str) -> Settings:
+    if not re.fullmatch(NAMESPACE, namespace):
+        raise ConfigurationError(
+            f"{namespace[:80]!r} cannot be a namespace", "Use lower-case letters, digits, underscores and dots."
+        )
+    return settings.model_copy(update={"elastic": settings.elastic.model_copy(update={"namespace": namespace})})
+
+
 #: Sink name -> how it is made from settings.
-SINKS: dict[str, Callable[[Settings], Sink]] = {"hec": _hec, "file": _file}
+SINKS: dict[str, Callable[[Settings], Sink]] = {"hec": _hec, "file": _file, ELASTIC: _elastic}
 
 
 def read_token(path: Path) -> str:

@@ -1,8 +1,9 @@
 """The Celery applications: every setting in one place, with its reason. Imports no NumPy: the gateway uses this too.
 
-Two lanes share one server under two key prefixes. kombu redelivers by one global index per prefix, and the shortest
+Three lanes share one server under three key prefixes. kombu redelivers by one global index per prefix, and the shortest
 visibility timeout of any consumer of that index applies to all its messages; a slow delivery must not be redelivered
-on the clock of a scoring task, nor a lost scoring task wait for that of a delivery.
+on the clock of a scoring task, nor a lost scoring task wait for that of a delivery; a circuit that is simulated row by
+row takes longer than both.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from kombu.entity import Queue
 
 from scorer.service.broker import broker_url, tls_options
 from scorer.service.settings import Settings
-from scorer.wire.names import QUEUE_BULK, QUEUE_DELIVER, QUEUE_INTERACTIVE
+from scorer.wire.messages import ModelCard
+from scorer.wire.names import MAX_EXACT_QUBITS, QUEUE_BULK, QUEUE_DELIVER, QUEUE_INTERACTIVE, QUEUE_QPU
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,24 @@ def scoring_lane(settings: Settings) -> Lane:
 
 def delivery_lane(settings: Settings) -> Lane:
     """Write-back: a task may wait for a slow sink, so its clock is its own."""
-    seconds = 60.0 + 4 * settings.hec.timeout
+    # One run on Elasticsearch: what SEND_SECONDS of the sink allow, and a last request beside a look-up.
+    seconds = max(60.0 + 4 * settings.hec.timeout, 40.0 + 2 * settings.elastic.timeout)
     return Lane("deliver", "qscore:d:", (QUEUE_DELIVER,), seconds, int(2 * seconds) + 30)
+
+
+def qpu_lane(settings: Settings) -> Lane:
+    """Projected models above 12 qubits, simulated or measured row by row on a worker of their own."""
+    seconds = settings.worker.qpu_task_seconds
+    return Lane("qpu", "qscore:x:", (QUEUE_QPU,), seconds, int(2 * seconds) + 10)
+
+
+def queue_of(card: ModelCard, asked: str) -> str:
+    """The queue for batches of a model: the one ``asked`` for, or that of the qpu lane for a circuit too large for it.
+
+    Cards of models from before circuits were counted there have none of that size.
+    """
+    qubits = card.details.get("qubits")
+    return QUEUE_QPU if isinstance(qubits, int) and qubits > MAX_EXACT_QUBITS else asked
 
 
 def build_app(settings: Settings, lane: Lane) -> Celery:

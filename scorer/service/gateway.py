@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from scorer.registry.cards import CardStore
 from scorer.service.auth import ApiKey, KeyFile
 from scorer.service.broker import redis_client
-from scorer.service.celery_app import build_app, scoring_lane
+from scorer.service.celery_app import build_app, qpu_lane, queue_of, scoring_lane
 from scorer.service.exchange import Exchange, Pulse
 from scorer.service.jobs import INLINE_BYTES, Reply, ScoreJob
 from scorer.service.logs import get_log
@@ -45,6 +45,9 @@ from scorer.wire.names import (
     MAX_BODY_BYTES,
     MEDIA_CSV,
     MEDIA_PROBLEM,
+    QUEUE_BULK,
+    QUEUE_INTERACTIVE,
+    QUEUE_QPU,
     TASK_SCORE,
 )
 
@@ -62,6 +65,7 @@ class Gateway:
     cards: CardStore
     exchange: Exchange
     queue: Celery
+    qpu_queue: Celery
     metrics: Metrics
 
     def allow(self, scope: str) -> ApiKey:
@@ -70,12 +74,16 @@ class Gateway:
         key.allows(scope)
         return key
 
-    def admit(self, pulse: Pulse) -> None:
+    def admit(self, pulse: Pulse, queue: str) -> None:
         """Raises QueueFull or Unavailable when a batch would only wait in vain."""
-        waiting = pulse.waiting["interactive"] + pulse.waiting["bulk"]
+        lane = (QUEUE_QPU,) if queue == QUEUE_QPU else (QUEUE_INTERACTIVE, QUEUE_BULK)
+        waiting = sum(pulse.waiting[name] for name in lane)
         if waiting >= self.settings.gateway.max_waiting:
             raise QueueFull(f"{waiting} batches wait for a worker", "Try again later, or add workers.")
-        _require_worker(pulse)
+        if queue == QUEUE_QPU:
+            _require_qpu_worker(pulse)
+        else:
+            _require_worker(pulse)
 
     def run(self, asked: ScoreRequest, body: bytes) -> Reply:
         """Queue one body and wait for its reply. Raises ScoringTimeout or Unavailable."""
@@ -86,7 +94,7 @@ class Gateway:
         # The key outlives the caller a little: what is never fetched goes by itself.
         pulse, body_key = self.exchange.offer(body if large else None, asked.timeout + 30)
         try:
-            self.admit(pulse)
+            self.admit(pulse, asked.queue)
         except Unavailable:
             # Bodies of refused batches would fill the server just when it is busy.
             self.exchange.drop(body_key)
@@ -115,8 +123,9 @@ class Gateway:
         return reply
 
     def _enqueue(self, job: ScoreJob, queue: str) -> None:
+        app = self.qpu_queue if queue == QUEUE_QPU else self.queue
         try:
-            self.queue.send_task(TASK_SCORE, kwargs=job.to_kwargs(), queue=queue, task_id=job.batch_id, kwargsrepr="")
+            app.send_task(TASK_SCORE, kwargs=job.to_kwargs(), queue=queue, task_id=job.batch_id, kwargsrepr="")
         except (OperationalError, OSError) as error:
             raise Unavailable(f"the batch cannot be queued ({type(error).__name__})", "Run `qscore status`.") from error
 
@@ -131,6 +140,7 @@ def create_app(settings: Settings) -> Flask:
         CardStore(settings.registry, settings.trusted_keys),
         exchange,
         build_app(settings, scoring_lane(settings)),
+        build_app(settings, qpu_lane(settings)),
         new_metrics(exchange.pulse),
     )
     app = Flask("qscore", static_folder=None)
@@ -202,7 +212,8 @@ def _allowed_request(gateway: Gateway, name: str) -> ScoreRequest:
     asked = score_request(name, request, gateway.settings)
     if asked.options.write:
         key.allows("write")
-    return asked.pinned(gateway.cards.resolve(asked.model, asked.options.version))
+    card = gateway.cards.card(asked.model, asked.options.version)
+    return asked.pinned(card.version, queue_of(card, asked.queue))
 
 
 def _response(asked: ScoreRequest, reply: Reply) -> Response:
@@ -282,4 +293,12 @@ def _require_worker(pulse: Pulse) -> None:
     if pulse.workers["score"] == 0:
         raise Unavailable(
             "no scoring worker is alive", "Run `qscore status` on the gateway's host; `qscore up` starts workers."
+        )
+
+
+def _require_qpu_worker(pulse: Pulse) -> None:
+    if pulse.workers["qpu"] == 0:
+        raise Unavailable(
+            "this model's circuit is too large for the ordinary workers, and no worker of the qpu lane is alive",
+            "Set worker.qpu_processes = 1 in qscore.toml (or `qscore up --qpu 1`) where qscore[qiskit] is installed.",
         )

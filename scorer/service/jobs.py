@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +19,48 @@ JOB_VERSION = 1
 #: Bodies above this travel under a key of their own. kombu would base64 them into a JSON envelope, which is stored,
 #: copied to the unacknowledged messages and parsed again; above some kilobytes one more key is cheaper than that.
 INLINE_BYTES = 4 * 1024
+_ROUTE = re.compile(r"[A-Za-z0-9_./:-]{0,200}\Z")
+_LATEST = 1e11  # epoch seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """Where a batch's rows go and on whose behalf; every part may be absent, and then what is configured applies.
+
+    ``sink``, ``namespace``: in place of the worker's own settings. ``stream``, ``epoch``: the stream of documents that
+    the batch belongs to, and which of its successive leaders sent it; a job of an earlier leader is dropped.
+    ``first_submitted``: epoch seconds at which the batch was sent for the first time; 0: unknown.
+    """
+
+    sink: str = ""
+    namespace: str = ""
+    stream: str = ""
+    epoch: int = 0
+    first_submitted: float = 0.0
+
+    def route_kwargs(self) -> dict[str, Any]:
+        """The parts of a message that say where to; none where all are absent, as messages were before."""
+        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(Route)}
+        return parts if any(parts.values()) else {}
+
+    @staticmethod
+    def route_parts(raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises MalformedBody naming the part that is wrong."""
+        found: dict[str, Any] = {name: raw.get(name, "") for name in ("sink", "namespace", "stream")}
+        for name, text in found.items():
+            if not isinstance(text, str) or not _ROUTE.match(text):
+                raise MalformedBody(
+                    f"a job's {name} is {str(text)[:80]!r}", "Run the same version of qscore everywhere."
+                )
+        epoch = _typed({"epoch": 0} | dict(raw), "epoch", int)
+        first = _typed({"first_submitted": 0.0} | dict(raw), "first_submitted", (int, float))
+        if not 0 <= epoch < 2**53 or not 0 <= first < _LATEST:
+            raise MalformedBody(f"a job's epoch is {epoch}, its first_submitted {first}", "Both are 0 or more.")
+        return found | {"epoch": epoch, "first_submitted": float(first)}
 
 
 @dataclass(frozen=True)
-class ScoreJob:
+class ScoreJob(Route):
     """One batch to score. ``deadline`` and ``submitted``: epoch seconds. Either ``body`` or ``body_key`` is set."""
 
     batch_id: str
@@ -50,6 +90,7 @@ class ScoreJob:
             "submitter": self.submitter,
             "deadline": self.deadline,
             "submitted": self.submitted,
+            **self.route_kwargs(),
         }
 
     @classmethod
@@ -71,6 +112,7 @@ class ScoreJob:
             body=_typed(raw, "body", (bytes, type(None))),
             body_key=_typed(raw, "body_key", (str, type(None))),
             submitter=_typed(raw, "submitter", (str, type(None))),
+            **cls.route_parts(raw),
         )
 
     def expired(self) -> bool:
@@ -79,7 +121,7 @@ class ScoreJob:
 
 
 @dataclass(frozen=True)
-class DeliveryJob:
+class DeliveryJob(Route):
     """One part of a batch's rows to write; the rows lie under ``rows_key``. ``attempt`` counts from 0."""
 
     batch_id: str
@@ -99,6 +141,7 @@ class DeliveryJob:
             "parts": self.parts,
             "attempt": self.attempt,
             "submitter": self.submitter,
+            **self.route_kwargs(),
         }
 
     @classmethod
@@ -112,6 +155,7 @@ class DeliveryJob:
             parts=_typed(raw, "parts", int),
             attempt=_typed(raw, "attempt", int),
             submitter=_typed(raw, "submitter", (str, type(None))),
+            **cls.route_parts(raw),
         )
 
 

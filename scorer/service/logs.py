@@ -28,6 +28,8 @@ def configure_logs(process: str) -> None:
     # Celery reports every task's start, arguments' digest and end; our own line says what matters.
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
     logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
+    # Elasticsearch's client reports every request.
+    logging.getLogger("elastic_transport").setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from scorer.models.artifact import TrainedModel
-from scorer.registry.store import Registry
+from scorer.registry.store import Registry, canonical
 from scorer.wire.messages import ModelCard
 
 #: A model is at most a few megabytes; an alias that moves back finds its version still loaded.
@@ -22,6 +23,7 @@ class HeldModel:
     model: TrainedModel
     version: str
     card: ModelCard
+    sha256: str = ""  # of the manifest
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,16 @@ class ModelCache:
         manifest = self.registry.manifest(name, version)
         read, held = self._held.get((name, version), (None, None))
         if held is None or read is not manifest:
-            held = HeldModel(self.registry.load(name, version), version, self.registry.card(name, version))
+            held = HeldModel(
+                self.registry.load(name, version), version, self.registry.card(name, version), _digest(manifest)
+            )
             self._held[name, version] = manifest, held
         self._held.move_to_end((name, version))
         while len(self._held) > _CAPACITY:
             self._held.popitem(last=False)
         return held
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of the file: it was written in the canonical form of what was read."""
+    return hashlib.sha256(canonical(manifest)).hexdigest()

@@ -55,9 +55,9 @@ class ScoreRequest:
     queue: str
     submitter: str | None
 
-    def pinned(self, version: str) -> ScoreRequest:
-        """The same request for one exact version."""
-        return dataclasses.replace(self, options=dataclasses.replace(self.options, version=version))
+    def pinned(self, version: str, queue: str) -> ScoreRequest:
+        """The same request for one exact version, on the queue of that version's lane."""
+        return dataclasses.replace(self, options=dataclasses.replace(self.options, version=version), queue=queue)
 
 
 def score_request(name: str, request: Request, settings: Settings) -> ScoreRequest:

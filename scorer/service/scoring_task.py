@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections import Counter
 from dataclasses import dataclass
 
 from scorer.codec import decode, encode_reply
-from scorer.delivery.rows import ScoredRow, scored_rows
+from scorer.delivery.rows import ScoredRow, ScoringFacts, scored_rows
 from scorer.scoring import score
 from scorer.service.jobs import Reply, ScoreJob
 from scorer.service.models_cache import HeldModel
 from scorer.wire.messages import FeatureBatch, ScoreBatch
 from scorer.wire.names import (
+    ELASTIC,
     HEADER_BATCH,
     HEADER_MODEL,
     HEADER_PROBLEMS,
@@ -53,7 +55,7 @@ def score_job(job: ScoreJob, body: bytes, held: HeldModel) -> Scored:
     scores = score(held.model, held.version, batch, job.options)
     rows: list[ScoredRow] = []
     if job.options.write:
-        rows, scores = _rows_to_write(batch, scores, held)
+        rows, scores = _rows_to_write(batch, scores, held, _facts(job, held))
     counts = _problem_counts(scores)
     scored = job.rows - sum(counts.values()) + counts.get("bad_context", 0)
     headers = {
@@ -64,16 +66,27 @@ def score_job(job: ScoreJob, body: bytes, held: HeldModel) -> Scored:
         HEADER_SCORED: str(scored),
         HEADER_PROBLEMS: json.dumps(counts),
     }
-    return Scored(Reply(encode_reply(scores), headers), rows, held.version, scored)
+    lines = encode_reply(scores) if job.reply_key is not None else b""  # nobody waits for them
+    return Scored(Reply(lines, headers), rows, held.version, scored)
 
 
-def _rows_to_write(batch: FeatureBatch, scores: ScoreBatch, held: HeldModel) -> tuple[list[ScoredRow], ScoreBatch]:
+def _facts(job: ScoreJob, held: HeldModel) -> ScoringFacts | None:
+    """What documents say beside the score; a search's events leave it out, and its user sees unscored rows at once."""
+    if job.sink != ELASTIC:
+        return None
+    return ScoringFacts(errors=True, threshold=job.options.threshold, sha256=held.sha256, scored=time.time())
+
+
+def _rows_to_write(
+    batch: FeatureBatch, scores: ScoreBatch, held: HeldModel, facts: ScoringFacts | None
+) -> tuple[list[ScoredRow], ScoreBatch]:
     """The rows for the sink, and the scores with a status on rows that cannot be written."""
-    rows, skipped = scored_rows(batch, scores, held.card)
+    rows, skipped = scored_rows(batch, scores, held.card, facts)
     if skipped:
         status = list(scores.status)
         for position in skipped:
-            status[position] = _NOT_WRITTEN
+            if status[position] == STATUS_OK:
+                status[position] = _NOT_WRITTEN
         scores = dataclasses.replace(scores, status=status)
     return rows, scores
 

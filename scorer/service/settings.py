@@ -13,7 +13,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from scorer.service.elastic_settings import ElasticSettings, ElasticSource
 from scorer.wire.errors import ConfigurationError
+
+__all__ = [
+    "ElasticSettings",
+    "ElasticSource",
+    "GatewaySettings",
+    "HecSettings",
+    "Settings",
+    "WorkerSettings",
+    "config_file",
+    "load_settings",
+]
 
 #: A DNS name (international ones as xn--...), or an address.
 _HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9*._:-]{1,253}$")]
@@ -43,6 +55,8 @@ class WorkerSettings(_Section):
     processes: int = Field(2, ge=1, le=256)
     task_seconds: float = Field(10.0, gt=0)  # hard limit of one scoring task
     visibility_seconds: int = Field(24, ge=2)  # redelivery of a dead worker's task; above twice task_seconds
+    qpu_processes: int = Field(0, ge=0, le=64)  # of the qpu lane: models above 12 qubits; needs qscore[qiskit]
+    qpu_task_seconds: float = Field(50.0, gt=0)  # hard limit of one task of the qpu lane
 
 
 class HecSettings(_Section):
@@ -72,11 +86,12 @@ class Settings(BaseSettings):
     trusted_keys_dir: Path | None = None  # default <home>/trusted_keys
     broker_url: str = ""  # redis://, rediss:// or redis+socket://; empty: the embedded Valkey of `qscore up`
     broker_ca: Path | None = None  # PEM for rediss://
-    sink: Literal["none", "hec", "file"] = "none"
+    sink: Literal["none", "hec", "file", "elastic"] = "none"
     sink_file: Path | None = None  # for sink = "file": HEC events, one JSON object a line
     gateway: GatewaySettings = GatewaySettings()
     worker: WorkerSettings = WorkerSettings()
     hec: HecSettings = HecSettings()
+    elastic: ElasticSettings = ElasticSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -88,6 +103,11 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+    @property
+    def delivers(self) -> bool:
+        """Whether anything may have to be written: a delivery worker is needed, and rows that survive a restart."""
+        return self.sink != "none" or self.elastic.configured
 
     @property
     def registry(self) -> Path:

@@ -29,7 +29,9 @@ def child_specs(settings: Settings, listener: socket.socket, url: str, files: Tl
     """In the order in which they start: each needs the one before."""
     specs = [_valkey(settings)] if embedded(settings) else []
     specs.append(_worker(settings, "score"))
-    if settings.sink != "none":
+    if settings.worker.qpu_processes:
+        specs.append(_worker(settings, "qpu"))
+    if settings.delivers:
         specs.append(_worker(settings, "deliver"))
     specs.append(_gateway(settings, listener, url, files))
     return specs
@@ -45,7 +47,7 @@ def _valkey(settings: Settings) -> ChildSpec:
         "dir": str(data),
         # Rows on their way to a sink survive a restart; at most a second of them is lost to a crash. Without a sink
         # there is nothing to keep: what waits to be scored is asked for again, and stays off the disk.
-        "appendonly": "no" if settings.sink == "none" else "yes",
+        "appendonly": "yes" if settings.delivers else "no",
         "appendfsync": "everysec",
         "save": "",
         "maxmemory": _VALKEY_MEMORY,
@@ -62,7 +64,7 @@ def _valkey(settings: Settings) -> ChildSpec:
 
 def _worker(settings: Settings, lane: str) -> ChildSpec:
     command = (sys.executable, "-m", "scorer.service.worker", lane)
-    name = "workers" if lane == "score" else "delivery"
+    name = {"score": "workers", "deliver": "delivery", "qpu": "qpu"}[lane]
     ready = _alive(settings, lane)
     return ChildSpec(name, command, _log(settings, name), ready, _environment(settings) | ONE_THREAD, grace=15.0)
 
@@ -81,6 +83,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     return os.environ | {
         "QSCORE_HOME": str(settings.home),
         "QSCORE_WORKER__PROCESSES": str(settings.worker.processes),
+        "QSCORE_WORKER__QPU_PROCESSES": str(settings.worker.qpu_processes),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from celery import Celery
@@ -14,9 +14,11 @@ from celery.exceptions import SoftTimeLimitExceeded
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.deliver import DeliveryResult, deliver
 from scorer.delivery.rows import ScoredRow, check_rows
-from scorer.delivery.sink import SendOutcome, Sink, SinkRefused
+from scorer.delivery.sink import RecallingSink, Sink
+from scorer.engine.bloch import NoSimulator
 from scorer.service.celery_app import build_app, delivery_lane
 from scorer.service.exchange import Exchange
+from scorer.service.job_sinks import UnusableSink
 from scorer.service.jobs import DeliveryJob, Reply, ScoreJob
 from scorer.service.logs import get_log
 from scorer.service.models_cache import ModelCache
@@ -38,6 +40,14 @@ MAX_RUNS = 3
 ROWS_PER_DELIVERY = 2_000
 #: Runs of one delivery task before what is left goes to the dead letters; about a minute and a half in all.
 MAX_DELIVERY_RUNS = 6
+#: The same for a batch of a connector, which holds its checkpoint meanwhile: about an hour.
+MAX_STREAM_RUNS = 360
+#: Runs for which a sink may refuse everything; a wrong key or template seldom mends itself within a minute.
+MAX_REFUSED_RUNS = 2
+#: Seconds after which rows that another worker holds are looked at again.
+_CLAIMED_PAUSE = 5.0
+#: Seconds by which a run may be overdue before its message counts as lost and another takes its place.
+_OVERDUE = 30.0
 _LONGEST_PAUSE = 10.0  # seconds between runs of a delivery
 #: What a sink that names a pause (Retry-After) gets at most, in seconds: below the delivery lane's visibility timeout.
 _LONGEST_ASKED_PAUSE = 90.0
@@ -60,7 +70,13 @@ class ScoringWorker:
             log.warning("dropped", why="its caller has stopped waiting")
             self.exchange.finish(job.batch_id, job.body_key, None, None)
             return
+        if _superseded(self.exchange, job):
+            log.warning("dropped", why="an earlier leader of its stream sent it", stream=job.stream, epoch=job.epoch)
+            self.exchange.finish(job.batch_id, job.body_key, None, None)
+            return
         reply = self._guarded(job, log)
+        if reply.problem is not None and job.stream and job.submitter:
+            self.exchange.report(job.submitter, job.batch_id, reply.problem)
         self.exchange.finish(job.batch_id, job.body_key, job.reply_key, reply)
         log.info("answered", seconds=round(time.perf_counter() - started, 4), code=_code(reply))
 
@@ -78,6 +94,10 @@ class ScoringWorker:
             )
         except QScoreError as raised:
             error = raised
+        except NoSimulator as raised:
+            error = ConfigurationError(
+                str(raised), "Put batches of this model onto the queue `qpu`, as the gateway does."
+            )
         except Exception:
             log.exception("failed", version=job.options.version)
             error = QScoreError(
@@ -100,34 +120,54 @@ class ScoringWorker:
             self.exchange.acknowledge(job.submitter, nothing)
         for part, start in enumerate(parts):
             rows = scored.rows[start : start + ROWS_PER_DELIVERY]
-            key = _rows_key(job.batch_id, part, rows)
-            self.exchange.put_rows(key, rows, nothing)
-            self.send_delivery(DeliveryJob(job.batch_id, key, part, len(parts), submitter=job.submitter))
+            key = _rows_key(job, part, rows)
+            self.exchange.put_new_rows(key, rows, nothing)
+            route = job.route_kwargs()
+            self.send_delivery(DeliveryJob(job.batch_id, key, part, len(parts), submitter=job.submitter, **route))
 
 
 @dataclass(frozen=True)
 class DeliveryWorker:
-    """Runs delivery jobs. ``send_again`` puts a job back on its queue, to run after so many seconds."""
+    """Runs delivery jobs. ``sink_of``: where a job's rows go. ``send_again`` puts a job back on its queue, to run
+    after so many seconds."""
 
     exchange: Exchange
-    sink: Sink
+    sink_of: Callable[[DeliveryJob], Sink]
     dead_letters: DeadLetters
     send_again: Callable[[DeliveryJob, float], None]
 
     def run(self, raw: dict[str, Any]) -> None:
         """One message: its rows end in the sink or in the dead letters, or come again."""
         job = DeliveryJob.from_kwargs(raw)
-        log = get_log().bind(batch_id=job.batch_id, part=job.part, sink=self.sink.name)
+        log = get_log().bind(batch_id=job.batch_id, part=job.part)
+        if _superseded(self.exchange, job):
+            log.warning("dropped", why="an earlier leader of its stream sent it", stream=job.stream, epoch=job.epoch)
+            self.exchange.drop(job.rows_key)
+            return
+        with self.exchange.claim(job.rows_key) as mine:
+            if mine:
+                self._run(job, log)
+                return
+        # Whoever holds the rows may die with them: this message stays until they are settled.
+        log.info("held_by_another")
+        self.send_again(job, _CLAIMED_PAUSE)
+
+    def _run(self, job: DeliveryJob, log: Any) -> None:
         stored = self.exchange.get_rows(job.rows_key)
         if stored is None:
             log.info("already_settled")
             return
-        rows, tally = check_rows(stored[0]), stored[1]
+        if stored.attempt > job.attempt and stored.due > time.time() - _OVERDUE:
+            log.info("another_run_is_due")
+            return
+        rows, tally, job = check_rows(stored.rows), stored.tally, replace(job, attempt=max(job.attempt, stored.attempt))
+        sink = self.sink_of(job)
+        log = log.bind(sink=sink.name)
         try:
-            result = self._deliver(job, rows)
+            result = self._deliver(job, rows, sink)
         except Exception as error:  # the soft time limit among them: the message is gone once this returns
             log.exception("delivery_failed", attempt=job.attempt)
-            result = self._undelivered(job, rows, error)
+            result = self._undelivered(job, rows, sink, error)
         tally = _added(tally, result.ack)
         if result.unsent:
             self._again(job, result, tally)
@@ -135,46 +175,30 @@ class DeliveryWorker:
             return
         self.exchange.settle_part(job.part, job.parts, tally, job.submitter)
         self.exchange.drop(job.rows_key)
-        log.info("delivered", written=tally.written, dead=tally.dead, reason=result.reason)
+        log.info("delivered", written=tally.written, already=tally.already_there, dead=tally.dead, reason=result.reason)
 
-    def _deliver(self, job: DeliveryJob, rows: list[ScoredRow]) -> DeliveryResult:
+    def _deliver(self, job: DeliveryJob, rows: list[ScoredRow], sink: Sink) -> DeliveryResult:
         # A sink without usable settings gets none before a restart: the dead letters are where its rows can be seen.
-        final = job.attempt + 1 >= MAX_DELIVERY_RUNS or isinstance(self.sink, UnusableSink)
-        return deliver(rows, self.sink, self.dead_letters, final, batch_id=job.batch_id)
+        final = _is_last(job) or isinstance(sink, UnusableSink)
+        if isinstance(sink, RecallingSink):
+            repeated = self.exchange.begun(job.rows_key) or job.attempt > 0
+            sink = sink.session(job.first_submitted, repeated)
+        refusal_final = job.attempt + 1 >= MAX_REFUSED_RUNS
+        return deliver(rows, sink, self.dead_letters, final, batch_id=job.batch_id, refusal_final=refusal_final)
 
-    def _undelivered(self, job: DeliveryJob, rows: list[ScoredRow], error: Exception) -> DeliveryResult:
+    def _undelivered(self, job: DeliveryJob, rows: list[ScoredRow], sink: Sink, error: Exception) -> DeliveryResult:
         """Rows of a run that broke off: all come again, since it is not known which were taken, or join the dead."""
         reason = f"the delivery broke off: {type(error).__name__}"
         nothing = Acknowledgement(job.batch_id, 0)
-        if job.attempt + 1 < MAX_DELIVERY_RUNS:
+        if not _is_last(job):
             return DeliveryResult(nothing, rows, reason=reason)
-        broken = UnusableSink(self.sink.name, QScoreError(reason, "Look for the batch_id in the delivery log."))
+        broken = UnusableSink(sink.name, QScoreError(reason, "Look for the batch_id in the delivery log."))
         return deliver(rows, broken, self.dead_letters, final=True, batch_id=job.batch_id)
 
     def _again(self, job: DeliveryJob, result: DeliveryResult, tally: Acknowledgement) -> None:
-        self.exchange.put_rows(job.rows_key, result.unsent, tally)
-        again = DeliveryJob(job.batch_id, job.rows_key, job.part, job.parts, job.attempt + 1, job.submitter)
-        self.send_again(again, _pause(job.attempt, result.retry_after))
-
-
-@dataclass(frozen=True)
-class UnusableSink:
-    """Stands in for a sink whose settings are wrong: its rows go to the dead letters with the reason."""
-
-    name: str
-    error: QScoreError
-
-    def send(self, rows: Any) -> SendOutcome:
-        return SendOutcome(0, unsent=tuple(rows), fault=SinkRefused(self.error.detail, self.error.remedy))
-
-
-def usable_sink(settings: Settings, make: Callable[[Settings], Sink]) -> Sink:
-    """The configured sink, or one that refuses everything with the reason why it cannot work."""
-    try:
-        return make(settings)
-    except ConfigurationError as error:
-        get_log().error("sink_unusable", sink=settings.sink, reason=error.sentence())
-        return UnusableSink(settings.sink, error)
+        again, pause = replace(job, attempt=job.attempt + 1), _pause(job.attempt, result.retry_after)
+        self.exchange.put_rows(job.rows_key, result.unsent, tally, again.attempt, time.time() + pause)
+        self.send_again(again, pause)
 
 
 def delivery_sender(settings: Settings) -> Callable[[DeliveryJob], None]:
@@ -212,11 +236,21 @@ def _logged(run: Callable[[dict[str, Any]], None], message: dict[str, Any]) -> N
         get_log().error("message_refused", reason=error.sentence())
 
 
-def _rows_key(batch_id: str, part: int, rows: list[ScoredRow]) -> str:
+def _superseded(exchange: Exchange, job: ScoreJob | DeliveryJob) -> bool:
+    """Whether the job's stream has a later leader, which reads and sends anew what this one may hold."""
+    return bool(job.stream) and job.epoch < exchange.epoch(job.stream)
+
+
+def _is_last(job: DeliveryJob) -> bool:
+    return job.attempt + 1 >= (MAX_STREAM_RUNS if job.stream else MAX_DELIVERY_RUNS)
+
+
+def _rows_key(job: ScoreJob, part: int, rows: list[ScoredRow]) -> str:
     """The same for a batch that is repeated; another where a caller gives one batch id to different rows, so that the
-    later ones do not take the place of those that still wait."""
-    digest = hashlib.sha256(b"".join(row["id"].encode() for row in rows)).hexdigest()
-    return f"qscore:rows:{batch_id}:{part}:{digest[:16]}"
+    later ones do not take the place of those that still wait, and for each leader of a stream."""
+    digest = hashlib.sha256(b"".join(row["id"].encode() for row in rows))
+    digest.update(b"%d" % job.epoch)
+    return f"qscore:rows:{job.batch_id}:{part}:{digest.hexdigest()[:16]}"
 
 
 def _pause(attempt: int, asked: float | None) -> float:

@@ -1,13 +1,15 @@
-"""A worker process: ``python -m scorer.service.worker score|deliver``.
+"""A worker process: ``python -m scorer.service.worker score|deliver|qpu``.
 
 Celery's main process holds the queue's connection and beats; its pool processes score. Nothing here imports Qiskit,
-scikit-learn, SciPy or pandas.
+scikit-learn or pandas, but the qpu lane's pool processes, which simulate with Qiskit Aer. Numba, where it is installed,
+brings SciPy along.
 """
 
 from __future__ import annotations
 
 import functools
 import gc
+import importlib.util
 import os
 import signal
 import socket
@@ -20,11 +22,13 @@ from celery.worker import state
 
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.sinks import make_sink
+from scorer.engine.fast import enable_compiled
 from scorer.registry.store import Registry
 from scorer.service import tasks
 from scorer.service.broker import redis_client
-from scorer.service.celery_app import Lane, build_app, delivery_lane, scoring_lane
+from scorer.service.celery_app import Lane, build_app, delivery_lane, qpu_lane, scoring_lane
 from scorer.service.exchange import HEARTBEAT_EVERY, Exchange
+from scorer.service.job_sinks import Sinks
 from scorer.service.jobs import DeliveryJob
 from scorer.service.logs import configure_logs, get_log
 from scorer.service.models_cache import ModelCache
@@ -33,7 +37,7 @@ from scorer.service.settings import Settings, load_settings
 from scorer.wire.errors import ConfigurationError, Unavailable
 from scorer.wire.names import QUEUE_DELIVER, TASK_DELIVER
 
-LANES: dict[str, Callable[[Settings], Lane]] = {"score": scoring_lane, "deliver": delivery_lane}
+LANES: dict[str, Callable[[Settings], Lane]] = {"score": scoring_lane, "deliver": delivery_lane, "qpu": qpu_lane}
 
 
 #: Beats in a row with messages waiting and nothing to do, after which a worker counts as deaf.
@@ -45,6 +49,8 @@ def worker_app(settings: Settings, lane: Lane) -> Celery:
     app = build_app(settings, lane)
     if lane.name == "score":
         tasks.register_scoring(app, functools.cache(functools.partial(scoring_worker, settings)))
+    elif lane.name == "qpu":
+        tasks.register_scoring(app, functools.cache(functools.partial(qpu_worker, settings)))
     else:
         tasks.register_delivery(app, functools.cache(functools.partial(delivery_worker, settings, app)))
     app.steps["worker"].add(_heartbeat(settings, lane))
@@ -58,13 +64,21 @@ def scoring_worker(settings: Settings) -> tasks.ScoringWorker:
     )
 
 
+def qpu_worker(settings: Settings) -> tasks.ScoringWorker:
+    """A scoring worker whose process can simulate circuits that are too large for the exact engine."""
+    from scorer.engine.aer import use_aer
+
+    use_aer()
+    return scoring_worker(settings)
+
+
 def delivery_worker(settings: Settings, app: Celery) -> tasks.DeliveryWorker:
     def send_again(job: DeliveryJob, pause: float) -> None:
         app.send_task(TASK_DELIVER, kwargs=job.to_kwargs(), queue=QUEUE_DELIVER, countdown=pause)
 
     return tasks.DeliveryWorker(
         Exchange(redis_client(settings, connections=2)),
-        tasks.usable_sink(settings, make_sink),
+        Sinks(settings, make_sink).of,
         DeadLetters(settings.dead_letters),
         send_again,
     )
@@ -123,9 +137,23 @@ def main(arguments: list[str]) -> None:
     settings = load_settings()
     lane = LANES[arguments[0]](settings)
     configure_logs(f"worker-{lane.name}")
-    processes = settings.worker.processes if lane.name == "score" else 1
+    processes = {"score": settings.worker.processes, "qpu": max(1, settings.worker.qpu_processes)}.get(lane.name, 1)
+    if lane.name == "qpu":
+        _require_aer()
+    if lane.name != "deliver":
+        # Before the pool's processes are forked off: they share the compiled code, and no batch waits for it.
+        get_log().info("engine", compiled=enable_compiled())
     app = worker_app(settings, lane)
     app.worker_main(_options(lane, processes))
+
+
+def _require_aer() -> None:
+    """Say at the start, not with the first batch, that a library is absent."""
+    if importlib.util.find_spec("qiskit_aer") is None:
+        raise ConfigurationError(
+            "the qpu lane simulates with Qiskit Aer, which is not installed",
+            "pip install 'qscore[qiskit]', or set worker.qpu_processes = 0.",
+        )
 
 
 def _options(lane: Lane, processes: int) -> list[str]:

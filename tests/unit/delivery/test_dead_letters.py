@@ -83,13 +83,29 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         DeadLetters(path).add("hec", refuse(1))
 
 
-def test_a_letter_that_was_tampered_with_is_named(dead_letters: DeadLetters) -> None:
-    dead_letters.add("hec", refuse(1))
+def test_a_letter_that_cannot_be_read_is_named_and_hides_no_other(
+    dead_letters: DeadLetters, hec_sink: MakeSink, endpoint: HecEndpoint
+) -> None:
+    dead_letters.add("hec", refuse(3))
     with sqlite3.connect(dead_letters.path) as db:
-        db.execute("UPDATE dead_letters SET payload = '{\"id\": 7}'")
+        db.execute("UPDATE dead_letters SET payload = '{\"id\": 7}' WHERE id = 2")
     db.close()
-    with pytest.raises(ConfigurationError, match="dead letter 1"):
-        dead_letters.list()
+    letters = dead_letters.list()
+    assert [letter.row is None for letter in letters] == [False, True, False]
+    assert "id of scored row 0 is int" in letters[1].fault
+    result = replay(dead_letters, hec_sink())
+    assert (result.sent, result.refused, result.left) == (2, 0, 1)
+    assert "cannot be read" in result.reason
+    assert [letter.number for letter in dead_letters.list()] == [2]
+
+
+def test_a_sink_is_named_with_or_without_its_namespace(dead_letters: DeadLetters) -> None:
+    for name in ("elastic:prod", "elastic:lab", "elastic2", "hec"):
+        dead_letters.add(name, refuse(1))
+    assert [letter.sink for letter in dead_letters.list("elastic")] == ["elastic:prod", "elastic:lab"]
+    assert [letter.sink for letter in dead_letters.list("elastic:lab")] == ["elastic:lab"]
+    assert dead_letters.purge("elastic") == 2
+    assert dead_letters.counts() == {"elastic2": 1, "hec": 1}
 
 
 def add_some(path: Path, start: int) -> None:

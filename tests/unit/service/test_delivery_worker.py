@@ -49,7 +49,7 @@ class Bench:
 
     def run(self, sink: Scripted, job: DeliveryJob = JOB) -> None:
         worker = DeliveryWorker(
-            self.exchange, sink, self.dead_letters, lambda job, pause: self.sent.append((job, pause))
+            self.exchange, lambda _job: sink, self.dead_letters, lambda job, pause: self.sent.append((job, pause))
         )
         worker.run(job.to_kwargs())
 

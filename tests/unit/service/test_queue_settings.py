@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scorer.service.broker import broker_url, private_dir, shown_url, socket_path, tls_options
-from scorer.service.celery_app import build_app, delivery_lane, scoring_lane
+from scorer.service.celery_app import build_app, delivery_lane, qpu_lane, scoring_lane
 from scorer.service.settings import Settings, load_settings
 from scorer.wire.errors import ConfigurationError
 
@@ -21,7 +21,7 @@ def settings(tmp_path: Path) -> Settings:
     return load_settings(home=tmp_path)
 
 
-@pytest.mark.parametrize("lane_of", [scoring_lane, delivery_lane])
+@pytest.mark.parametrize("lane_of", [scoring_lane, delivery_lane, qpu_lane])
 def test_settings_that_the_facts_demand(settings: Settings, lane_of: Callable[[Settings], object]) -> None:
     lane = lane_of(settings)
     conf = build_app(settings, lane).conf  # type: ignore[arg-type]
@@ -38,7 +38,7 @@ def test_settings_that_the_facts_demand(settings: Settings, lane_of: Callable[[S
 
 
 def test_the_lanes_share_no_keys(settings: Settings) -> None:
-    assert scoring_lane(settings).prefix != delivery_lane(settings).prefix
+    assert len({lane(settings).prefix for lane in (scoring_lane, delivery_lane, qpu_lane)}) == 3
 
 
 def test_urls_of_brokers(settings: Settings, tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""Claims: work that one process at a time may do. A claim is renewed while its holder lives and free soon after."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import redis
+from redis.lock import Lock
+
+from scorer.wire.errors import Unavailable
+
+#: Seconds after which what a dead process held is free again.
+CLAIM_LIFE = 15.0
+
+
+@contextmanager
+def claimed(client: redis.Redis, key: str) -> Iterator[bool]:
+    """Whether the claim is ours for the time of the block. Raises Unavailable when the server does not answer."""
+    lock = Lock(client, key, timeout=CLAIM_LIFE, thread_local=False)
+    with reached():
+        mine = lock.acquire(blocking=False)
+    if not mine:
+        yield False
+        return
+    ended = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(lock, ended), daemon=True)
+    keeper.start()
+    try:
+        yield True
+    finally:
+        ended.set()
+        keeper.join()
+        with suppress(redis.exceptions.RedisError):  # its life ends it
+            lock.release()
+
+
+def _keep(lock: Lock, ended: threading.Event) -> None:
+    """Renew a claim until its holder is done; one that was lost, or a server that is away, is not fought for."""
+    while not ended.wait(CLAIM_LIFE / 3):
+        try:
+            lock.reacquire()
+        except redis.exceptions.LockError:
+            return
+        except redis.exceptions.RedisError:
+            continue
+
+
+@contextmanager
+def reached() -> Iterator[None]:
+    """Errors of the queue's server as Unavailable."""
+    try:
+        yield
+    except redis.exceptions.RedisError as error:
+        raise Unavailable(
+            f"the queue's server did not do its work ({type(error).__name__})",
+            "Run `qscore status`; start it with `qscore up`, or check broker_url.",
+        ) from error

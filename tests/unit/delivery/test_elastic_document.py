@@ -1,0 +1,242 @@
+"""Documents: what a rule reads stands where it looks, and nothing is overwritten by what was copied."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scorer.delivery import ScoredRow, ScoringFacts, check_rows, scored_rows
+from scorer.delivery.elastic_document import document, encode
+from scorer.delivery.techniques import TECHNIQUES, threat
+from scorer.features.recipe import load_recipe
+from scorer.wire.errors import MalformedBody
+from scorer.wire.messages import row_identity, score_id
+from tests.unit.delivery.builders import make_batches, make_card, make_rows
+
+RECIPE = {"row": {"span": 600}}
+FACTS = ScoringFacts(errors=True, sha256="ab" * 32, scored=1_700_000_000.5)
+
+
+def rows(count: int = 1, status: str = "ok", **context: list[str]) -> list[ScoredRow]:
+    batch, scores = make_batches(count, **context)
+    card = make_card(details={"mitre": ["T1021"], "recipe": RECIPE})
+    return scored_rows(batch, replace(scores, status=[status] * count), card, FACTS).rows
+
+
+def test_a_score_is_an_enrichment_with_an_integer_risk() -> None:
+    row = rows(1, origin_id=["doc-7"], index=["logs-a"], port_class=["web"])[0]
+    made = document(row, "lab")
+    assert made["@timestamp"] == "2023-11-14T22:20:00.000Z"
+    event = made["event"]
+    assert (event["kind"], event["risk_score"], event["severity"], event["module"]) == ("enrichment", 80, 73, "qscore")
+    assert isinstance(event["risk_score"], int)
+    assert (event["start"], event["end"]) == ("2023-11-14T22:20:00.000Z", "2023-11-14T22:30:00.000Z")
+    assert event["duration"] == 600 * 10**9
+    assert event["created"] == "2023-11-14T22:13:20.500Z"
+    assert "ingested" not in event  # the pipeline's
+    assert made["data_stream"] == {"type": "logs", "dataset": "qscore.scores", "namespace": "lab"}
+    score = made["qscore"]
+    assert (score["score"], score["decision"], score["prediction"], score["band"]) == (0.1, False, 0, "high")
+    assert (score["threshold"], score["pvalue"], score["classical"], score["status"]) == (0.8, 0.01, 0.25, "ok")
+    assert score["model"] == {
+        "id": "lateral-1-starter",
+        "name": "lateral",
+        "version": "1-starter",
+        "title": "Lateral movement by authentication",
+        "serve": "quantum",
+        "family": "svc",
+        "sha256": "ab" * 32,
+        "starter": True,
+    }
+    assert score["source"] == {"id": "doc-7", "index": "logs-a"}
+    assert (score["job"], score["revision"], score["port_class"]) == ({"id": "batch-0001"}, 0, "web")
+    assert made["threat"]["tactic"] == {"id": ["TA0008"], "name": ["Lateral Movement"]}
+
+
+@pytest.mark.parametrize(
+    ("entities", "expected"),
+    [
+        (
+            {"user": "eve", "src": "10.0.0.1", "dest": "srv1"},
+            {
+                "user": {"name": "eve"},
+                "host": {"name": "srv1"},
+                "source": {"address": "10.0.0.1", "ip": "10.0.0.1"},
+                "destination": {"address": "srv1"},
+                "related": {"ip": ["10.0.0.1"], "hosts": ["srv1"], "user": ["eve"]},
+            },
+        ),
+        (
+            {"src": "pc7", "dest": "fe80::1%eth0", "host": "gw"},
+            {
+                "host": {"name": "gw"},
+                "source": {"address": "pc7"},
+                "destination": {"address": "fe80::1%eth0", "ip": "fe80::1"},
+                "related": {"ip": ["fe80::1"], "hosts": ["gw", "pc7"]},
+            },
+        ),
+        ({"user": "unknown", "src": "unknown", "dest": "999.1.1.1"}, {
+            "host": {"name": "999.1.1.1"},
+            "destination": {"address": "999.1.1.1"},
+            "related": {"hosts": ["999.1.1.1"]},
+        }),
+    ],
+)  # fmt: skip
+def test_entities_stand_where_ecs_has_them(entities: dict[str, str], expected: dict[str, Any]) -> None:
+    row = rows()[0]
+    row["entities"] = entities
+    made = document(row, "default")
+    parts = ("user", "host", "source", "destination", "related")
+    assert {name: made[name] for name in parts if name in made} == expected
+
+
+def test_a_row_that_was_not_scored_is_an_error_and_never_a_score_of_zero() -> None:
+    row = rows(1, status="missing_feature: events is empty; build the rows with the macro m")[0]
+    made = document(row, "default")
+    assert made["event"]["kind"] == "pipeline_error"
+    assert made["error"] == {"message": row["error"], "code": "missing_feature"}
+    assert made["qscore"]["status"] == row["error"]
+    assert not {"score", "prediction", "prediction_probability", "decision", "pvalue"} & set(made["qscore"])
+    assert not {"risk_score", "severity"} & set(made["event"])
+
+
+def test_an_unscored_row_has_its_scores_id_and_a_time_of_now_where_it_has_none() -> None:
+    batch, scores = make_batches(2, _time=["", "1700000400"], origin_id=["a", "b"])
+    scores = replace(scores, status=["not_a_number: x is 'y'", "ok"])
+    found, skipped = scored_rows(batch, scores, make_card(), FACTS)
+    identity = row_identity(batch.context, 0)
+    assert identity is not None
+    assert found[0]["id"] == score_id("lateral", "1-starter", identity)
+    assert (found[0]["time"], skipped) == (1_700_000_000.5, ())
+    assert [row.get("error", "") for row in found] == ["not_a_number: x is 'y'", ""]
+
+
+def test_a_revision_enters_the_id_and_flags_and_copies_travel() -> None:
+    fields = {"host.os.name": "Linux", "process.name": ["a", "b"]}
+    context = {
+        "qscore_revision": ["", "2", "x"],
+        "qscore_fields": [json.dumps(fields), "[1]", ""],
+        "qscore_flags": ["cardinality_approximate,other", "", ""],
+    }
+    batch, scores = make_batches(3, **context)
+    found, skipped = scored_rows(batch, scores, make_card(), FACTS)
+    assert skipped == (2,)
+    identity = row_identity(batch.context, 1)
+    assert identity is not None
+    assert found[1]["id"] == score_id("lateral", "1-starter", identity, 2) != score_id("lateral", "1-starter", identity)
+    made = [document(row, "default") for row in found]
+    assert made[0]["qscore"]["flags"] == ["cardinality_approximate", "other"]
+    assert (made[0]["host"]["os"], made[0]["process"]) == ({"name": "Linux"}, {"name": ["a", "b"]})
+    assert (made[1]["qscore"]["revision"], made[1]["qscore"]["flags"]) == (2, ["fields_dropped"])
+    assert check_rows(msgpack.unpackb(msgpack.packb(found))) == found
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[" * 5000, '{"a": 5}', '{"a": [1]}', json.dumps({"a": "x" * 9000}), '{"a": {"b": "c"}}', "7"]
+)
+def test_copies_that_cannot_be_read_are_left_out_and_said(text: str) -> None:
+    row = rows(1, qscore_fields=[text])[0]
+    assert "fields" not in row
+    assert row["flags"] == ["fields_dropped"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "qscore.score", "event.kind", "event.risk_score", "data_stream.namespace", "@timestamp", "_id", "signal.x",
+        "kibana.alert.uuid", "host.risk.calculated_score", "user.risk.static_level", "error.code", "threat.framework",
+        "host.name", "", "a..b", ".".join("a" * 30),
+    ],
+)  # fmt: skip
+def test_a_copy_never_takes_the_place_of_what_is_ours(name: str) -> None:
+    row = rows()[0]
+    plain = document(row, "default")
+    row["fields"] = {name: "copied"}
+    assert document(row, "default") == plain
+
+
+def test_copies_stand_beside_what_is_there() -> None:
+    row = rows()[0]
+    row["fields"] = {"host.id": "h1", "event.code": "4624", "user.name.first": "x", "agent.name": "a"}
+    made = document(row, "default")
+    assert made["host"] == {"name": "srv00", "id": "h1"}
+    assert made["event"]["code"] == "4624"
+    assert made["user"] == {"name": "user0"}
+    assert made["agent"] == {"name": "a"}
+    assert document(rows()[0], "default")["event"].get("code") is None  # nothing stayed on shared parts
+
+
+def test_rows_of_a_search_make_documents_too() -> None:
+    made = document(make_rows(1)[0], "default")
+    assert made["event"]["kind"] == "enrichment"
+    assert "threshold" not in made["qscore"]
+
+
+@given(
+    user=st.text(min_size=1, max_size=60),
+    src=st.text(max_size=40),
+    copies=st.dictionaries(st.text(max_size=12), st.text(max_size=9) | st.lists(st.text(max_size=5), max_size=3)),
+)
+def test_whatever_a_row_holds_becomes_one_action_and_one_document(user: str, src: str, copies: dict[str, Any]) -> None:
+    for row in rows(1, user=[user], src=[src], qscore_fields=[json.dumps(copies)], qscore_flags=[src]):
+        action, body, end = encode(row, "default").split(b"\n")
+        assert (end, orjson.loads(action)) == (b"", {"create": {"_id": row["id"]}})
+        assert orjson.loads(body)["qscore"]["model"]["name"] == "lateral"
+
+
+def _leaves(made: dict[str, Any], prefix: str = "") -> set[str]:
+    found: set[str] = set()
+    for name, value in made.items():
+        found |= _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name}
+    return found
+
+
+def test_every_field_of_a_document_is_mapped_by_the_template(repository: Path) -> None:
+    listed = tomllib.loads((repository / "elastic_connector" / "assets" / "fields.toml").read_text("utf-8"))
+    mapped = {*listed["constant"], *listed["fields"]}
+    context = {name: [f"{name} of the row"] for name in ("host", "port_class", "origin_id", "index", "sourcetype")}
+    context |= {"qscore_flags": ["x"], "qscore_revision": ["1"]}
+    for status in ("ok", "infinite: x is infinite"):
+        for dest in ("10.0.0.2", "srv"):
+            row = rows(1, status=status, dest=[dest], **context)[0]
+            assert _leaves(document(row, "default")) <= mapped
+
+
+def test_an_id_that_could_change_the_request_is_refused() -> None:
+    row = rows()[0]
+    row["id"] = 'x"}}\n{"delete":{"_id":"y'
+    with pytest.raises(ValueError, match="no score's id"):
+        encode(row, "default")
+
+
+@pytest.mark.parametrize("name", ["lateral", "lateral_flow"])
+def test_every_technique_that_ships_has_its_tactic(name: str) -> None:
+    for technique in load_recipe(name).mitre:
+        assert technique in TECHNIQUES
+        assert threat((technique,))["tactic"]["id"]
+
+
+def test_an_unknown_technique_keeps_its_id() -> None:
+    assert threat(("T9999", "T1021.002")) == {
+        "framework": "MITRE ATT&CK",
+        "technique": {"id": ["T9999", "T1021.002"], "name": ["Remote Services"]},
+        "tactic": {"id": ["TA0008"], "name": ["Lateral Movement"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("fields", {"a": 5}), ("fields", 5), ("flags", [1]), ("revision", "1"), ("error", 5), ("span", float("inf"))],
+)
+def test_a_document_part_of_the_wrong_form_is_refused(part: str, value: object) -> None:
+    with pytest.raises(MalformedBody):
+        check_rows([{**rows()[0], part: value}])

@@ -1,0 +1,182 @@
+"""What the sink makes of answers that a healthy cluster does not give; a scripted server gives them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scorer.delivery import DeadLetters, SinkBusy, SinkRefused, deliver
+from scorer.delivery.elastic import ElasticSink
+from scorer.elastic.client import connect
+from scorer.service.elastic_settings import ElasticSettings
+from tests.unit.delivery.builders import make_rows
+from tests.unit.elastic.servers import Canned, scripted_server
+
+MAPPING = {
+    ".ds-logs-qscore.scores-t-1": {"mappings": {"qscore.model.version": {"mapping": {"version": {"type": "keyword"}}}}}
+}
+INDICES = {".ds-logs-qscore.scores-t-1": {"settings": {"index.creation_date": "1700000000000"}}}
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    path = tmp_path / "key"
+    path.touch(mode=0o600)
+    path.write_text("a2V5OnNlY3JldA==")
+    return path
+
+
+def cluster(bulk: Callable[[list[str]], Canned]) -> Callable[[str, str, bytes], Canned]:
+    """A cluster with one backing index, without documents, whose bulk answers are made from the ids asked for."""
+
+    def answer(_method: str, path: str, body: bytes) -> Canned:
+        if "_bulk" in path:
+            return bulk([json.loads(line)["create"]["_id"] for line in body.splitlines()[::2]])
+        if "_mget" in path:
+            index = path.split("/")[1]
+            return Canned(
+                200, {"docs": [{"_index": index, "_id": one, "found": False} for one in json.loads(body)["ids"]]}
+            )
+        return Canned(200, MAPPING if "_mapping" in path else INDICES)
+
+    return answer
+
+
+def items(ids: list[str], *statuses: int, kind: str = "es_rejected_execution_exception") -> Canned:
+    made = [
+        {
+            "create": {
+                "_id": one,
+                "status": status,
+                **({} if status < 300 else {"error": {"type": kind, "reason": "why"}}),
+            }
+        }
+        for one, status in zip(ids, statuses, strict=True)
+    ]
+    return Canned(200, {"errors": True, "items": made})
+
+
+def sink_at(url: str, key: Path, **changes: Any) -> ElasticSink:
+    return ElasticSink(connect(ElasticSettings(url=url, api_key_file=key, timeout=5)), "t", **changes)
+
+
+def test_each_item_is_accounted_for(key: Path) -> None:
+    with scripted_server(cluster(lambda ids: items(ids, 201, 409, 429, 503, 201))) as url:
+        outcome = sink_at(url, key).send(make_rows(5))
+    assert (outcome.taken, outcome.already_there, len(outcome.refused)) == (2, 1, 0)
+    assert list(outcome.unsent) == make_rows(5)[2:4]
+    assert isinstance(outcome.fault, SinkBusy)
+
+
+@pytest.mark.parametrize("status", [400, 404, 413])
+def test_a_document_that_is_at_fault_is_refused_with_its_own_reason(key: Path, status: int) -> None:
+    with scripted_server(cluster(lambda ids: items(ids, 201, status, kind="document_parsing_exception"))) as url:
+        outcome = sink_at(url, key).send(make_rows(2))
+    assert (outcome.taken, outcome.unsent, outcome.fault) == (1, (), None)
+    assert outcome.refused[0].reason == f"why (document_parsing_exception, status {status})"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "expected"),
+    [
+        ("index_not_found_exception", 404, SinkRefused),
+        ("security_exception", 403, SinkRefused),
+        ("cluster_block_exception", 403, SinkBusy),
+        ("index_closed_exception", 400, SinkBusy),
+        ("unavailable_shards_exception", 503, SinkBusy),
+    ],
+)
+def test_faults_of_the_stream_are_nobodys_document(key: Path, kind: str, status: int, expected: type) -> None:
+    with scripted_server(cluster(lambda ids: items(ids, status, status, kind=kind))) as url:
+        outcome = sink_at(url, key).send(make_rows(2))
+    assert isinstance(outcome.fault, expected)
+    assert (len(outcome.unsent), outcome.refused) == (2, ())
+
+
+@pytest.mark.parametrize(("status", "pause"), [(429, "7"), (503, "2.5"), (502, ""), (500, "soon")])
+def test_a_busy_cluster_names_its_pause(key: Path, status: int, pause: str) -> None:
+    busy = Canned(status, {"error": {"type": "x", "reason": "too much"}, "status": status}, {"Retry-After": pause})
+    with scripted_server(cluster(lambda _ids: busy)) as url:
+        outcome = sink_at(url, key).send(make_rows(3))
+    assert isinstance(outcome.fault, SinkBusy)
+    assert outcome.fault.retry_after == {"7": 7.0, "2.5": 2.5}.get(pause)
+    assert len(outcome.unsent) == 3
+
+
+def test_after_an_unknown_outcome_the_ids_are_looked_up_before_they_are_sent_again(key: Path, tmp_path: Path) -> None:
+    asked: list[str] = []
+    answers = [Canned(503, {}), None]
+
+    def bulk(ids: list[str]) -> Canned:
+        return answers.pop(0) or items(ids, *[201] * len(ids))
+
+    inner = cluster(bulk)
+
+    def answer(method: str, path: str, body: bytes) -> Canned:
+        asked.append(path.partition("?")[0].rpartition("/")[2])
+        return inner(method, path, body)
+
+    with scripted_server(answer) as url:
+        session = sink_at(url, key).session(2e9, repeated=False)
+        result = deliver(make_rows(3), session, DeadLetters(tmp_path / "d.sqlite"), final=False)
+    assert result.ack.written == 3
+    assert [what for what in asked if what in ("_bulk", "_mget")] == ["_bulk", "_mget", "_bulk"]
+
+
+def test_a_request_that_is_too_large_is_halved_down_to_one_document(key: Path) -> None:
+    def bulk(ids: list[str]) -> Canned:
+        small = len(ids) == 1 and ids[0] != make_rows(4)[2]["id"]
+        return items(ids, 201) if small else Canned(413, b"too large")
+
+    with scripted_server(cluster(bulk)) as url:
+        outcome = sink_at(url, key).send(make_rows(4))
+    assert (outcome.taken, len(outcome.refused), outcome.unsent) == (3, 1, ())
+    assert "413" in outcome.refused[0].reason
+
+
+def test_opensearch_is_named(key: Path) -> None:
+    with scripted_server(lambda *_: Canned(200, {"version": {"distribution": "opensearch"}}, product=False)) as url:
+        outcome = sink_at(url, key).send(make_rows(1))
+    assert isinstance(outcome.fault, SinkRefused)
+    assert "OpenSearch" in outcome.fault.sentence()
+
+
+def test_a_server_that_is_not_there_is_busy(key: Path) -> None:
+    outcome = sink_at("http://127.0.0.1:9", key).send(make_rows(2))
+    assert isinstance(outcome.fault, SinkBusy)
+    assert "elastic.url" in outcome.fault.sentence()
+    assert len(outcome.unsent) == 2
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 600) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["items", "create", "_id", "status", "error", "type"]), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+def test_whatever_is_answered_every_row_is_counted_once(key: Path) -> None:
+    answered: list[Any] = []
+    rows = make_rows(2)
+    with scripted_server(lambda *_: Canned(200, answered[-1])) as url:
+        sink = sink_at(url, key)
+
+        @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+        @given(ANYTHING | st.lists(ANYTHING, min_size=2, max_size=2).map(lambda two: {"items": two}))
+        def check(answer: Any) -> None:
+            answered.append(answer)
+            outcome = sink.send(rows)
+            assert outcome.taken == 0
+            assert outcome.already_there + len(outcome.refused) + len(outcome.unsent) == 2
+            assert outcome.fault is not None or not outcome.unsent
+
+        check()
