@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -37,6 +38,15 @@ class Server:
 
         return self.api_key(f"runtime-{uuid.uuid4().hex[:8]}", RUNTIME)
 
+    def revoke(self, encoded: str) -> None:
+        """End an API key."""
+        self.admin.security.invalidate_api_key(ids=[base64.b64decode(encoded).decode().partition(":")[0]])
+
+    def now(self) -> float:
+        """Epoch seconds by the server's clock."""
+        answer: Any = self.admin.cat.health(format="json", h="epoch").body
+        return float(answer[0]["epoch"])
+
     def client(self, encoded: str) -> Elasticsearch:
         """A client that holds this key."""
         return Elasticsearch(self.url, api_key=encoded, request_timeout=30, max_retries=0)
@@ -52,6 +62,17 @@ def elasticsearch(require: Callable[[bool, str], None]) -> Iterator[Server]:
             yield Server(dev, admin)
         finally:
             admin.close()
+
+
+@pytest.fixture(scope="session")
+def installed(elasticsearch: Server) -> Server:
+    """The server with the templates, pipelines and state index that `qscore elastic install` makes."""
+    from elastic_connector.assets import Names
+    from elastic_connector.cluster import Cluster
+    from elastic_connector.install import install
+
+    install(Cluster(elasticsearch.admin, Names()))
+    return elasticsearch
 
 
 @pytest.fixture

@@ -1,0 +1,251 @@
+"""Fields of documents as columns: nested or flattened, scalars or arrays, whatever type the JSON has.
+
+The fast way is a field that pyarrow takes at once. Only where it refuses are cells looked at one by one; what is then
+wrong with a cell is said for its row alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+#: Characters of a value that are kept; a document may hold megabytes in a field.
+MAX_TEXT = 1024
+_SHOWN = 40
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_ZONE = r"(Z|[+-]\d\d:\d\d)$"
+_BARE_ZONE = r"(:\d\d(?:\.\d+)?[+-]\d\d)(\d\d)$"
+#: No time in seconds is that large; the number is milliseconds, Elasticsearch's own default.
+_MILLISECONDS = 1e11
+
+
+@dataclass(frozen=True)
+class FieldPath:
+    """A dotted name and the ways in which a document may spell it: ``{"a": {"b": 1}}``, ``{"a.b": 1}``."""
+
+    name: str
+    parts: tuple[str, ...]
+    #: For each place in the path, the keys that may stand there and the place that each leads to.
+    steps: tuple[tuple[tuple[str, int], ...], ...]
+
+    @classmethod
+    def of(cls, name: str) -> FieldPath:
+        parts = tuple(name.split("."))
+        ends = range(len(parts))
+        steps = tuple(tuple((".".join(parts[at:to]), to) for to in range(at + 1, len(parts) + 1)) for at in ends)
+        return cls(name, parts, steps)
+
+    def find(self, source: Any) -> Any:
+        """The value, or None. Values below an array of objects come as one list."""
+        return self._find(source, 0)
+
+    def _find(self, node: Any, at: int) -> Any:
+        if at == len(self.parts):
+            return node
+        if type(node) is dict:
+            for key, to in self.steps[at]:
+                if key in node:
+                    found = self._find(node[key], to)
+                    if found is not None:
+                        return found
+        elif type(node) is list:
+            found = [value for item in node if (value := self._find(item, at)) is not None]
+            flat = [v for value in found for v in (value if type(value) is list else [value])]
+            return flat or None
+        return None
+
+    def values(self, sources: Sequence[Any]) -> list[Any]:
+        """One value per document; the usual spelling, two nested objects, is read without a call."""
+        if len(self.parts) != 2:
+            return [self._find(source, 0) for source in sources]
+        outer, inner = self.parts
+        found = []
+        for source in sources:
+            node = source.get(outer)
+            value = node.get(inner) if type(node) is dict else None
+            found.append(self._find(source, 0) if value is None else value)
+        return found
+
+
+@dataclass(frozen=True)
+class Column:
+    """One field: ``values`` as text (trimmed, null where missing) or as numbers; ``defects``: row -> status."""
+
+    name: str
+    values: Any
+    defects: dict[int, str] = field(default_factory=dict)
+
+    def text(self) -> Any:
+        """As build_rows sees it: whole numbers without the ".0" that JSON may carry."""
+        return self.values if pa.types.is_string(self.values.type) else _clean(self.values.cast(pa.string()))
+
+    def numbers(self) -> tuple[Any, dict[int, str]]:
+        """As float64, null where missing or unusable, and what is wrong with which row."""
+        if not pa.types.is_string(self.values.type):
+            return self.values.cast(pa.float64(), safe=False), {}
+        try:
+            return self.values.cast(pa.float64()), {}
+        except pa.ArrowInvalid:
+            plain = pc.fill_null(pc.match_substring_regex(self.values, _NUMBER), False)
+            kept = pc.if_else(plain, self.values, pa.scalar(None, pa.string()))
+            return kept.cast(pa.float64()), _no_numbers(self.name, self.values, plain)
+
+
+def column(paths: Sequence[FieldPath], sources: Sequence[Any], scale: float = 1.0, account: bool = False) -> Column:
+    """A field that documents may call by several names; on every document the first that is not empty wins.
+
+    ``scale``: factor that makes the document's number the recipe's. ``account``: lower case, without "@..." at the end.
+    """
+    found = [_read(path, path.values(sources)) for path in paths]
+    if not found:
+        return Column("", pa.nulls(len(sources), pa.string()))
+    if scale != 1.0:
+        found = [_scaled(one, scale) for one in found]
+    merged = found[0] if len(found) == 1 else _first_of(found)
+    return Column(merged.name, _account(merged.text()), merged.defects) if account else merged
+
+
+def _first_of(found: Sequence[Column]) -> Column:
+    if all(pa.types.is_integer(one.values.type) for one in found):
+        arrays = [one.values.cast(pa.int64()) for one in found]
+    else:
+        arrays = [one.text() for one in found]
+    # A name that holds something unusable still wins over the names after it: else a score would rest on a guess.
+    defects: dict[int, str] = {}
+    for at, one in enumerate(found):
+        earlier = arrays[:at]
+        for row, text in one.defects.items():
+            if row not in defects and not any(array[row].is_valid for array in earlier):
+                defects[row] = text
+    return Column(found[0].name, pc.coalesce(*arrays), defects)
+
+
+def _scaled(one: Column, scale: float) -> Column:
+    numbers, defects = one.numbers()
+    return Column(one.name, pc.multiply(numbers, scale), {**defects, **one.defects})
+
+
+def _read(path: FieldPath, values: list[Any]) -> Column:
+    """A column of text, or of integers where every value is one."""
+    try:
+        return Column(path.name, _clean(pa.array(values, pa.string())))
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
+        pass
+    try:
+        numbers = pa.array(values)
+        if pa.types.is_integer(numbers.type):
+            return Column(path.name, numbers)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError):
+        pass
+    return _cell_by_cell(path.name, values)
+
+
+def _cell_by_cell(name: str, values: list[Any]) -> Column:
+    defects: dict[int, str] = {}
+    texts: list[str | None] = []
+    for row, value in enumerate(values):
+        text, defect = _scalar(name, value)
+        texts.append(text)
+        if defect:
+            defects[row] = defect
+    return Column(name, _clean(pa.array(texts, pa.string())), defects)
+
+
+def _scalar(name: str, value: Any) -> tuple[str | None, str]:
+    """A value as text, and a status where it is none. An array of one element is its element."""
+    if type(value) is list:
+        values = [v for v in value if v is not None and v != "" and v != []]
+        if len(values) == 1 and type(values[0]) is not list:
+            return _scalar(name, values[0])
+        return None, f"multivalue: {name} holds {len(values)} values; one is needed" if values else ""
+    if value is None:
+        return None, ""
+    if type(value) is dict:
+        return None, f"not_a_number: {name} holds an object; a single value is needed"
+    if isinstance(value, bool):
+        return ("true" if value else "false"), ""
+    return str(value)[:MAX_TEXT].encode("utf-8", "replace").decode(), ""
+
+
+def _clean(text: Any) -> Any:
+    """Trimmed; "" and "-" null; whole numbers without ".0"; nothing longer than MAX_TEXT."""
+    if (pc.max(pc.binary_length(text)).as_py() or 0) > MAX_TEXT:
+        text = pc.utf8_slice_codeunits(text, 0, MAX_TEXT)
+    text = pc.utf8_trim_whitespace(text)
+    text = pc.if_else(pc.is_in(text, pa.array(["", "-"])), pa.scalar(None, pa.string()), text)
+    if pc.any(pc.match_substring(text, ".0")).as_py():
+        text = pc.replace_substring_regex(text, r"^([+-]?\d+)\.0+$", r"\1")
+    return text
+
+
+def _account(text: Any) -> Any:
+    return _clean(pc.replace_substring_regex(pc.utf8_lower(text), "@.*$", ""))
+
+
+def _no_numbers(name: str, texts: Any, plain: Any) -> dict[int, str]:
+    wrong = pc.and_(pc.invert(plain), pc.is_valid(texts))
+    rows = pc.indices_nonzero(wrong).to_pylist()
+    return {row: f"not_a_number: {name} is {_shown(texts[row].as_py())}" for row in rows}
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:_SHOWN]) + ("..." if len(text) > _SHOWN else "")
+
+
+def times(paths: Sequence[FieldPath], sources: Sequence[Any]) -> tuple[Any, dict[int, str]]:
+    """Epoch seconds, float64, null where there is no time; row -> status where one cannot be read.
+
+    ISO 8601 (without a zone: UTC), or a number: milliseconds, and below 1e11 seconds.
+    """
+    one = column(paths, sources)
+    text = one.text()
+    plain = pc.fill_null(pc.match_substring_regex(text, _NUMBER), False)
+    nothing = pa.scalar(None, pa.string())
+    numbers = pc.if_else(plain, text, nothing).cast(pa.float64())
+    numbers = pc.if_else(pc.greater_equal(numbers, _MILLISECONDS), pc.divide(numbers, 1e3), numbers)
+    dates = _dates(pc.if_else(plain, nothing, text))
+    seconds = pc.coalesce(numbers, dates)
+    usable = pc.fill_null(pc.and_(pc.greater(seconds, 0.0), pc.less(seconds, _MILLISECONDS)), False)
+    seconds = pc.if_else(usable, seconds, pa.scalar(None, pa.float64()))
+    name = one.name or "the time"
+    rows = pc.indices_nonzero(pc.invert(usable)).to_pylist()
+    wrong = {row: one.defects.get(row) or _no_time(name, text[row].as_py()) for row in rows}
+    return seconds, wrong
+
+
+def _no_time(name: str, text: str | None) -> str:
+    return f"bad_context: {name} is {_shown(text)}, which is no time" if text else f"bad_context: {name} is missing"
+
+
+def _dates(text: Any) -> Any:
+    """ISO 8601 -> float64 epoch seconds; null where it is none."""
+    if text.null_count == len(text):
+        return pa.nulls(len(text), pa.float64())
+    dates = pc.replace_substring_regex(text, _BARE_ZONE, r"\1:\2")
+    try:
+        return _epoch(dates)
+    except pa.ArrowInvalid:
+        return pa.array([_date(value) for value in dates.to_pylist()], pa.float64())
+
+
+def _date(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds: float | None = _epoch(pa.array([text]))[0].as_py()
+    except pa.ArrowInvalid:
+        return None
+    return seconds
+
+
+def _epoch(dates: Any) -> Any:
+    nothing = pa.scalar(None, pa.string())
+    zoned = pc.fill_null(pc.match_substring_regex(dates, _ZONE), False)
+    aware = pc.if_else(zoned, dates, nothing).cast(pa.timestamp("ns", "UTC")).cast(pa.int64())
+    naive = pc.if_else(zoned, nothing, dates).cast(pa.timestamp("ns")).cast(pa.int64())
+    # Microseconds: the nanoseconds of our time are more than float64 holds exactly.
+    return pc.divide(pc.divide(pc.coalesce(aware, naive), 1000).cast(pa.float64()), 1e6)

@@ -1,0 +1,53 @@
+"""The server's clock: what documents are stamped with, so what decides which of them are settled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from scorer.elastic.failures import reached
+from scorer.service.logs import get_log
+from scorer.wire.errors import NonsenseReply
+
+#: Difference to our own clock, in seconds, from which on it is said in the log.
+_NOTABLE = 5.0
+_ASK_EVERY = 60.0
+
+
+@dataclass
+class ServerClock:
+    """Epoch seconds by the cluster's clock, asked once a minute and carried on by a monotonic clock in between.
+
+    ``own``: this machine's clock, for the warning alone.
+    """
+
+    client: Elasticsearch
+    own: Callable[[], float] = time.time
+    _offset: float = 0.0
+    _asked: float | None = None
+
+    def now(self) -> float:
+        """Never ahead of the server; up to a second behind. Raises what scorer.elastic.failures names."""
+        if self._asked is None or time.monotonic() - self._asked > _ASK_EVERY:
+            self._ask()
+        return time.monotonic() + self._offset
+
+    def millis(self) -> int:
+        return int(self.now() * 1000)
+
+    def _ask(self) -> None:
+        before = time.monotonic()
+        with reached("ask Elasticsearch for its time", "cluster privilege monitor"):
+            answer: Any = self.client.cat.health(format="json", h="epoch").body
+        first = answer[0] if isinstance(answer, list) and answer else None
+        epoch = first.get("epoch") if isinstance(first, Mapping) else None
+        if not isinstance(epoch, str | int) or not str(epoch).isdigit():
+            raise NonsenseReply("Elasticsearch does not say what time it is", "Run `qscore elastic doctor`.")
+        self._offset, self._asked = float(epoch) - before, before
+        off = self.own() - float(epoch)
+        if abs(off) > _NOTABLE:
+            get_log().warning("clock_off", seconds=round(off, 1), remedy="scoring goes by Elasticsearch's clock")

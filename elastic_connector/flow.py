@@ -1,0 +1,46 @@
+"""What every reader hands to the runner: pages of rows, and how far the source has been read with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class RowPage:
+    """Rows to be scored together.
+
+    ``table``: a pyarrow table of the model's inputs, the context and the edge columns, at most 50,000 rows; may be
+    empty. ``position``: milliseconds (epoch) of the source's time field up to which everything has been handed out with
+    this page or before it; None: the page says nothing about that (a late document, a window counted anew).
+    ``repeated``: whether somebody may have sent some of these rows before, so that the sink must look them up.
+    ``documents`` and ``bytes``: what was read for the page.
+    """
+
+    table: Any
+    position: int | None
+    repeated: bool = False
+    documents: int = 0
+    bytes: int = 0
+
+    @property
+    def rows(self) -> int:
+        return int(self.table.num_rows)
+
+
+class RowReader(Protocol):
+    """Reads one source for one version of one model."""
+
+    def resume(self, checkpoint: int) -> Iterator[RowPage]:
+        """Once, before the first round of a leader that found a checkpoint: what may have been missed before it."""
+        ...
+
+    def round(self, since: int, upper: int) -> Iterator[RowPage]:
+        """What lies at or after ``since`` and before ``upper`` (both milliseconds of the source's time field) and has
+        not been handed out by this reader yet."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the server holds for this reader."""
+        ...

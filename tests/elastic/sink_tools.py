@@ -1,0 +1,51 @@
+"""What the tests of the sink stand on: rows, a sink, and what a stream holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from scorer.delivery import ScoredRow, ScoringFacts, scored_rows
+from scorer.delivery.elastic import ElasticSink
+from scorer.elastic.client import connect
+from scorer.service.elastic_settings import ElasticSettings
+from tests.unit.delivery.builders import make_batches, make_card
+
+FACTS = ScoringFacts(errors=True, sha256="ab" * 32, scored=1_700_000_000.0)
+
+
+def rows_of(count: int, **context: list[str]) -> list[ScoredRow]:
+    """Rows as a worker makes them for documents."""
+    batch, scores = make_batches(count, **context)
+    return scored_rows(batch, scores, make_card(), FACTS).rows
+
+
+def make_elastic_sink(url: str, key: Path, namespace: str, **changes: Any) -> ElasticSink:
+    settings = ElasticSettings(url=url, api_key_file=key, namespace=namespace, **changes)
+    return ElasticSink(connect(settings), namespace, settings.bulk_documents, settings.bulk_bytes)
+
+
+def stream_ids(admin: Elasticsearch, stream: str) -> Counter[str]:
+    """How often each id is in the stream, over all backing indices."""
+    admin.indices.refresh(index=stream)
+    found: Counter[str] = Counter()
+    after: Sequence[Any] | None = None
+    while True:
+        page = admin.search(
+            index=stream, size=5000, sort=[{"event.id": "asc"}, {"_doc": "asc"}], search_after=after, source=False
+        )["hits"]["hits"]
+        if not page:
+            return found
+        found.update(hit["_id"] for hit in page)
+        after = page[-1]["sort"]
+
+
+def sources(admin: Elasticsearch, stream: str) -> dict[str, Mapping[str, Any]]:
+    """Document by id."""
+    admin.indices.refresh(index=stream)
+    hits = admin.search(index=stream, size=1000)["hits"]["hits"]
+    return {hit["_id"]: hit["_source"] for hit in hits}

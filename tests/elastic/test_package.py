@@ -1,0 +1,56 @@
+"""The integration package against Elastic's own public checks (package-spec), which need Go."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+LINT = Path(__file__).parent / "package_lint"
+
+
+@pytest.fixture(scope="session")
+def linter(tmp_path_factory: pytest.TempPathFactory, require: Callable[[bool, str], None]) -> Path:
+    """The checker, compiled; its modules come from the Go module proxy, with the sums that go.sum fixes."""
+    go = shutil.which("go")
+    require(go is not None, "Go is not installed; the package's check needs it: https://go.dev/dl")
+    out = tmp_path_factory.mktemp("lint") / "package_lint"
+    built = subprocess.run(
+        [str(go), "build", "-mod=readonly", "-o", str(out), "."], cwd=LINT, capture_output=True, text=True, timeout=580
+    )
+    assert built.returncode == 0, built.stderr[-2000:]
+    return out
+
+
+@pytest.fixture(scope="session")
+def package(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as `make package-elastic` builds it."""
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, str(repository / "packaging" / "build_elastic.py"), "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    (built,) = out.glob("*.zip")
+    return built
+
+
+def check(linter: Path, path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(linter), str(path)], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_package_passes_package_spec(linter: Path, package: Path) -> None:
+    checked = check(linter, package)
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stdout.strip() == "no fault"
+
+
+def test_a_package_with_a_fault_does_not(linter: Path, package: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(tmp_path)
+    (folder,) = tmp_path.iterdir()
+    manifest = folder / "manifest.yml"
+    manifest.write_text(manifest.read_text().replace("type: integration", "type: nonsense"))
+    assert check(linter, folder).returncode == 1

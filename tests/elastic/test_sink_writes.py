@@ -1,0 +1,256 @@
+"""The sink on a real Elasticsearch with the runtime key: every row ends up there once, or is accounted for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scorer.delivery import DeadLetters, Refused, ScoredRow, SendOutcome, SinkBusy, SinkRefused, make_sink
+from scorer.delivery.elastic import ElasticSink
+from scorer.delivery.replay import replay
+from scorer.elastic.lookup import backing_indices, existing_ids, present_ids
+from scorer.service.settings import ElasticSettings, Settings
+from tests.elastic.conftest import Server
+from tests.elastic.sink_tools import make_elastic_sink, rows_of, sources, stream_ids
+from tests.unit.elastic.servers import CuttingProxy
+
+MakeKey = Callable[[str], Path]
+
+
+@pytest.fixture
+def key(installed: Server, key_file: MakeKey) -> Path:
+    return key_file(installed.runtime_key())
+
+
+@pytest.fixture
+def sink(installed: Server, key: Path, namespace: str) -> ElasticSink:
+    return make_elastic_sink(installed.url, key, namespace)
+
+
+def counts(outcome: SendOutcome) -> tuple[int, int, int, int]:
+    return outcome.taken, outcome.already_there, len(outcome.refused), len(outcome.unsent)
+
+
+def once(ids: list[str]) -> dict[str, int]:
+    return dict.fromkeys(ids, 1)
+
+
+def ids_of(rows: list[ScoredRow]) -> list[str]:
+    return [row["id"] for row in rows]
+
+
+def test_a_first_send_makes_the_stream_and_a_second_finds_everything_there(
+    sink: ElasticSink, installed: Server
+) -> None:
+    rows = rows_of(25)
+    assert counts(sink.session(2e9, repeated=False).send(rows)) == (25, 0, 0, 0)
+    # Not looked up, but created: 409 is what says that they are there.
+    assert counts(sink.session(2e9, repeated=False).send(rows)) == (0, 25, 0, 0)
+    assert counts(sink.send(rows)) == (0, 25, 0, 0)
+    assert stream_ids(installed.admin, sink.stream) == once(ids_of(rows))
+
+
+def test_the_document_is_what_kibana_and_its_rules_read(sink: ElasticSink, installed: Server) -> None:
+    row = rows_of(1, origin_id=["doc-1"], index=[".ds-logs-x-000001"])[0]
+    assert sink.send([row]).taken == 1
+    found = sources(installed.admin, sink.stream)[row["id"]]
+    assert found["event"]["kind"] == "enrichment"
+    assert found["event"]["ingested"]  # by the pipeline
+    assert found["data_stream"]["namespace"] == sink.namespace
+    hits = installed.admin.search(
+        index=sink.stream, query={"query_string": {"query": "event.risk_score:80 AND qscore.source.id:doc-1"}}
+    )
+    assert hits["hits"]["total"]["value"] == 1
+
+
+@pytest.mark.parametrize("known_since", [True, False])
+def test_a_rollover_of_the_scores_between_two_sends_gives_no_duplicate(
+    sink: ElasticSink, installed: Server, known_since: bool
+) -> None:
+    rows = rows_of(40)
+    since = installed.now() if known_since else 0.0
+    assert sink.session(since, repeated=False).send(rows[:30]).taken == 30
+    installed.admin.indices.rollover(alias=sink.stream)
+    assert counts(sink.session(since, repeated=False).send(rows)) == (10, 30, 0, 0)
+    assert stream_ids(installed.admin, sink.stream) == once(ids_of(rows))
+    names = [index.name for index in backing_indices(sink.client, sink.stream)]
+    assert len(names) == 2
+    assert existing_ids(sink.client, names, [rows[0]["id"], rows[39]["id"], "none"]) == {
+        rows[0]["id"]: [names[0]],
+        rows[39]["id"]: [names[1]],
+    }
+
+
+def test_without_the_look_up_a_rollover_would_give_duplicates(sink: ElasticSink, installed: Server) -> None:
+    """What the look-up is for: rows that are said to be new, and are not, are in two backing indices."""
+    rows = rows_of(5)
+    sink.send(rows)
+    installed.admin.indices.rollover(alias=sink.stream)
+    assert sink.session(installed.now() + 3600, repeated=False).send(rows).taken == 5
+    assert set(stream_ids(installed.admin, sink.stream).values()) == {2}
+
+
+def test_an_uncertain_write_and_a_rollover_give_no_duplicate(installed: Server, key: Path, namespace: str) -> None:
+    rows = rows_of(30)
+    with CuttingProxy(installed.url) as proxy:
+        sink = make_elastic_sink(proxy.url, key, namespace, bulk_documents=10)
+        assert sink.send(rows[:1]).taken == 1
+        session = sink.session(installed.now() + 3600, repeated=False)
+        proxy.cuts = 1
+        first = session.send(rows[1:])
+        assert isinstance(first.fault, SinkBusy)
+        assert counts(first) == (0, 0, 0, 29)
+        assert stream_ids(installed.admin, sink.stream) == once(ids_of(rows[:11]))  # ten were written all the same
+        installed.admin.indices.rollover(alias=sink.stream)
+        assert counts(session.send(first.unsent)) == (19, 10, 0, 0)
+    assert stream_ids(installed.admin, sink.stream) == once(ids_of(rows))
+
+
+def test_a_mapping_conflict_refuses_its_own_document_alone(sink: ElasticSink, installed: Server) -> None:
+    rows = rows_of(6)
+    rows[2]["fields"] = {"host.os.name.long": "text where the mapping has a keyword"}
+    outcome = sink.send(rows)
+    assert counts(outcome) == (5, 0, 1, 0)
+    assert outcome.refused[0].row == rows[2]
+    assert "host.os.name" in outcome.refused[0].reason
+    assert rows[2]["id"] not in stream_ids(installed.admin, sink.stream)
+
+
+def test_a_flood_stage_block_is_busy_and_nothing_is_lost(sink: ElasticSink, installed: Server) -> None:
+    rows = rows_of(4)
+    sink.send(rows[:1])
+    blocked = {"index.blocks.read_only_allow_delete": True}
+    installed.admin.indices.put_settings(index=sink.stream, settings=blocked)
+    outcome = sink.send(rows)
+    assert isinstance(outcome.fault, SinkBusy)
+    assert "flood-stage" in outcome.fault.sentence()
+    assert counts(outcome) == (0, 1, 0, 3)
+    installed.admin.indices.put_settings(index=sink.stream, settings=dict.fromkeys(blocked))
+    assert counts(sink.send(outcome.unsent)) == (3, 0, 0, 0)
+
+
+def test_a_revoked_key_is_refused_with_what_to_do(installed: Server, key_file: MakeKey, namespace: str) -> None:
+    encoded = installed.runtime_key()
+    sink = make_elastic_sink(installed.url, key_file(encoded), namespace)
+    rows = rows_of(3)
+    assert sink.send(rows[:1]).taken == 1
+    installed.revoke(encoded)
+    outcome = sink.send(rows)
+    assert isinstance(outcome.fault, SinkRefused)
+    assert "elastic.api_key_file" in outcome.fault.sentence()
+    assert outcome.unsent == tuple(rows)
+
+
+def test_a_key_without_the_privilege_is_told_which(installed: Server, key_file: MakeKey, namespace: str) -> None:
+    role = {
+        "cluster": ["monitor"],
+        "indices": [{"names": ["logs-qscore.scores-*"], "privileges": ["read", "view_index_metadata"]}],
+    }
+    sink = make_elastic_sink(installed.url, key_file(installed.api_key("reader", role)), namespace)
+    outcome = sink.send(rows_of(2))
+    assert isinstance(outcome.fault, SinkRefused)
+    assert "create_doc" in outcome.fault.sentence()
+    assert len(outcome.unsent) == 2
+
+
+def test_large_documents_travel_alone_and_within_the_limits(installed: Server, key: Path, namespace: str) -> None:
+    sink = make_elastic_sink(installed.url, key, namespace, bulk_bytes=64 * 1024)
+    rows = rows_of(7)
+    rows[3]["reason"] = "x" * 5_000_000
+    assert counts(sink.send(rows)) == (7, 0, 0, 0)
+    assert stream_ids(installed.admin, sink.stream) == once(ids_of(rows))
+
+
+def test_sends_of_the_same_rows_at_once_write_each_once(installed: Server, key: Path, namespace: str) -> None:
+    rows = rows_of(300)
+    sink = make_elastic_sink(installed.url, key, namespace, bulk_documents=50)
+    outcomes: list[SendOutcome] = []
+    threads = [threading.Thread(target=lambda: outcomes.append(sink.send(rows))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(outcome.taken for outcome in outcomes) == 300
+    assert sum(outcome.already_there for outcome in outcomes) == 900
+    assert stream_ids(installed.admin, sink.stream) == once(ids_of(rows))
+
+
+def test_a_closed_backing_index_is_busy_until_it_is_opened(sink: ElasticSink, installed: Server) -> None:
+    rows = rows_of(4)
+    sink.send(rows[:2])
+    old = backing_indices(sink.client, sink.stream)[0].name
+    installed.admin.indices.rollover(alias=sink.stream)
+    installed.admin.indices.close(index=old)
+    outcome = sink.send(rows)
+    assert isinstance(outcome.fault, SinkBusy)
+    assert "closed" in outcome.fault.sentence()
+    assert counts(outcome) == (0, 0, 0, 4)
+    installed.admin.indices.open(index=old)
+    installed.admin.cluster.health(index=old, wait_for_status="yellow", timeout="20s")
+    assert counts(sink.send(rows)) == (2, 2, 0, 0)
+
+
+def test_a_deleted_backing_index_holds_nothing(sink: ElasticSink, installed: Server) -> None:
+    rows = rows_of(3)
+    sink.send(rows)
+    old = backing_indices(sink.client, sink.stream)[0].name
+    installed.admin.indices.rollover(alias=sink.stream)
+    installed.admin.indices.delete(index=old)
+    assert existing_ids(sink.client, [old], [rows[0]["id"]]) == {}
+    assert present_ids(sink.client, sink.stream, ids_of(rows)) == set()
+    assert sink.send(rows).taken == 3
+
+
+def test_a_stream_without_our_template_is_refused(installed: Server, key_file: MakeKey, namespace: str) -> None:
+    role = {"indices": [{"names": ["logs-plain.*"], "privileges": ["all"]}], "cluster": ["monitor"]}
+    sink = make_elastic_sink(installed.url, key_file(installed.api_key("plain", role)), namespace)
+    outcome = _Elsewhere(sink.client, namespace).send(rows_of(2))
+    assert isinstance(outcome.fault, SinkRefused)
+    assert "qscore elastic install" in outcome.fault.sentence()
+    assert len(outcome.unsent) == 2
+
+
+class _Elsewhere(ElasticSink):
+    """Writes where no template of ours matches."""
+
+    @property
+    def stream(self) -> str:
+        return f"logs-plain.{self.namespace}"
+
+
+def test_an_index_in_the_place_of_the_stream_is_refused(installed: Server, key_file: MakeKey, namespace: str) -> None:
+    role = {"indices": [{"names": ["logs-plain.*"], "privileges": ["all"]}], "cluster": ["monitor"]}
+    installed.admin.indices.create(index=f"logs-plain.{namespace}")
+    sink = make_elastic_sink(installed.url, key_file(installed.api_key("plain", role)), namespace)
+    outcome = _Elsewhere(sink.client, namespace).send(rows_of(2))
+    installed.admin.indices.delete(index=f"logs-plain.{namespace}")
+    assert isinstance(outcome.fault, SinkRefused)
+    assert "not a data stream" in outcome.fault.sentence()
+
+
+def test_dead_letters_replay_into_their_own_stream_once(
+    sink: ElasticSink, installed: Server, key: Path, tmp_path: Path
+) -> None:
+    rows, store = rows_of(12), DeadLetters(tmp_path / "dead.sqlite")
+    store.add(sink.name, [Refused(row, "was down") for row in rows])
+    sink.send(rows[:5])  # some were written before their run broke off
+    installed.admin.indices.rollover(alias=sink.stream)
+    settings = Settings(elastic=ElasticSettings(url=installed.url, api_key_file=key))
+    result = replay(store, make_sink(settings, sink.name))
+    assert (result.sent, result.refused, result.left) == (12, 0, 0)
+    assert store.counts() == {}
+    assert stream_ids(installed.admin, sink.stream) == once(ids_of(rows))
+
+
+def test_error_rows_are_documents_of_their_own_kind(sink: ElasticSink, installed: Server) -> None:
+    row = rows_of(1)[0]
+    row["error"] = "missing_feature: events is empty; build the rows with the macro"
+    assert sink.send([row]).taken == 1
+    found = sources(installed.admin, sink.stream)[row["id"]]
+    assert found["event"]["kind"] == "pipeline_error"
+    assert found["error"]["code"] == "missing_feature"
+    assert "score" not in found["qscore"]
+    assert "risk_score" not in found["event"]

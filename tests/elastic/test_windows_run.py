@@ -1,0 +1,55 @@
+"""`qscore elastic run` with a model whose rows are windows: once each, and again when a document comes late."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from tests.elastic.stage import Stage, logon, open_stage
+
+T0 = 1_699_990_200.0  # the start of a window
+
+
+def revisions(stage: Stage) -> dict[tuple[str, ...], list[int]]:
+    """Window and keys -> its revisions, ascending."""
+    found: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for hit in stage.written():
+        document = hit["_source"]
+        assert document["event"]["kind"] == "enrichment", document
+        key = (
+            document["@timestamp"],
+            document["user"]["name"],
+            document["source"]["address"],
+            document["destination"]["address"],
+        )
+        found[key].append(document["qscore"]["revision"])
+    return {key: sorted(values) for key, values in found.items()}
+
+
+def run_once(stage: Stage) -> str:
+    done = stage.qscore("elastic", "run", "--once")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_windows_are_scored_once_and_again_when_something_comes_late(
+    elasticsearch: Any, namespace: str, tmp_path: Path
+) -> None:
+    with open_stage(tmp_path, elasticsearch, namespace, "window") as stage:
+        stage.load(logon(T0 + 30 * n, n) for n in range(80))
+        run_once(stage)
+        first = revisions(stage)
+        assert len(first) > 30
+        assert all(len(values) == 1 for values in first.values())
+        run_once(stage)  # another process, which remembers nothing
+        assert revisions(stage) == first
+        stage.admin.indices.rollover(alias=stage.scores)
+        stage.load([logon(T0 + 30, 1)])
+        run_once(stage)
+        second = revisions(stage)
+        changed = {key for key in second if second[key] != first.get(key)}
+        assert {key[0] for key in changed} == {"2023-11-14T19:30:00.000Z"}
+        assert ("2023-11-14T19:30:00.000Z", "user1", "10.0.0.1", "SRV1") in changed
+        assert all(second[key][:-1] == first[key] for key in changed)
+        assert len(second) == len(first)
