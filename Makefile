@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup demo test test-elastic lint package appinspect bench bench-engine bench-command bench-queue quality lock clean
+.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic lint package package-elastic appinspect bench bench-engine bench-command bench-queue bench-elastic quality lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -29,11 +29,19 @@ demo: setup package ## the main job: a search through | qscore, scored rows, ind
 	  $(if $(DATA),--data "$(DATA)") $(if $(LABEL),--label "$(LABEL)") \
 	  $(if $(POSITIVE),--positive "$(POSITIVE)") $(if $(MODEL),--model "$(MODEL)")
 
+demo-elastic: setup ## documents in a real Elasticsearch, scored by the connector, found by the rules  [DATA= LABEL= POSITIVE=]
+	@$(BIN)/python -m scorer.demo.elastic \
+	  $(if $(DATA),--data "$(DATA)") $(if $(LABEL),--label "$(LABEL)") \
+	  $(if $(POSITIVE),--positive "$(POSITIVE)") $(if $(MODEL),--model "$(MODEL)")
+
 test: setup ## every test that needs Python and pip alone
 	@$(BIN)/python -m pytest -q
 
 test-elastic: setup ## the tests that need a real Elasticsearch (given by URL, or started by Maven or Docker)
 	@$(BIN)/python -m pytest -q tests/elastic
+
+chaos-elastic: setup ## kills everything while documents arrive: in the end each has one score  [KILLS=20 SEED=1]
+	@$(BIN)/python -m tests.elastic.chaos --kills $(or $(KILLS),20) --seed $(or $(SEED),1)
 
 lint: setup ## formatting, lint, types, import contracts, Python 3.9 paths
 	@$(BIN)/ruff check .
@@ -44,6 +52,9 @@ lint: setup ## formatting, lint, types, import contracts, Python 3.9 paths
 
 package: setup ## build dist/qscore-<version>.tar.gz, the Splunk app
 	@$(BIN)/python packaging/build_app.py
+
+package-elastic: setup ## build dist/qscore-elastic-<version>.zip, the integration package, and Kibana's files
+	@$(BIN)/python packaging/build_elastic.py
 
 .venv-appinspect/.ready: requirements/appinspect.txt
 	@test -x .venv-appinspect/bin/python || $(PYTHON) -m venv .venv-appinspect
@@ -61,14 +72,17 @@ appinspect: .venv-appinspect/.ready package ## Splunk's own checks on the built 
 
 bench: bench-engine bench-queue bench-command ## the three benchmarks, side by side with their peers
 
-bench-engine: setup ## scoring engine against qiskit-machine-learning
-	@$(BIN)/python bench/engine.py
+bench-engine: .venv-bench/.ready ## scoring engine against its peers, in an environment that holds them
+	@.venv-bench/bin/python -m bench.engine
 
 bench-queue: setup ## gateway and queue against a raw msgpack round trip
 	@$(BIN)/python bench/roundtrip.py
 
 bench-command: setup package ## | qscore against a do-nothing splunklib command
 	@$(BIN)/python bench/command.py
+
+bench-elastic: setup ## the Elastic connector against elasticsearch-py copying the same documents  [DOCUMENTS=200000]
+	@$(BIN)/python bench/elastic.py --documents $(or $(DOCUMENTS),200000)
 
 quality: setup ## the figures of docs/models.md on real captures (needs ../shared/data or QSCORE_SHARED_DATA)
 	@$(BIN)/python bench/quality.py
@@ -81,6 +95,7 @@ lock: setup ## renew requirements/*.txt from pyproject.toml (needs uv)
 	$(LOCK) $(EXTRAS) --group dev -o requirements/dev.txt pyproject.toml
 	$(LOCK) $(EXTRAS) --group dev --group bench -o requirements/bench.txt pyproject.toml
 	$(LOCK) --group appinspect -o requirements/appinspect.txt
+	$(LOCK) --group elastic9 -o requirements/elastic9.txt
 
 clean: ## remove the environments and what was built
 	rm -rf .venv .venv-appinspect .venv-bench dist build

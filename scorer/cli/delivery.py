@@ -15,12 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from scorer.delivery import DeadLetter, DeadLetters, make_sink
-from scorer.delivery.replay import replay
+from scorer.delivery import DeadLetter, DeadLetters, Sink, make_sink
+from scorer.delivery.replay import ReplayResult, replay
 from scorer.service.settings import load_settings
 from scorer.wire.errors import BadOption, DeliveryFailed
 
-_Sink = Annotated[str | None, typer.Option(help="Only letters of this sink (hec, file).")]
+_Sink = Annotated[str | None, typer.Option(help="Only letters of this sink (hec, file, elastic, elastic:<namespace>).")]
 
 
 def register(app: typer.Typer) -> None:
@@ -55,19 +55,25 @@ def _list(
 def _table(letters: Sequence[DeadLetter]) -> Table:
     table = Table("number", "sink", "last failed", "attempts", "model", "entities", "reason")
     for letter in letters:
-        row = letter.row
-        entities = " ".join(f"{name}={value}" for name, value in row["entities"].items())
+        model, entities = _about(letter)
         cells = [
             letter.number,
             letter.sink,
             _when(letter.last_at),
             letter.attempts,
-            row["model"],
+            model,
             entities,
-            letter.reason,
+            letter.fault or letter.reason,
         ]
         table.add_row(*(Text(str(cell)) for cell in cells))
     return table
+
+
+def _about(letter: DeadLetter) -> tuple[str, str]:
+    """Model and entities, empty where the letter cannot be read."""
+    if letter.row is None:
+        return "", ""
+    return letter.row["model"], " ".join(f"{name}={value}" for name, value in letter.row["entities"].items())
 
 
 def _as_dict(letter: DeadLetter) -> dict[str, object]:
@@ -80,6 +86,7 @@ def _as_dict(letter: DeadLetter) -> dict[str, object]:
         "last_at": letter.last_at,
         "attempts": letter.attempts,
         "row": letter.row,
+        "fault": letter.fault,
     }
 
 
@@ -95,19 +102,24 @@ def _replay(
     settings = load_settings()
     store = DeadLetters(settings.dead_letters)
     name = sink or settings.sink
-    waiting = store.counts().get(name, 0)
+    waiting = {one: count for one, count in store.counts().items() if one == name or one.startswith(f"{name}:")}
     console = Console()
-    if dry_run or not waiting:
-        console.print(Text(f"{waiting} dead letters would be sent to the sink {name}"))
+    total = sum(waiting.values())
+    if dry_run or not total:
+        console.print(Text(f"{total} dead letters would be sent to the sink {name}"))
         return
-    target = make_sink(settings, name)
-    columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    results = [_replay_one(store, make_sink(settings, one), count) for one, count in waiting.items()]
+    sent, refused, left = (sum(getattr(result, part) for result in results) for part in ("sent", "refused", "left"))
+    console.print(Text(f"{sent} sent, {refused} refused again, {left} left"))
+    if left or refused:
+        raise DeliveryFailed(next(result.reason for result in results if result.left or result.refused))
+
+
+def _replay_one(store: DeadLetters, target: Sink, waiting: int) -> ReplayResult:
+    columns = (TextColumn(f"sending to {target.name}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("sending", total=waiting)
-        result = replay(store, target, lambda done: progress.update(task, completed=done))
-    console.print(Text(f"{result.sent} sent, {result.refused} refused again, {result.left} left"))
-    if result.left or result.refused:
-        raise DeliveryFailed(result.reason)
+        return replay(store, target, lambda done: progress.update(task, completed=done))
 
 
 def _purge(

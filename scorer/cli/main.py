@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from scorer.cli import delivery, keys, models, score, splunk, stack, training
+from scorer.cli import delivery, elastic, keys, models, score, shots, splunk, stack, training
 from scorer.wire.errors import BadOption, QScoreError
 
 _HELP = """Quantum-kernel scores for the events that a SOC already searches.
@@ -27,7 +27,7 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="qscore", help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
     )
-    for topic in (stack, score, models, keys, training, delivery, splunk):
+    for topic in (stack, score, models, keys, training, shots, delivery, splunk, elastic):
         topic.register(app)
     return app
 

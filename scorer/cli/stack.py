@@ -34,13 +34,17 @@ def register(app: typer.Typer) -> None:
 def up(
     workers: Annotated[int | None, typer.Option(help="Scoring processes (default: worker.processes, 2).")] = None,
     port: Annotated[int | None, typer.Option(help="Port of the gateway (default: gateway.port, 8417).")] = None,
+    qpu: Annotated[
+        int | None,
+        typer.Option(help="Processes for projected models above 12 qubits (default: worker.qpu_processes, 0)."),
+    ] = None,
 ) -> None:
     """Start queue, gateway and workers on this machine and stay with them. Ctrl-C stops them all.
 
     The first start makes the home folder, an API key for the commands on this machine, and a certificate authority,
     whose ca.pem the gateway's callers need. With broker_url set, no queue server is started: yours is used.
     """
-    settings = _with_options(workers, port)
+    settings = _with_options(workers, port, qpu)
     console = Console()
     with Stack.prepare(settings) as stack:
         typer.echo(f"starting in {settings.home}; Ctrl-C stops everything")
@@ -70,10 +74,11 @@ def local_client(settings: Settings, timeout: float = 30.0) -> GatewayClient:
     return GatewayClient(state.url, key, state.ca_file, timeout, settings.gateway.hostnames[0])
 
 
-def _with_options(workers: int | None, port: int | None) -> Settings:
+def _with_options(workers: int | None, port: int | None, qpu: int | None) -> Settings:
     overrides: dict[str, Any] = {}
-    if workers is not None:
-        overrides["worker"] = {"processes": workers}
+    processes = {"processes": workers, "qpu_processes": qpu}
+    if given := {name: count for name, count in processes.items() if count is not None}:
+        overrides["worker"] = given
     if port is not None:
         overrides["gateway"] = {"port": port}
     return load_settings(**overrides)
@@ -168,8 +173,10 @@ def _queue_check(settings: Settings) -> tuple[bool, str]:
         return False, f"queue: {where}: {error.sentence()}"
     if pulse.workers["score"] == 0:
         return False, f"queue: {where} answers, but no scoring worker is alive. Start one with `qscore up`."
-    if settings.sink != "none" and pulse.workers["deliver"] == 0:
+    if settings.delivers and pulse.workers["deliver"] == 0:
         return False, f"queue: {where} answers, but no delivery worker is alive; scores are not written."
+    if settings.worker.qpu_processes and pulse.workers["qpu"] == 0:
+        return False, f"queue: {where} answers, but no worker of the qpu lane is alive; models above 12 qubits wait."
     return True, f"queue: {where}; {_depths(pulse)}"
 
 
@@ -187,4 +194,5 @@ def _model_check(settings: Settings) -> tuple[bool, str]:
 
 def _depths(pulse: Pulse) -> str:
     waiting = ", ".join(f"{queue} {count}" for queue, count in pulse.waiting.items())
-    return f"waiting: {waiting}; workers: {pulse.workers['score']} scoring, {pulse.workers['deliver']} delivering"
+    qpu = f", {pulse.workers['qpu']} of the qpu lane" if pulse.workers["qpu"] else ""
+    return f"waiting: {waiting}; workers: {pulse.workers['score']} scoring, {pulse.workers['deliver']} delivering{qpu}"

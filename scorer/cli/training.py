@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from scorer.wire.errors import BadTrainingData, ConfigurationError, UnknownModel
-from scorer.wire.names import check_model_name
+from scorer.cli.training_report import print_report
+from scorer.wire.errors import BadTrainingData, ConfigurationError
 
 if TYPE_CHECKING:
     from scorer.features.recipe import Recipe
@@ -27,14 +26,15 @@ if TYPE_CHECKING:
     from scorer.training.rows import Columns
     from scorer.training.train import Steps
 
-Model = Annotated[str, typer.Option("--model", help="lateral or lateral_flow.")]
+Model = Annotated[str | None, typer.Option("--model", help="lateral or lateral_flow.")]
+RecipeFile = Annotated[
+    Path | None, typer.Option("--recipe", help="A recipe of your own instead (TOML): what a row is.")
+]
 Label = Annotated[str | None, typer.Option(help="Column that says what is malicious.")]
 Positive = Annotated[str | None, typer.Option(help="The label's value that is malicious; without it 1 or true.")]
 Group = Annotated[str | None, typer.Option(help="Column of what belongs together (a capture, an incident, a day).")]
 Grain = Annotated[str | None, typer.Option(help="What a row is: window or event.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
-
-_TITLES = {"quantum": "quantum model", "twin": "RBF twin", "boosting": "boosting, all features"}
 
 
 def register(app: typer.Typer) -> None:
@@ -45,47 +45,72 @@ def register(app: typer.Typer) -> None:
 
 
 def train_command(
-    model: Model,
+    model: Model = None,
     data: Annotated[Path | None, typer.Option(help="Events or rows: CSV, NDJSON, Parquet. None: a starter.")] = None,
+    recipe: RecipeFile = None,
     label: Label = None,
     positive: Positive = None,
     group: Group = None,
+    family: Annotated[str, typer.Option(help="What kind of model; see above.")] = "svc",
+    map_name: Annotated[str, typer.Option("--map", help="Feature map: zz, pauli, qft, reuploading, ...")] = "zz",
+    map_parameter: Annotated[
+        list[str] | None, typer.Option(help="name=value for the map; several by repeating. docs/circuits.md has them.")
+    ] = None,
+    entanglement: Annotated[str | None, typer.Option(help="Of the map: full, linear or circular.")] = None,
+    reps: Annotated[int | None, typer.Option(help="Repetitions of the map.")] = None,
     prevalence: Annotated[float | None, typer.Option(help="Share of attacks where the model will run.")] = None,
     fpr: Annotated[float, typer.Option(help="False-positive rate of the default line.")] = 0.01,
-    qubits: Annotated[int, typer.Option(help="Features at most, one qubit each.")] = 6,
+    qubits: Annotated[int, typer.Option(help="Features at most, one qubit each unless the map has it otherwise.")] = 6,
     grain: Grain = None,
     seed: Seed = 0,
     without: Annotated[list[str] | None, typer.Option(help="Feature or group to leave out, e.g. port_class.")] = None,
     fit_rows: Annotated[
         int | None,
-        typer.Option(help="Rows to fit on at most; more make the twin slower. Default 2000, a starter 1000."),
+        typer.Option(help="Rows to fit on at most. Default: all for nystrom-logistic and leverage, else 2000."),
     ] = None,
     note: Annotated[str, typer.Option("--version-note", help="Text for the model's card.")] = "",
     promote: Annotated[bool, typer.Option("--promote", help="Make the new version live.")] = False,
 ) -> None:
-    """Train a model, judge it openly beside its classical twin, sign it and put it into the registry."""
+    """Train a model, judge it openly beside its classical twin, sign it and put it into the registry.
+
+    \b
+    Which --family:
+      svc               labelled rows, up to a few thousand: the default
+      nystrom-logistic  labelled rows by the ten thousand to the million
+      vqc               labelled rows; a trained circuit, to compare with
+      density           normal rows alone (--label is then only for judging)
+      leverage          normal rows alone, usually the better of the two
+      projected         labelled rows and 13 to 20 qubits, shots or hardware
+
+    Bandwidth and one parameter more are searched, with as many tries for the classical twin.
+    """
     _require_training()
     from scorer.service.settings import load_settings
+    from scorer.training.map_parameters import map_parameters
     from scorer.training.options import TrainOptions
+    from scorer.training.recipes import recipe_for
     from scorer.training.rows import Columns
 
-    recipe = _recipe(model)
-    options = TrainOptions(qubits, fpr, prevalence, seed, tuple(without or ()), note, fit_rows)
+    chosen = recipe_for(model, recipe)
+    parameters = map_parameters(map_parameter or (), entanglement, reps)
+    left_out = tuple(without or ())
+    options = TrainOptions(qubits, fpr, prevalence, seed, left_out, note, fit_rows, family, map_name, parameters)
     console = Console()
     with _progress(console) as steps:
         if data is None:
             _refuse_without_data(label=label, positive=positive, group=group, grain=grain)
-            trained = _train_starter(recipe, options, steps)
+            trained = _train_starter(chosen, options, steps)
         else:
-            trained = _train_on(recipe, data, Columns(label, positive, group), _grain(grain), options, steps)
-    _print_report(console, trained)
+            trained = _train_on(chosen, data, Columns(label, positive, group), _grain(grain), options, steps)
+    print_report(console, trained)
     _publish(console, trained, load_settings(), promote)
 
 
 def rows_command(
-    model: Model,
     data: Annotated[Path, typer.Option(help="Events: CSV, NDJSON or Parquet.")],
     out: Annotated[Path, typer.Option(help="Where the rows go: .csv, .csv.gz or .parquet.")],
+    model: Model = None,
+    recipe: RecipeFile = None,
     label: Label = None,
     positive: Positive = None,
     group: Group = None,
@@ -93,17 +118,18 @@ def rows_command(
 ) -> None:
     """Build rows from a file of events, exactly as the model's macro does in Splunk. Labels become 0 and 1."""
     _require_training()
+    from scorer.training.recipes import recipe_for
     from scorer.training.rows import Columns, build_rows
     from scorer.training.tables import read_table, write_table
 
     events = read_table(data)
-    rows = build_rows(_recipe(model), events, _grain(grain), Columns(label, positive, group))
+    rows = build_rows(recipe_for(model, recipe), events, _grain(grain), Columns(label, positive, group))
     write_table(rows, out)
     Console().print(f"{rows.num_rows} rows of {events.num_rows} events in {escape(str(out))}")
 
 
 def generate_command(
-    model: Model,
+    model: Annotated[str, typer.Option("--model", help="lateral or lateral_flow.")],
     out: Annotated[Path, typer.Option(help="Where the events go: .csv, .csv.gz or .parquet.")],
     rows: Annotated[int, typer.Option(help="About how many rows the events will make.")] = 20_000,
     seed: Seed = 0,
@@ -114,10 +140,11 @@ def generate_command(
     import numpy as np
 
     from scorer.training.generator import generate_events
+    from scorer.training.recipes import recipe_for
     from scorer.training.tables import write_table
 
     try:
-        events = generate_events(_recipe(model).name, rows, np.random.default_rng(seed), attack_share)
+        events = generate_events(recipe_for(model, None).name, rows, np.random.default_rng(seed), attack_share)
     except ValueError as error:
         raise BadTrainingData(str(error), "Give other --rows or --attack-share.") from None
     write_table(events, out)
@@ -133,15 +160,6 @@ def _require_training() -> None:
             f"training needs {error.name}, which is not installed", "pip install 'qscore[train]'"
         ) from None
     _ = (scipy, sklearn)
-
-
-def _recipe(model: str) -> Recipe:
-    from scorer.features.recipe import load_recipe, recipe_names
-
-    check_model_name(model)
-    if model not in recipe_names():
-        raise UnknownModel(f"there is no recipe for a model {model}", f"Recipes are {', '.join(recipe_names())}.")
-    return load_recipe(model)
 
 
 def _grain(grain: str | None) -> str | None:
@@ -166,17 +184,21 @@ def _train_starter(recipe: Recipe, options: TrainOptions, steps: Steps) -> Train
 def _train_on(
     recipe: Recipe, data: Path, columns: Columns, grain: str | None, options: TrainOptions, steps: Steps
 ) -> TrainedModel:
+    from scorer.models.families import family_named
     from scorer.training.facts import Provenance
     from scorer.training.prepare import prepared
     from scorer.training.tables import read_table
-    from scorer.training.train import train
+    from scorer.training.train import check_options, train
 
-    if columns.label is None:
+    check_options(recipe, options)
+    one_class = family_named(options.family).one_class
+    if columns.label is None and not one_class:
         raise BadTrainingData("--data without --label", "Name the column that says what is malicious: --label COLUMN.")
     steps(f"reading {data.name}", 0, 1)
-    ready = prepared(recipe, read_table(data), columns, grain)
+    ready = prepared(recipe, read_table(data), columns, grain, normal=one_class)
     value = f"{columns.label}={columns.positive}" if columns.positive else columns.label
-    sentence = f"{ready.rows.num_rows} rows ({ready.grain} grain) of {data.name}, malicious where {value}"
+    told = "all taken for normal" if value is None else f"malicious where {value}"
+    sentence = f"{ready.rows.num_rows} rows ({ready.grain} grain) of {data.name}, {told}"
     return train(
         recipe, ready.rows, ready.columns, Provenance(sentence, remarks=ready.remarks), options, ready.grain, steps
     )
@@ -193,35 +215,6 @@ def _progress(console: Console) -> Iterator[Steps]:
             bar.update(task, description=text, completed=done, total=total)
 
         yield steps
-
-
-def _print_report(console: Console, model: TrainedModel) -> None:
-    """The figures of all three models as measured, and what a reader must know about them."""
-    facts = model.facts
-    split = facts["split"]
-    console.print(f"[bold]{model.name}[/bold]: trained on {escape(facts['trained_on'])}", highlight=False)
-    how = "held-out" if split["kind"] == "held-out" else f"{split['folds']}-fold cross-fitted"
-    grouped = f", grouped by {escape(split['grouped_by'])}" if split["grouped_by"] else ""
-    base = facts["metrics"]["base_rate"]
-    console.print(f"Judged on {split['judged_rows']} {how} rows{grouped}; share of malicious rows {base:.4f}.")
-    console.print(_table(facts["metrics"]["metrics"]))
-    console.print(facts["verdict"], highlight=False)
-    console.print(f"Features: {', '.join(model.feature_names)}", highlight=False)
-    for remark in facts["remarks"]:
-        console.print(f"Note: {remark}.", highlight=False, markup=False)
-
-
-def _table(metrics: dict[str, Any]) -> Table:
-    fpr = metrics["quantum"]["fpr"]
-    table = Table("model", "PR-AUC [95 %]", "ROC-AUC", f"recall at {100 * fpr:g} % FPR [95 %]")
-    for name, title in _TITLES.items():
-        m = metrics[name]
-        table.add_row(title, _interval(m["pr_auc"]), f"{m['roc_auc']:.3f}", _interval(m["recall"]))
-    return table
-
-
-def _interval(figure: dict[str, float]) -> str:
-    return f"{figure['value']:.3f} \\[{figure['low']:.3f}-{figure['high']:.3f}]"
 
 
 def _publish(console: Console, model: TrainedModel, settings: Settings, promote: bool) -> None:

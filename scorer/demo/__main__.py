@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,9 +13,9 @@ import typer
 from rich.console import Console
 
 from scorer.demo import show
+from scorer.demo.commands import assert_nothing_left, qscore, train
 from scorer.demo.material import Material, from_capture, generated
-from scorer.demo.stage import Stage, demo_settings, open_stage
-from scorer.registry.cards import CardStore
+from scorer.demo.stage import Stage, open_stage
 from scorer.wire.errors import QScoreError
 from scorer.wire.messages import ModelCard
 
@@ -40,7 +38,7 @@ def main(
         with tempfile.TemporaryDirectory(prefix="qscore-demo-") as folder:
             material = from_capture(data, label, positive, model) if data else generated(model or "lateral", seed)
             _play(console, Path(folder), app, material)
-            _assert_nothing_left(Path(folder))
+            assert_nothing_left(Path(folder))
     except QScoreError as error:
         typer.echo(f"qscore demo: {error.sentence()}", err=True)
         raise typer.Exit(1) from None
@@ -49,7 +47,7 @@ def main(
 
 def _play(console: Console, folder: Path, app: Path, material: Material) -> None:
     show.heading(console, 1, "The model and what it was trained on")
-    card = _train(console, folder, material)
+    card = train(console, folder, material)
     show.model(console, card)
     started = time.monotonic()
     with open_stage(folder, app) as stage:
@@ -62,20 +60,7 @@ def _play(console: Console, folder: Path, app: Path, material: Material) -> None
         _events(console, stage, scored)
         show.heading(console, 4, "The notable that the shipped correlation search raises")
         preview = ["splunk", "preview", "--limit", "3", "--app", str(stage.app), "--events", str(stage.events_file)]
-        _qscore(console, folder, *preview)
-
-
-def _train(console: Console, folder: Path, material: Material) -> ModelCard:
-    arguments = ["train", "--model", material.model]
-    if material.training is not None:
-        path = folder / f"{material.name}_first_part.parquet"
-        material.write_training(path)
-        console.print(material.split_told)
-        arguments += ["--data", str(path), "--label", material.label]
-        arguments += ["--positive", material.positive] if material.positive else []
-    _qscore(console, folder, *arguments)
-    settings = demo_settings(folder)
-    return CardStore(settings.registry, settings.trusted_keys).card(material.model)
+        qscore(console, folder, *preview)
 
 
 def _search(console: Console, stage: Stage, card: ModelCard, material: Material) -> list[dict[str, Any]]:
@@ -98,30 +83,6 @@ def _events(console: Console, stage: Stage, scored: Sequence[Mapping[str, Any]])
     show.events(console, written, expected)
     console.print(f"\n[bold]{_TALLY}[/]", highlight=False)
     show.table(console, stage.tstats(_TALLY))
-
-
-def _qscore(console: Console, folder: Path, *arguments: str) -> None:
-    """A command of the user's, as the user would type it."""
-    console.print(f"[bold]$ qscore {' '.join(arguments)}[/]", highlight=False, soft_wrap=True)
-    environment = os.environ | {"QSCORE_HOME": str(folder / "home"), "COLUMNS": str(console.width)}
-    done = subprocess.run([sys.executable, "-m", "scorer.cli.main", *arguments], env=environment, check=False)
-    if done.returncode:
-        raise QScoreError(f"qscore {arguments[0]} ended with status {done.returncode}", "Its message is above.")
-
-
-def _assert_nothing_left(folder: Path) -> None:
-    """No process may carry the demo's folder in its command line or environment."""
-    marker = str(folder).encode()
-    left = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and int(process.name) != os.getpid():
-            try:
-                text = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
-            except OSError:
-                continue
-            left += [process.name] if marker in text else []
-    if left:
-        raise QScoreError(f"processes {', '.join(left)} are still running", "Report this: the demo must stop cleanly.")
 
 
 if __name__ == "__main__":

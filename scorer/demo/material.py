@@ -21,7 +21,7 @@ from scorer.wire.names import KEY_COLUMNS
 
 _GENERATED_ROWS = 2_000
 _INDEX = "demo"
-_NUMBER = "demo_event"  # a field of no recipe: it stays on the search's side
+EVENT_NUMBER = "demo_event"  # a field of no recipe: it stays on the search's side
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,13 @@ class Material:
         columns = self.searched.drop_columns([self.label]).to_pylist()
         return [
             {name: value for name, value in event.items() if value is not None}
-            | {"_time": time, "index": self.index, "_bkt": f"{self.index}~0", "_cd": f"0:{number}", _NUMBER: number}
+            | {
+                "_time": time,
+                "index": self.index,
+                "_bkt": f"{self.index}~0",
+                "_cd": f"0:{number}",
+                EVENT_NUMBER: number,
+            }
             for number, (event, time) in enumerate(zip(columns, times, strict=True))
         ]
 
@@ -60,7 +66,7 @@ class Material:
         columns = Columns(self.label, self.positive)
         if grain == "event":
             truth = labels(self.searched, columns).to_pylist()
-            return [(bool(truth[int(row[_NUMBER])]), row) for row in scored]
+            return [(bool(truth[int(row[EVENT_NUMBER])]), row) for row in scored]
         rows = build_rows(self.recipe, self.searched, grain, columns).to_pylist()
         malicious = {_key(row) for row in rows if row[self.label]}
         return [(_key(row) in malicious, row) for row in scored]

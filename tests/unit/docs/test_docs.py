@@ -50,7 +50,9 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", [*names.OUTPUT_COLUMNS, *names.STATUS_CODES, *names.CONTEXT_COLUMNS])
+@pytest.mark.parametrize(
+    "name", [*names.OUTPUT_COLUMNS, *names.STATUS_CODES, *names.CONTEXT_COLUMNS, *names.EDGE_COLUMNS]
+)
 def test_every_column_and_status_is_on_the_formats_page(name: str) -> None:
     assert f"`{name}`" in _text("wire.md") or name in _text("wire.md").split("header `")[1].split("`")[0]
 
