@@ -7,6 +7,7 @@ in a state document of the range's own: the same command again goes on from ther
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Iterator
@@ -14,14 +15,14 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from elastic_connector.batches import Sender, StreamRoute, halves, new_batch
-from elastic_connector.flow import RowPage
+from elastic_connector.flow import OF_THE_MODEL, RowPage
 from elastic_connector.lacking import Scores, Tally, lacking
 from elastic_connector.ledger import Ledger
 from elastic_connector.state import Lease
 from scorer.elastic.failures import RETRYABLE
 from scorer.service.exchange import Outcome
 from scorer.service.logs import get_log
-from scorer.wire.errors import Unavailable
+from scorer.wire.errors import QScoreError, Unavailable
 
 _LOOK = 0.25  # seconds between looks at the queue while something else has it
 #: Seconds by which live scoring may fall behind where it was before a backfill waits for it.
@@ -119,9 +120,8 @@ class Backfill:
             )
         state = self.lease.state
         start = state.checkpoint if state is not None and state.checkpoint is not None else self.scope.low
-        work = _Work(self, self.make_sender(self.scope.route(self.lease.epoch)), start)
+        work = _Work(self, self._announced(), start)
         try:
-            work.sender.announce()
             work.through(self.pages(start))
         finally:
             self._let_go(work)
@@ -134,6 +134,21 @@ class Backfill:
             if self.clock() > deadline or self.stopped.wait(self.lease.look_every):
                 return False
         return True
+
+    def _announced(self) -> Sender:
+        """A sender whose epoch is the highest that the queue knows of: work that was done once before has left no
+        state document, but its number is still on the queue."""
+        try:
+            while True:
+                sender = self.make_sender(self.scope.route(self.lease.epoch))
+                there = sender.announce()
+                if there <= self.lease.epoch:
+                    return sender
+                self.lease.advance(there + 1)
+        except QScoreError:
+            with contextlib.suppress(QScoreError):  # it runs out by itself
+                self.lease.release()
+            raise
 
     def _let_go(self, work: _Work) -> None:
         try:
@@ -213,7 +228,11 @@ class _Work:
             self.ledger.acknowledge(outcome.ack)
             return
         batch, problem = self.ledger.batch(outcome.batch_id), outcome.problem
-        if batch is not None and problem is not None and not problem.retryable:
+        if batch is None or problem is None:
+            return
+        if problem.code in OF_THE_MODEL:  # no row is to blame: nothing may be written for any
+            raise problem.error()
+        if not problem.retryable:
             self.ledger.split(batch.batch_id, halves(batch, f"{problem.code}: {problem.detail}"))
 
     def _renew(self) -> None:

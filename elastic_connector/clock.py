@@ -11,11 +11,12 @@ from elasticsearch import Elasticsearch
 
 from scorer.elastic.failures import reached
 from scorer.service.logs import get_log
-from scorer.wire.errors import NonsenseReply
+from scorer.wire.errors import NonsenseReply, QScoreError
 
 #: Difference to our own clock, in seconds, from which on it is said in the log.
 _NOTABLE = 5.0
 _ASK_EVERY = 60.0
+_ASK_AGAIN = 10.0  # after a question that was not answered
 
 
 @dataclass
@@ -29,11 +30,19 @@ class ServerClock:
     own: Callable[[], float] = time.time
     _offset: float = 0.0
     _asked: float | None = None
+    _not_before: float = 0.0
 
     def now(self) -> float:
-        """Never ahead of the server; up to a second behind. Raises what scorer.elastic.failures names."""
-        if self._asked is None or time.monotonic() - self._asked > _ASK_EVERY:
+        """Never ahead of the server; up to a second behind. Raises what scorer.elastic.failures names, but only until
+        the server has said it once: after that, a server that is away costs nobody what they were about to do."""
+        if self._asked is None:
             self._ask()
+        elif time.monotonic() - self._asked > _ASK_EVERY and time.monotonic() >= self._not_before:
+            try:
+                self._ask()
+            except QScoreError as error:
+                self._not_before = time.monotonic() + _ASK_AGAIN
+                get_log().info("clock_not_asked", reason=error.detail)
         return time.monotonic() + self._offset
 
     def millis(self) -> int:

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+#: Problems of the model or its files, which other batches would have too: they wait until somebody mends it.
+OF_THE_MODEL = ("unknown_model", "artifact_rejected", "configuration")
+
 
 @dataclass(frozen=True)
 class RowPage:

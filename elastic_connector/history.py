@@ -187,12 +187,12 @@ class History:
 def epoch_millis(text: str, now: float | None = None) -> int:
     """``2026-01-31``, ``2026-01-31T08:15:00Z``, or so long ago: ``30m``, ``12h``, ``7d``. Raises BadOption."""
     units = {"m": 60, "h": 3600, "d": 86_400}
-    if text[:-1].isdigit() and text[-1:] in units and len(text) < 10:
-        return int(1000 * ((time.time() if now is None else now) - int(text[:-1]) * units[text[-1]]))
+    if text[:-1].isdecimal() and text[-1:] in units and len(text) < 10:
+        return max(0, int(1000 * ((time.time() if now is None else now) - int(text[:-1]) * units[text[-1]])))
     try:
         when = dt.datetime.fromisoformat(text)
     except ValueError:
         raise BadOption(
             f"{text[:60]!r} is no time", "Give 2026-01-31, 2026-01-31T08:15:00Z, or so long ago: 30m, 12h, 7d."
         ) from None
-    return int(1000 * (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp())
+    return max(0, int(1000 * (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 from urllib.parse import quote
 
 from elastic_connector.assets import MANAGED_BY, Names
@@ -42,13 +43,17 @@ class KeyRequest:
 
 @dataclass(frozen=True)
 class KeyChange:
-    """What became, or would become, of one key. ``secret``: the encoded key, known only where it was just made."""
+    """What became, or would become, of one key. ``secret``: the encoded key, known only where it was just made.
+
+    ``lost``: what to do where the key was there already and its secret is not where it should lie; else empty.
+    """
 
     action: Literal["create", "update", "keep", "remove"]
     name: str
     lines: tuple[str, ...] = ()
     id: str = ""
-    secret: str = ""
+    secret: str = field(default="", repr=False)
+    lost: str = ""
 
 
 def key_requests(names: Names, sources: Iterable[str]) -> tuple[KeyRequest, KeyRequest]:
@@ -110,8 +115,17 @@ def apply_keys(cluster: Cluster, requests: Iterable[KeyRequest], folder: Path) -
         if planned.action == "update":
             body = {"role_descriptors": request.body()["role_descriptors"]}
             cluster.ask("PUT", f"/_security/api_key/{quote(planned.id)}", body)
-        changes.append(planned)
+        changes.append(replace(planned, lost=_lost(key_file(folder, request))))
     return changes
+
+
+def _lost(path: Path) -> str:
+    if path.exists():
+        return ""
+    return (
+        f"its secret is not in {path}: copy it there from where it was made, or invalidate the key in Kibana (Stack"
+        " Management, API keys) and run install again"
+    )
 
 
 def key_file(folder: Path, request: KeyRequest) -> Path:
@@ -125,14 +139,31 @@ def _create(cluster: Cluster, request: KeyRequest, path: Path) -> KeyChange:
             f"the key {request.name} is to be made, but {path} is there already",
             "Move that file away, or give another --key-folder: it may hold the key of another cluster.",
         )
-    made = cluster.ask("POST", "/_security/api_key", request.body())
-    secret, identity = made.get("encoded"), made.get("id")
-    if not isinstance(secret, str) or not isinstance(identity, str):
-        raise NonsenseReply("Elasticsearch made an API key but did not return it")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with _new_file(path) as file:
+        made = cluster.ask("POST", "/_security/api_key", request.body())
+        secret, identity = made.get("encoded"), made.get("id")
+        if not isinstance(secret, str) or not isinstance(identity, str):
+            raise NonsenseReply("Elasticsearch made an API key but did not return it")
         file.write(secret)
     return KeyChange("create", request.name, (), identity, secret)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[TextIO]:
+    """Opened before the key is made: a key whose secret could not be kept would be found by its name for ever after."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be written: {error.strerror}", "Give another --key-folder. No key was made."
+        ) from None
+    with file:
+        try:
+            yield file
+        except BaseException:
+            path.unlink()
+            raise
 
 
 def remove_keys(cluster: Cluster, requests: Iterable[KeyRequest], dry_run: bool = False) -> list[KeyChange]:

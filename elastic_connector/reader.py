@@ -17,6 +17,7 @@ from elastic_connector.documents import EventShaper, Hit
 from elastic_connector.flow import RowPage
 from elastic_connector.snapshot import Json, PointInTime, SnapshotLost, Snapshots
 from scorer.elastic.failures import reached
+from scorer.elastic.lookup import is_there
 from scorer.service.logs import get_log
 from scorer.wire.errors import NonsenseReply
 from scorer.wire.names import SCORES_STREAM
@@ -24,6 +25,8 @@ from scorer.wire.names import SCORES_STREAM
 #: Bytes of documents in one page, about: the next page is made smaller where one was larger.
 PAGE_BYTES = 8 * 1024 * 1024
 _IDS_AT_ONCE = 5_000
+#: Points in time that may be lost one after the other before the round is given up, to be tried again after a pause.
+_LOST_AT_ONCE = 3
 _COLD = ["data_cold", "data_frozen"]
 
 Key = tuple[str, str]  # index and id
@@ -145,7 +148,7 @@ class EventReader:
                 yield self._page(hits, None)
 
     def _got(self, some: Sequence[Hit]) -> list[Hit]:
-        docs = [{"_index": hit["_index"], "_id": hit["_id"]} for hit in some]
+        docs = [_address(hit) for hit in some]
         with reached("read late documents", "index privilege read on the source"):
             answer = self.snapshots.client.mget(docs=docs, source_includes=self.shaper.includes).body
         listed = answer.get("docs") if isinstance(answer, dict) else None
@@ -154,7 +157,7 @@ class EventReader:
         return [
             {**hit, "_source": doc.get("_source") or {}}
             for hit, doc in zip(some, listed, strict=True)
-            if isinstance(doc, dict) and doc.get("found") is True
+            if is_there(hit["_id"], doc, hit["_index"])  # raises where that is not known: it is read again
         ]
 
     def _pages(self, low: int, high: int, with_source: bool) -> Iterator[list[Hit]]:
@@ -164,17 +167,22 @@ class EventReader:
         given: set[Key] = set()  # of the last millisecond, in case the point in time is lost
         pit: PointInTime | None = None
         after: list[Any] | None = None
+        lost = 0
         try:
             while True:
                 pit = pit or self.snapshots.open()
                 try:
                     hits = _hits(pit.search(self._body(low, high, after, with_source)), with_source)
                 except SnapshotLost:
+                    lost += 1
+                    if lost > _LOST_AT_ONCE:
+                        raise
                     self.reopened += 1
                     get_log().info("snapshot_reopened", since=low)
                     pit.close()
                     pit, after = None, None
                     continue
+                lost = 0
                 if not hits:
                     return
                 fresh = [hit for hit in hits if _key(hit) not in given] if given and after is None else hits
@@ -238,6 +246,12 @@ def source_query(settings: ReadSettings, low: int, high: int | None) -> Json:
         wanted.append({"kql": {"query": settings.query}})
     unwanted = [{"terms": {"_tier": _COLD}}, {"prefix": {"_index": f".ds-{SCORES_STREAM}-"}}]
     return {"bool": {"filter": wanted, "must_not": unwanted}}
+
+
+def _address(hit: Hit) -> Json:
+    """Of a document for _mget, which finds one that was written with a routing by that routing alone."""
+    routing = hit.get("_routing")
+    return {"_index": hit["_index"], "_id": hit["_id"]} | ({"routing": routing} if isinstance(routing, str) else {})
 
 
 def _key(hit: Hit) -> Key:

@@ -15,6 +15,7 @@ from elastic_connector.state import iso
 from elastic_connector.windows import WindowRow
 from elastic_connector.windows_recipe import WindowRecipe
 from scorer.elastic.failures import reached
+from scorer.elastic.lookup import is_there
 from scorer.wire.errors import NonsenseReply
 
 _PAGE = 1000
@@ -162,11 +163,7 @@ def _present(client: Elasticsearch, origins: Sequence[tuple[str, str]]) -> set[t
     listed = answer.get("docs") if isinstance(answer, Mapping) else None
     if not isinstance(listed, list) or len(listed) != len(docs):
         raise NonsenseReply("Elasticsearch's answer to _mget has not one entry for each id")
-    return {
-        origin
-        for origin, doc in zip(origins, listed, strict=True)
-        if isinstance(doc, Mapping) and doc.get("found") is True
-    }
+    return {origin for origin, doc in zip(origins, listed, strict=True) if is_there(origin[1], doc, origin[0])}
 
 
 def _hits(answer: Mapping[str, Any]) -> list[Hit]:

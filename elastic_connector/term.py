@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from elastic_connector.batches import Sender, halves, new_batch
-from elastic_connector.flow import RowPage, RowReader
+from elastic_connector.flow import OF_THE_MODEL, RowPage, RowReader
 from elastic_connector.keeper import LeaseKeeper
 from elastic_connector.ledger import Batch, Ledger, Totals
 from elastic_connector.reader import EventReader
@@ -33,8 +33,6 @@ _WAIT = 0.5
 _COUNT_EVERY = 60.0
 #: How far a single run reads ahead of the server's clock, which is known to the second, in seconds.
 _ONCE_AHEAD = 2.0
-#: Problems of the model or its files, which other batches would have too: they wait until somebody mends it.
-_OF_THE_MODEL = ("unknown_model", "artifact_rejected", "configuration")
 
 
 @dataclass
@@ -125,6 +123,7 @@ class Term:
                 self._wait(wait)
                 return
             self._pages = self._begin_round()
+        server_now = self.setting.clock.now()  # first: what fails after a page was taken would cost the page
         try:
             page = next(self._pages, None)
         except BaseException:
@@ -133,7 +132,7 @@ class Term:
         if page is None:
             self._end_round()
             return
-        self._take_page(page)
+        self._take_page(page, server_now)
 
     def _begin_round(self) -> Iterator[RowPage]:
         setting = self.setting
@@ -150,9 +149,10 @@ class Term:
         self._caught_up = True
         self._show(lag_documents=self.ledger.rows_in_flight)
 
-    def _take_page(self, page: RowPage) -> None:
-        batch = new_batch(page, self.setting.clock.now())
+    def _take_page(self, page: RowPage, server_now: float) -> None:
+        batch = new_batch(page, server_now)
         self.ledger.add(batch)
+        self.keeper.checkpoint = self.ledger.checkpoint or self.keeper.checkpoint  # a page without rows is done
         if page.position is not None:
             self._position = max(self._position, page.position)
         self._caught_up = False
@@ -228,7 +228,7 @@ class Term:
             code=problem.code,
             reason=error.sentence(),
         )
-        if problem.code in _OF_THE_MODEL:
+        if problem.code in OF_THE_MODEL:
             self._failed(error)
         elif not problem.retryable:
             self.ledger.split(batch.batch_id, halves(batch, problem.detail))

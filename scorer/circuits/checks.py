@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from scorer.circuits import bits
 from scorer.circuits.errors import CircuitError
-from scorer.circuits.expressions import MAX_FEATURES, Expression, check_program
+from scorer.circuits.expressions import MAX_ANGLE, MAX_FEATURES, Expression, check_program
 from scorer.circuits.steps import GATE_NAMES, Affine, Fixed, Hadamards, Local, Phases, Step, is_constant
 
 #: Qubits of the exact engine, and of the projected family.
@@ -94,8 +93,11 @@ def _check_index(index: Any, angles: int) -> None:
 
 
 def _check_value(value: Any) -> None:
-    if type(value) is not float or not math.isfinite(value):
-        raise CircuitError(f"a step's constant angle is {str(value)[:40]}, not a finite floating-point number")
+    if type(value) is not float or not abs(value) <= MAX_ANGLE:
+        raise CircuitError(
+            f"a step's constant angle is {str(value)[:40]}, not a finite floating-point number of at most "
+            f"{MAX_ANGLE:g} radians"
+        )
 
 
 def _check_affine(step: Affine, qubits: int) -> None:

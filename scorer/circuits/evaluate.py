@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.circuits.errors import AngleError
-from scorer.circuits.expressions import ARITY, Expression, apply, constant, feature_number
+from scorer.circuits.expressions import ARITY, MAX_ANGLE, Expression, apply, constant, feature_number
 
 Array = NDArray[np.float64]
 
@@ -90,16 +90,20 @@ class Evaluator:
         self._places = np.array([0 if slot is None else slot for slot in self._outputs], np.intp)
 
     def values(self, X: Array) -> Array:
-        """Values (expressions, N) for features X (features, N); raises AngleError where one is not finite."""
+        """Values (expressions, N) for features X (features, N); raises AngleError where one has no value.
+
+        A value beyond MAX_ANGLE counts as none.
+        """
         out: Array = self._block(X)[self._places]
         for k, value in self._constants.items():
             out[k] = value
-        _require_finite(out, "angle")
+        _require(out, "angle", MAX_ANGLE)
         return out
 
-    def finite(self, X: Array) -> NDArray[np.bool_]:
-        """On which rows every value is finite: (N,)."""
-        found: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(self._block(X)[self._places]), axis=0)
+    def defined(self, X: Array) -> NDArray[np.bool_]:
+        """On which rows every value is one that ``values`` takes: (N,)."""
+        inside = np.abs(self._block(X)[self._places]) <= MAX_ANGLE
+        found: NDArray[np.bool_] = np.logical_and.reduce(inside, axis=0)
         return found
 
     def pullback(self, X: Array, slopes: Array) -> Array:
@@ -113,7 +117,7 @@ class Evaluator:
             for group in reversed(self._groups):
                 _pull(group, block, adjoint)
         out = adjoint[: self.features]
-        _require_finite(out, "the slope of the angles by feature")
+        _require(out, "the slope of the angles by feature", np.finfo(np.float64).max)
         return out
 
     def _block(self, X: Array) -> Array:
@@ -205,15 +209,17 @@ def _rows(slots: list[int]) -> _Rows:
     return np.array(slots, np.intp)
 
 
-def _require_finite(values: Array, what: str) -> None:
-    # The sum is finite only where every value is; where it is not, sums may have overflowed: look closely.
+def _require(values: Array, what: str, most: float) -> None:
+    # The sum of squares is small only where every value is; where it is not, look closely.
+    flat = values.ravel()
     with np.errstate(all="ignore"):
-        if np.isfinite(values.sum()):
+        if float(flat @ flat) < most * most:
             return
-    bad = ~np.isfinite(values)
+    bad = ~(np.abs(values) <= most)
     if bad.any():
         which = np.flatnonzero(bad.any(1))[0]
         raise AngleError(
-            f"{what} {which} has no finite value on {int(bad[which].sum())} of {values.shape[1]} rows: "
-            "the circuit's formula is undefined there; change it, or keep such rows from the model"
+            f"{what} {which} has no finite value, or one beyond {most:.0e}, on {int(bad[which].sum())} of "
+            f"{values.shape[1]} rows: the circuit's formula is undefined there; change it, or keep such rows from the "
+            "model"
         )

@@ -14,6 +14,8 @@ from typing import Any
 from scorer.circuits.errors import CircuitError
 
 MAX_FEATURES = 64
+#: Radians. Beyond, float64 has too few digits left to say where on the circle an angle is, and sums may overflow.
+MAX_ANGLE = 1e9
 
 UNARY: dict[str, Callable[[float], float]] = {
     "neg": lambda a: -a,
@@ -173,6 +175,24 @@ def _check_leaf(token: Any, count: int, features: int) -> None:
         )
     if type(token) is not float or not math.isfinite(token):
         raise CircuitError(f"an angle's token {count} is {str(token)[:40]!r}, not a finite floating-point number")
+
+
+def largest(expression: Expression, size: float) -> float:
+    """A bound on |value| where no feature is larger than ``size``; infinite or NaN where nothing can be said."""
+    stack: list[float] = []
+    for token in expression.program:
+        if isinstance(token, float):
+            stack.append(abs(token))
+        elif token not in ARITY:
+            stack.append(size)
+        elif token in PARTIAL:
+            return math.inf
+        elif token in ("sin", "cos", "atan"):
+            stack[-1] = math.pi / 2.0
+        elif token in BINARY:
+            right = stack.pop()
+            stack[-1] = stack[-1] + right if token in ("add", "sub") else stack[-1] * right
+    return stack[0]
 
 
 def feature_number(token: str) -> int | None:

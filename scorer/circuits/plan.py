@@ -19,7 +19,7 @@ from scorer.circuits.circuit import Circuit
 from scorer.circuits.decompile import decompile
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.evaluate import Evaluator
-from scorer.circuits.expressions import PARTIAL, Expression
+from scorer.circuits.expressions import MAX_ANGLE, Expression, largest
 from scorer.circuits.steps import (
     Affine,
     Fixed,
@@ -51,8 +51,8 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
-#: Up to here products of a circuit's features stay far from overflow.
-_SAFE = 1e4
+#: Features of this size are what bounds on formulas are computed for; scaled ones lie around 0 to 1.
+_USUAL = 100.0
 #: Rows looked at together, so that memory is bounded.
 _ROWS = 4096
 
@@ -81,19 +81,19 @@ class Plan:
     def angles(self, Z: Array) -> Array:
         """Every expression's angle in radians, float64 (a, N), for scaled features Z (N, features).
 
-        Raises CircuitError for another shape, AngleError where an angle is not finite.
+        Raises CircuitError for another shape, AngleError where an angle is not finite or beyond MAX_ANGLE.
         """
         return self._evaluator.values(self._inputs(Z))
 
     def defined(self, Z: Array) -> NDArray[np.bool_]:
-        """On which rows every angle is finite, (N,): ``angles`` raises AngleError on the others.
+        """On which rows every angle has a value, (N,): ``angles`` raises AngleError on the others.
 
         Not looked at, and all true, where no formula can fail on numbers of this size.
         """
         X = self._inputs(Z)
-        if not self._partial and np.abs(X).max(initial=0.0) <= _SAFE:
+        if self._total and np.abs(X).max(initial=0.0) <= _USUAL:
             return np.ones(len(Z), np.bool_)
-        blocks = [self._evaluator.finite(X[:, k : k + _ROWS]) for k in range(0, len(Z), _ROWS)]
+        blocks = [self._evaluator.defined(X[:, k : k + _ROWS]) for k in range(0, len(Z), _ROWS)]
         return np.concatenate(blocks) if blocks else np.ones(0, np.bool_)
 
     def pullback(self, Z: Array, slopes: Array) -> Array:
@@ -150,9 +150,9 @@ class Plan:
         return plan
 
     @cached_property
-    def _partial(self) -> bool:
-        """Whether a formula has an operation without a value on some numbers."""
-        return any(token in PARTIAL for expression in self.expressions for token in expression.program)
+    def _total(self) -> bool:
+        """Whether every formula has a value, and one of at most MAX_ANGLE, on features of up to _USUAL."""
+        return all(largest(expression, _USUAL) <= MAX_ANGLE for expression in self.expressions)
 
     @cached_property
     def _evaluator(self) -> Evaluator:

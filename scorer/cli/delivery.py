@@ -17,8 +17,9 @@ from rich.text import Text
 
 from scorer.delivery import DeadLetter, DeadLetters, Sink, make_sink
 from scorer.delivery.replay import ReplayResult, replay
-from scorer.service.settings import load_settings
+from scorer.service.settings import Settings, load_settings
 from scorer.wire.errors import BadOption, DeliveryFailed
+from scorer.wire.names import ELASTIC
 
 _Sink = Annotated[str | None, typer.Option(help="Only letters of this sink (hec, file, elastic, elastic:<namespace>).")]
 
@@ -45,7 +46,7 @@ def _list(
             sys.stdout.write(json.dumps(_as_dict(letter)) + "\n")
         return
     console = Console()
-    total = sum(count for name, count in store.counts().items() if sink in (None, name))
+    total = sum(count for name, count in store.counts().items() if sink is None or _is_of(name, sink))
     if letters:
         console.print(_table(letters))
     more = f" ({len(letters)} shown)" if len(letters) < total else ""
@@ -101,18 +102,31 @@ def _replay(
     """Send dead letters to their sink again; each goes from here only once the sink has confirmed it."""
     settings = load_settings()
     store = DeadLetters(settings.dead_letters)
-    name = sink or settings.sink
-    waiting = {one: count for one, count in store.counts().items() if one == name or one.startswith(f"{name}:")}
+    names = [sink] if sink else _written_to(settings)
+    waiting = {one: count for one, count in store.counts().items() if any(_is_of(one, name) for name in names)}
     console = Console()
     total = sum(waiting.values())
     if dry_run or not total:
-        console.print(Text(f"{total} dead letters would be sent to the sink {name}"))
+        console.print(Text(f"{total} dead letters would be sent to the sink {' and '.join(names)}"))
         return
     results = [_replay_one(store, make_sink(settings, one), count) for one, count in waiting.items()]
     sent, refused, left = (sum(getattr(result, part) for result in results) for part in ("sent", "refused", "left"))
     console.print(Text(f"{sent} sent, {refused} refused again, {left} left"))
     if left or refused:
         raise DeliveryFailed(next(result.reason for result in results if result.left or result.refused))
+
+
+def _is_of(name: str, sink: str) -> bool:
+    """``elastic`` names that sink with every namespace."""
+    return name == sink or name.startswith(f"{sink}:")
+
+
+def _written_to(settings: Settings) -> list[str]:
+    """The configured sink, and Elasticsearch where it is set: the connector's scores go there in any case."""
+    also = settings.elastic.configured and settings.sink != ELASTIC
+    if settings.sink == "none" and also:
+        return [ELASTIC]
+    return [settings.sink, ELASTIC] if also else [settings.sink]
 
 
 def _replay_one(store: DeadLetters, target: Sink, waiting: int) -> ReplayResult:

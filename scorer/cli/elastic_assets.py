@@ -235,6 +235,8 @@ def _show_keys(console: Console, changes: Sequence[KeyChange], dry_run: bool) ->
         console.print(Text(f"API key {change.name}: {'would be ' if dry_run else ''}{_DONE[change.action]}"))
         if change.action == "update":
             _show_lines(console, f"privileges of {change.name}", change.lines)
+        if change.lost:
+            console.print(Text(f"  {change.lost}", style="yellow"))
 
 
 _DONE = {"create": "made", "update": "updated", "keep": "kept", "remove": "invalidated"}

@@ -22,7 +22,7 @@ ATTEMPTS = 4
 class DeliveryResult:
     """``ack`` counts what is settled; ``unsent`` rows are the caller's to try again, after ``retry_after`` seconds.
 
-    ``reason``: why rows are unsent or dead, in one sentence; empty when all were taken.
+    ``reason``: why rows are unsent or dead, in one sentence for a log; empty when all were taken.
     """
 
     ack: Acknowledgement
@@ -62,7 +62,7 @@ class _Ledger:
         fault = self.last.fault if self.last else None
         if fault is not None:
             return fault.sentence()
-        return self.refused[0].reason if self.refused else ""
+        return (self.refused[0].logged or self.refused[0].reason) if self.refused else ""
 
     @property
     def retry_after(self) -> float | None:

@@ -34,6 +34,14 @@ _OWN_FIELDS = ("host.risk", "user.risk")
 #: What of ``event`` may be copied: it says something about the scored document.
 _COPIED_EVENT = frozenset(("event.action", "event.outcome", "event.code", "event.provider", "event.original"))
 
+#: Objects of the template: a text in the place of one would cost the score its document.
+_OBJECTS = frozenset(
+    (
+        "agent", "destination", "host", "host.os", "network", "process", "process.parent", "related", "rule", "source",
+        "user",
+    )
+)  # fmt: skip
+
 _ID = re.compile(r"[0-9a-zA-Z_-]{1,128}\Z")
 _ORIGIN = {"origin_id": "id", "index": "index", "sourcetype": "sourcetype"}
 _ECS = {"version": ECS_VERSION}
@@ -229,6 +237,8 @@ def _add_copies(made: Document, copies: dict[str, str | list[str]]) -> None:
 def _protected(name: str, root: str) -> bool:
     if name in _COPIED_EVENT:
         return False
+    if name in _OBJECTS:
+        return True
     return root in _OWN_ROOTS or root.startswith("_") or name.startswith(_OWN_FIELDS)
 
 

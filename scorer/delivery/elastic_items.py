@@ -55,7 +55,7 @@ class Ledger:
             self.uncertain = self.uncertain or item.status >= 500
             return
         else:
-            self.refused.append(Refused(row, _reason(item)))
+            self.refused.append(Refused(row, _reason(item), _logged(item)))
         self.settled.add(id(row))
 
     def refuse(self, row: ScoredRow, reason: str) -> None:
@@ -108,6 +108,11 @@ def _item_fault(item: Item) -> DeliveryFailed | None:
     if item.kind == "illegal_argument_exception" and "pipeline with id" in item.reason:
         return SinkRefused(detail, INSTALL)
     return None
+
+
+def _logged(item: Item) -> str:
+    """Without Elasticsearch's own words: they quote the value that did not fit."""
+    return f"Elasticsearch refused a document ({item.kind or 'no type'}, status {item.status}); see `qscore dead list`"
 
 
 def _reason(item: Item) -> str:

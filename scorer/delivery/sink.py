@@ -26,10 +26,14 @@ class SinkRefused(DeliveryFailed):
 
 @dataclass(frozen=True)
 class Refused:
-    """A row that the sink will never take, and why."""
+    """A row that the sink will never take, and why.
+
+    ``logged``: the same for a log, where ``reason`` may quote what the row holds; empty: ``reason`` itself.
+    """
 
     row: ScoredRow
     reason: str
+    logged: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import urllib3
 from elastic_transport import NodeConfig, OrjsonSerializer, Urllib3HttpNode
@@ -148,7 +148,9 @@ def _node_class(settings: ElasticSettings) -> type[Urllib3HttpNode]:
     """The client's own node class, or one that goes through the proxy and shows a certificate with a fingerprint."""
     proxy = urllib3.util.parse_url(settings.proxy) if settings.proxy else None
     if proxy is not None and (proxy.scheme not in ("http", "https") or not proxy.host):
-        raise ConfigurationError(f"elastic.proxy = {settings.proxy[:200]!r} is not http://host:port", "Correct it.")
+        shown = settings.proxy.rpartition("@")[2][:200]  # a password may stand before it
+        raise ConfigurationError(f"elastic.proxy = {shown!r} is not http://host:port", "Correct it.")
+    login = urllib3.util.make_headers(proxy_basic_auth=unquote(proxy.auth)) if proxy and proxy.auth else {}
 
     class Node(Urllib3HttpNode):
         def __init__(self, config: NodeConfig) -> None:
@@ -160,7 +162,7 @@ def _node_class(settings: ElasticSettings) -> type[Urllib3HttpNode]:
                 through = ProxyConfig(
                     None, use_forwarding_for_https=False, assert_hostname=None, assert_fingerprint=None
                 )
-                self.pool.proxy, self.pool.proxy_headers, self.pool.proxy_config = proxy, {}, through
+                self.pool.proxy, self.pool.proxy_headers, self.pool.proxy_config = proxy, login, through
                 self.pool.conn_kw |= {"proxy": proxy, "proxy_config": through}
 
     return Node

@@ -44,8 +44,9 @@ def backing_indices(client: Elasticsearch, stream: str) -> list[BackingIndex]:
 
 
 def _backing_index(name: str, raw: Any, stream: str) -> BackingIndex:
-    # Snapshots that are searched and shrunken indices carry a prefix before the name that they had.
-    if f".ds-{stream}-" not in name:
+    # Snapshots that are searched and shrunken indices carry a prefix before the name that they had; what the upgrade to
+    # Elasticsearch 9 reindexes is called .migrated-ds-...
+    if f"ds-{stream}-" not in name:
         raise ConfigurationError(
             f"{stream} is not a data stream but stands for the index {name[:200]}",
             "Remove that index or alias; `qscore elastic install` sets up the stream.",
@@ -86,10 +87,12 @@ def _present(client: Elasticsearch, index: str, ids: Sequence[str]) -> list[str]
     docs = body.get("docs") if isinstance(body, Mapping) else None
     if not isinstance(docs, list) or len(docs) != len(ids):
         raise NonsenseReply(f"a look-up of {len(ids)} ids in {index} was not answered for each of them")
-    return [known for known, answer in zip(ids, docs, strict=True) if _is_there(known, answer, index)]
+    return [known for known, answer in zip(ids, docs, strict=True) if is_there(known, answer, index)]
 
 
-def _is_there(known: str, answer: Any, index: str) -> bool:
+def is_there(known: str, answer: Any, index: str) -> bool:
+    """One entry of an answer to _mget: whether the id is there. An entry that could not be answered (a shard that is
+    starting, a closed index) says neither, and raises ElasticBusy; nonsense raises NonsenseReply."""
     if not isinstance(answer, Mapping) or answer.get("_id") != known:
         raise NonsenseReply(f"a look-up in {index} was answered for another id")
     error = answer.get("error")

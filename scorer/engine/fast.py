@@ -16,6 +16,8 @@ and are made once: memory does not grow with the batch. BLAS threads are set by 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -44,11 +46,12 @@ _compiled: ModuleType | None = None
 
 
 def enable_compiled() -> bool:
-    """From now on new scorers of this process run compiled; False, and no change, where numba is not installed.
+    """From now on the scorers of this process run compiled; False, and no change, where numba is not installed.
 
-    Compiles at once (or loads what was compiled before), so that no batch waits for it. For the start of a worker.
+    Compiles first (or loads what was compiled before): a second, or several. A worker does so in a thread at its start;
+    NumPy scores meanwhile, and no batch waits.
     """
-    global _compiled  # one switch a process, set at its start
+    global _compiled  # one switch a process
     try:
         from scorer.engine import compiled
     except ImportError:
@@ -62,11 +65,37 @@ def compiled_enabled() -> bool:
     return _compiled is not None
 
 
+@dataclass(frozen=True, eq=False)
+class _Path:
+    """One way to compute, and each thread's memory for it."""
+
+    run: Any
+    compiled: bool
+    local: threading.local
+
+
+class _Switch:
+    """The path to take now: the one asked for, or compiled as soon as the process has that."""
+
+    def __init__(self, make: Callable[[bool], Any], compiled: bool | None) -> None:
+        self._make, self._follow = make, compiled is None
+        self._path = self._made(compiled_enabled() if compiled is None else compiled)
+
+    def __call__(self) -> _Path:
+        # Threads that get here at once make two equal paths, of which one stays.
+        if self._follow and not self._path.compiled and compiled_enabled():
+            self._path = self._made(True)
+        return self._path
+
+    def _made(self, compiled: bool) -> _Path:
+        return _Path(self._make(compiled), compiled, threading.local())
+
+
 class ObservableScorer:
     """sum_k values_k |<vector_k|psi(z)>|^2 for batches of scaled features z.
 
     ``values``: float64 (r,). ``vectors``: complex (r, 2^n), unit norm. Safe to call from several threads at once.
-    ``compiled``: which path; as the process has it unless said.
+    ``compiled``: which path; as the process has it, also when that changes, unless said.
     """
 
     def __init__(
@@ -83,30 +112,37 @@ class ObservableScorer:
             raise EngineError(f"{qubits} qubits; the exact engine takes {MAX_QUBITS} at most: use the projected family")
         program = prepared(circuit.plan)
         self._plan = program.plan
-        self._states = _states(program, compiled)
-        self.chunk = self._states.chunk
-        self._block = self.chunk * max(1, min(8, _ANGLES // (self.chunk * max(1, len(self._plan.expressions)))))
+        self._switch = _Switch(lambda fast: _states(program, fast), compiled)
         turned = program.vectors(vectors)
         re, im = turned.real, turned.imag
         self._vectors: Single = np.stack([re + im, re - im, re]).astype(np.float32)
         self._values: Single = values.astype(np.float32)
-        self._local = threading.local()
+
+    @property
+    def chunk(self) -> int:
+        """Rows at a time."""
+        rows: int = self._switch().run.chunk
+        return rows
 
     def __call__(self, Z: Array) -> Array:
         """Expectations (N,), float64, of scaled features Z (N, features); raises RowsError for NaN and infinity."""
         Z = checked(Z, self._plan.features)
         out = np.empty(len(Z))
-        for start in range(0, len(Z), self._block):
-            block = _padded(Z[start : start + self._block], self.chunk)
-            angles = self._states.reduced(self._plan.angles(block))
-            scores = [self._score(angles, first) for first in range(0, len(block), self.chunk)]
-            out[start : start + self._block] = np.concatenate(scores)[: len(Z) - start]
+        path = self._switch()
+        chunk: int = path.run.chunk
+        # Angles of several chunks at once: they are many short passes.
+        rows = chunk * max(1, min(8, _ANGLES // (chunk * max(1, len(self._plan.expressions)))))
+        for start in range(0, len(Z), rows):
+            block = _padded(Z[start : start + rows], chunk)
+            angles = path.run.reduced(self._plan.angles(block))
+            scores = [self._score(path, angles, first) for first in range(0, len(block), chunk)]
+            out[start : start + rows] = np.concatenate(scores)[: len(Z) - start]
         return out
 
-    def _score(self, angles: Any, first: int) -> Single:
+    def _score(self, path: _Path, angles: Any, first: int) -> Single:
         """Scores of the chunk whose angles begin at the column ``first``."""
-        work, planes, overlaps = self._buffers()
-        self._states(angles, first, work, planes)
+        work, planes, overlaps = self._buffers(path)
+        path.run(angles, first, work, planes)
         np.matmul(self._vectors, planes, out=overlaps)
         np.subtract(overlaps[2], overlaps[:2], out=overlaps[:2])
         np.square(overlaps[:2], out=overlaps[:2])
@@ -114,20 +150,18 @@ class ObservableScorer:
         scores: Single = self._values @ overlaps[2]
         return scores
 
-    def _buffers(self) -> tuple[Any, Single, Single]:
+    def _buffers(self, path: _Path) -> tuple[Any, Single, Single]:
         """Workspace, planes (3, 2^n, c) and overlaps (3, r, c) of this thread."""
-        buffers: tuple[Any, Single, Single] | None = getattr(self._local, "buffers", None)
+        buffers: tuple[Any, Single, Single] | None = getattr(path.local, "buffers", None)
         if buffers is None:
             _, rank, states = self._vectors.shape
-            planes = np.empty((3, states, self.chunk), np.float32)
-            overlaps = np.empty((3, rank, self.chunk), np.float32)
-            buffers = self._local.buffers = (self._states.workspace(), planes, overlaps)
+            planes = np.empty((3, states, path.run.chunk), np.float32)
+            overlaps = np.empty((3, rank, path.run.chunk), np.float32)
+            buffers = path.local.buffers = (path.run.workspace(), planes, overlaps)
         return buffers
 
 
-def _states(program: Program, compiled: bool | None) -> Any:
-    if compiled is None:
-        compiled = compiled_enabled()
+def _states(program: Program, compiled: bool) -> Any:
     if not compiled:
         return BatchedStates(program)
     from scorer.engine.compiled import CompiledStates
@@ -156,32 +190,33 @@ class GaussianScorer:
         norms = np.full((len(support), 1), -gamma)
         table = np.hstack([2.0 * gamma * centred, norms, squares])
         self._features = support.shape[1]
-        self._sums = _sums(table, coefficients.astype(np.float64), compiled)
-        self.chunk: int = self._sums.chunk
-        self._local = threading.local()
+        weights = coefficients.astype(np.float64)
+        self._switch = _Switch(lambda fast: _sums(table, weights, fast), compiled)
 
     def __call__(self, Z: Array) -> Array:
         """Sums (N,), float64, of scaled features Z (N, n); raises RowsError for NaN and infinity."""
         Z = checked(Z, self._features)
         out = np.empty(len(Z))
-        for start in range(0, len(Z), self.chunk):
-            block = Z[start : start + self.chunk]
-            out[start : start + self.chunk] = self._score(_padded(block, self.chunk))[: len(block)]
+        path = self._switch()
+        chunk: int = path.run.chunk
+        for start in range(0, len(Z), chunk):
+            block = Z[start : start + chunk]
+            out[start : start + chunk] = self._score(path, _padded(block, chunk))[: len(block)]
         return out
 
-    def _score(self, Z: Array) -> Single:
-        columns, work = self._buffers()
+    def _score(self, path: _Path, Z: Array) -> Single:
+        columns, work = self._buffers(path)
         centred = Z.T - 0.5
         columns[:-2] = centred
         np.einsum("ij,ij->j", centred, centred, out=columns[-2], casting="same_kind")
-        sums: Single = self._sums(columns, work)
+        sums: Single = path.run(columns, work)
         return sums
 
-    def _buffers(self) -> tuple[Single, Any]:
-        pair: tuple[Single, Any] | None = getattr(self._local, "pair", None)
+    def _buffers(self, path: _Path) -> tuple[Single, Any]:
+        pair: tuple[Single, Any] | None = getattr(path.local, "pair", None)
         if pair is None:
-            columns = np.ones((self._features + 2, self.chunk), np.float32)
-            pair = self._local.pair = (columns, self._sums.workspace())
+            columns = np.ones((self._features + 2, path.run.chunk), np.float32)
+            pair = path.local.pair = (columns, path.run.workspace())
         return pair
 
 
@@ -203,9 +238,7 @@ class _BatchedGaussians:
         return self._weights @ work
 
 
-def _sums(table: Array, weights: Array, compiled: bool | None) -> Any:
-    if compiled is None:
-        compiled = compiled_enabled()
+def _sums(table: Array, weights: Array, compiled: bool) -> Any:
     if not compiled:
         return _BatchedGaussians(table, weights)
     from scorer.engine.compiled import CompiledGaussians

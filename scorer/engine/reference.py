@@ -5,6 +5,7 @@ A plan's steps are applied one after another to a batch of states (2^n, rows), n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 
@@ -56,14 +57,21 @@ def _states(plan: Plan, Z: Array) -> States:
 
 def evolve(steps: Iterable[Step], angles: Array, psi: States) -> States:
     """The steps, in order, on states (2^n, N); ``angles`` (a, N) in radians."""
+    steps = list(steps)
+    # Kept only where they come again: a circuit may have thousands of different ones.
+    often = Counter(step for step in steps if isinstance(step, Phases))
     diagonals: dict[Phases, States] = {}
     for step in steps:
         if isinstance(step, Fixed):
             psi = evolve(step.steps, angles, psi)
         elif isinstance(step, Phases):
-            if step not in diagonals:
-                diagonals[step] = _circle(phases(step, angles, len(psi)))
-            psi = psi * diagonals[step]
+            often[step] -= 1
+            diagonal = diagonals.pop(step, None)
+            if diagonal is None:
+                diagonal = _circle(phases(step, angles, len(psi)))
+            if often[step]:
+                diagonals[step] = diagonal
+            psi = psi * diagonal
         elif isinstance(step, Hadamards):
             psi = hadamard_transform(psi, step.qubits)
         elif isinstance(step, Affine):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _MISSING = object()
+#: Numbers are compared with it, not converted: JSON and TOML may hold a whole number that no float can.
+_LARGEST = sys.float_info.max
 T = TypeVar("T")
 
 
@@ -62,7 +64,7 @@ class Table:
 
     def number(self, key: str, default: float | None = None) -> float:
         value = self._value(key, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_LARGEST <= value <= _LARGEST:
             raise self._wrong(key, value, "a finite number")
         return float(value)
 

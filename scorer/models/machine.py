@@ -19,7 +19,18 @@ from scorer.circuits.zz import KIND as ZZ
 from scorer.circuits.zz import ZZMap
 from scorer.engine.fast import ObservableScorer
 from scorer.engine.gradient import CircuitGradient, of_observable
-from scorer.models.parts import Arrays, ArtifactFormatError, Layout, check_finite, check_keys, number, section, stored
+from scorer.models.parts import (
+    Arrays,
+    ArtifactFormatError,
+    Layout,
+    check_finite,
+    check_keys,
+    check_score,
+    magnitude,
+    number,
+    section,
+    stored,
+)
 from scorer.models.svc import Observable
 
 Array = NDArray[np.float64]
@@ -156,5 +167,4 @@ def _check_observable(observable: Observable, qubits: int) -> None:
         raise ArtifactFormatError(f"an observable of shape {vectors.shape} and type {vectors.dtype} at {qubits} qubits")
     if not (np.abs(np.linalg.norm(vectors, axis=1) - 1.0) <= _NORM_TOLERANCE).all():
         raise ArtifactFormatError("an observable whose eigenvectors do not have unit norm")
-    if not np.isfinite(observable.offset):
-        raise ArtifactFormatError(f"an observable with the offset {observable.offset!r}")
+    check_score("an observable", magnitude(values), observable.offset)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +13,10 @@ Arrays = dict[str, NDArray[Any]]
 #: Array -> (dtype as NumPy writes it, number of dimensions).
 Layout = Mapping[str, tuple[str, int]]
 
+#: The largest magnitude that a score may reach: far above any that was fitted, far below what float32 can hold.
+MAX_SCORE = 1e15
+_LARGEST = sys.float_info.max
+
 
 class ArtifactFormatError(ValueError):
     """Parts that are no model: of the wrong type, shape or range, or at odds with each other."""
@@ -21,7 +25,8 @@ class ArtifactFormatError(ValueError):
 def number(raw: Mapping[str, Any], key: str) -> float:
     """A finite number; booleans are none."""
     value = raw.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    # Compared, not converted: JSON may hold a whole number that no float can.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_LARGEST <= value <= _LARGEST:
         raise ArtifactFormatError(f"{key} is {str(value)[:80]!r}, not a finite number")
     return float(value)
 
@@ -68,6 +73,20 @@ def check_finite(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None
     """An array of exactly this shape without NaN and infinities."""
     if array.shape != shape or not np.isfinite(array).all():
         raise ArtifactFormatError(f"{name} of shape {array.shape} is not {shape} finite numbers")
+
+
+def magnitude(array: NDArray[Any]) -> float:
+    """The sum of magnitudes; infinite where float64 cannot hold it."""
+    with np.errstate(over="ignore"):
+        return float(np.abs(array).sum(dtype=np.float64))
+
+
+def check_score(name: str, most: float, offset: float) -> None:
+    """Scores of magnitude ``most`` before their ``offset`` are ones that float32 can hold, however they are summed."""
+    if not (most <= MAX_SCORE and abs(offset) <= MAX_SCORE):
+        raise ArtifactFormatError(
+            f"{name} reaches scores of {most:.3g} with the offset {offset!r}; possible are {MAX_SCORE:g} at most"
+        )
 
 
 def stored(arrays: Mapping[str, NDArray[Any]], layout: Layout) -> Arrays:

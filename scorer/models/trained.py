@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from scorer.features.parse import is_name
 from scorer.features.recipe import GRAINS, Recipe
-from scorer.features.transform import Scaler
+from scorer.features.transform import LARGEST, Scaler
 from scorer.models.calibration import Calibration
 from scorer.models.decision import DecisionError, DecisionRule
 from scorer.models.families import Family, Twin, UnknownFamily, family_named
@@ -25,6 +26,7 @@ __all__ = ["MAX_BENIGN", "ArtifactFormatError", "TrainedModel"]
 Array = NDArray[np.float64]
 
 MAX_BENIGN = 200_000
+_ROUNDING = 1.0 + 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,7 @@ class TrainedModel:
         _check_parts(self)
         _check_facts(self.facts)
         _check_vector("reference", self.reference, len(self.feature_names))
+        _check_reference(self)
         for name, benign in (("benign_scores", self.benign_scores), ("twin_benign_scores", self.twin_benign_scores)):
             if benign.dtype != np.float64 or len(benign) > MAX_BENIGN:
                 raise ArtifactFormatError(f"{name}: {len(benign)} of {benign.dtype}, at most {MAX_BENIGN} float64")
@@ -129,6 +132,14 @@ def _check_facts(facts: Mapping[str, Any]) -> None:
         json.dumps(dict(facts), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ArtifactFormatError(f"facts cannot be written as JSON: {error}") from None
+
+
+def _check_reference(model: TrainedModel) -> None:
+    """A usual value is one that the feature can have; reasons put it in words."""
+    for name, value in zip(model.feature_names, model.reference.tolist(), strict=True):
+        most = math.log1p(LARGEST) if model.recipe.feature_by_name[name].op == "log1p" else LARGEST
+        if abs(value) > most * _ROUNDING:
+            raise ArtifactFormatError(f"reference: {value!r} is no value of {name}; the largest is {most:.6g}")
 
 
 def _check_vector(name: str, vector: NDArray[Any], length: int) -> None:

@@ -15,13 +15,25 @@ from numpy.typing import NDArray
 
 from scorer.engine.fast import GaussianScorer
 from scorer.engine.quadratic import QuadraticScorer
-from scorer.models.parts import Arrays, ArtifactFormatError, Layout, check_finite, check_keys, number, stored
+from scorer.models.parts import (
+    Arrays,
+    ArtifactFormatError,
+    Layout,
+    check_finite,
+    check_keys,
+    check_score,
+    magnitude,
+    number,
+    stored,
+)
 
 Array = NDArray[np.float64]
 
 MAX_SUPPORT = 20_000
 MAX_LANDMARKS = 1_000
 MAX_GAMMA = 1e3
+#: How far from 0 a support vector may lie; scaled features lie around 0 to 1. Squares stay within float32.
+MAX_PLACE = 1e6
 #: Rows at a time where every Gaussian is computed in float64.
 _EXACT_ROWS = 2048
 
@@ -50,6 +62,7 @@ class RbfTwin:
     def __post_init__(self) -> None:
         _check_gaussians(self.support, self.gamma, self.offset, MAX_SUPPORT)
         check_finite("a twin's coefficients", self.coefficients, self.support.shape[:1])
+        check_score("a twin", magnitude(self.coefficients), self.offset)
 
     @property
     def features(self) -> int:
@@ -109,6 +122,9 @@ class LeverageTwin:
             raise ArtifactFormatError(f"a twin of rank {rank} on {landmarks} landmarks")
         check_finite("a twin's vectors", self.vectors, (rank, landmarks))
         check_finite("a twin's values", self.values, (rank,))
+        with np.errstate(over="ignore"):
+            most = magnitude(self.values * np.abs(self.vectors).sum(1, dtype=np.float64) ** 2)
+        check_score("a twin", most, self.offset)
 
     @property
     def features(self) -> int:
@@ -164,5 +180,7 @@ def _exact(Z: Array, of_block: Any) -> Array:
 def _check_gaussians(support: NDArray[Any], gamma: float, offset: float, most: int) -> None:
     if support.ndim != 2 or not 1 <= len(support) <= most or support.dtype != np.float32:
         raise ArtifactFormatError(f"a twin with support vectors of shape {support.shape} and type {support.dtype}")
-    if not np.isfinite(support).all() or not np.isfinite(offset) or not 0.0 < gamma <= MAX_GAMMA:
-        raise ArtifactFormatError(f"a twin with gamma {gamma!r} and offset {offset!r}, or infinite support")
+    if not np.isfinite(offset) or not 0.0 < gamma <= MAX_GAMMA:
+        raise ArtifactFormatError(f"a twin with gamma {gamma!r} and offset {offset!r}")
+    if not (np.abs(support) <= MAX_PLACE).all():
+        raise ArtifactFormatError(f"a twin with support vectors beyond {MAX_PLACE:g} or without a value")

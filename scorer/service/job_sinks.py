@@ -25,22 +25,38 @@ class UnusableSink:
         return SendOutcome(0, unsent=tuple(rows), fault=SinkRefused(self.error.detail, self.error.remedy))
 
 
+#: What tells one key file from the next: device, inode, nanoseconds of its last change; nothing where there is none.
+_Stamp = tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Sinks:
-    """The sinks of one process, each made when the first job needs it."""
+    """The sinks of one process, each made when the first job needs it, and again when its key file was replaced."""
 
     settings: Settings
     make: Callable[[Settings, str], Sink]
-    _made: dict[str, Sink] = field(default_factory=dict, repr=False)
+    _made: dict[str, tuple[_Stamp, Sink]] = field(default_factory=dict, repr=False)
 
     def of(self, job: DeliveryJob) -> Sink:
         """The sink that a job names, or the configured one; where it cannot be used, one that says why."""
         name = job.sink or self.settings.sink
         if name == ELASTIC:
             name += ":" + (job.namespace or self.settings.elastic.namespace)
-        if name not in self._made:
-            self._made[name] = self._usable(name)
-        return self._made[name]
+        stamp = self._key_file(name)
+        if name not in self._made or self._made[name][0] != stamp:
+            self._made[name] = stamp, self._usable(name)
+        return self._made[name][1]
+
+    def _key_file(self, name: str) -> _Stamp:
+        """A key that was revoked refuses every row; the one put in its place must not wait for a restart."""
+        path = self.settings.hec.token_file if name == "hec" else self.settings.elastic.api_key_file
+        if path is None:
+            return ()
+        try:
+            status = path.expanduser().stat()
+        except OSError:
+            return ()
+        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_mode
 
     def _usable(self, name: str) -> Sink:
         try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
+from kombu.exceptions import OperationalError
 
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.deliver import DeliveryResult, deliver
@@ -30,6 +31,7 @@ from scorer.wire.errors import (
     Problem,
     QScoreError,
     ScoringTimeout,
+    Unavailable,
 )
 from scorer.wire.messages import Acknowledgement
 from scorer.wire.names import QUEUE_DELIVER, TASK_DELIVER, TASK_SCORE
@@ -178,7 +180,7 @@ class DeliveryWorker:
         log.info("delivered", written=tally.written, already=tally.already_there, dead=tally.dead, reason=result.reason)
 
     def _deliver(self, job: DeliveryJob, rows: list[ScoredRow], sink: Sink) -> DeliveryResult:
-        # A sink without usable settings gets none before a restart: the dead letters are where its rows can be seen.
+        # A sink without usable settings gets none by itself: the dead letters are where its rows can be seen.
         final = _is_last(job) or isinstance(sink, UnusableSink)
         if isinstance(sink, RecallingSink):
             repeated = self.exchange.begun(job.rows_key) or job.attempt > 0
@@ -202,11 +204,17 @@ class DeliveryWorker:
 
 
 def delivery_sender(settings: Settings) -> Callable[[DeliveryJob], None]:
-    """Puts delivery jobs on their lane."""
+    """Puts delivery jobs on their lane. What it makes raises Unavailable: a batch whose rows could not be queued is
+    itself without fault and comes again."""
     app = build_app(settings, delivery_lane(settings))
 
     def send(job: DeliveryJob) -> None:
-        app.send_task(TASK_DELIVER, kwargs=job.to_kwargs(), queue=QUEUE_DELIVER)
+        try:
+            app.send_task(TASK_DELIVER, kwargs=job.to_kwargs(), queue=QUEUE_DELIVER)
+        except (OperationalError, OSError) as error:
+            raise Unavailable(
+                f"the rows of batch {job.batch_id} cannot be queued ({type(error).__name__})", "Run `qscore status`."
+            ) from error
 
     return send
 

@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -141,10 +142,14 @@ def main(arguments: list[str]) -> None:
     if lane.name == "qpu":
         _require_aer()
     if lane.name != "deliver":
-        # Before the pool's processes are forked off: they share the compiled code, and no batch waits for it.
-        get_log().info("engine", compiled=enable_compiled())
+        signals.worker_process_init.connect(_load_engine)
     app = worker_app(settings, lane)
     app.worker_main(_options(lane, processes))
+
+
+def _load_engine(**_kwargs: Any) -> None:
+    """Compiled code takes a second to load, the first time several to make: NumPy scores until it is there."""
+    threading.Thread(target=lambda: get_log().info("engine", compiled=enable_compiled()), daemon=True).start()
 
 
 def _require_aer() -> None:

@@ -55,10 +55,20 @@ class Run:
     def family(self) -> Family:
         return family_named(self.options.family)
 
+    @property
+    def prevalence(self) -> float | None:
+        """The share of attacks that probabilities are for; None: that of the judged rows.
+
+        One-class models are judged on every attack but only on the benign rows held out: the share of all rows counts.
+        """
+        if self.options.prevalence is None and self.family.one_class and self.data.positives:
+            return self.data.positives / len(self.data)
+        return self.options.prevalence
+
 
 def facts_of(run: Run, fitted: Fitted, evaluation: Evaluation | None) -> dict[str, Any]:
     """JSON-able facts; docs/models.md explains each. ``evaluation``: None where no attacks were there to be found."""
-    asked, one_class = run.options.prevalence, run.family.one_class
+    one_class = run.family.one_class
     measured = evaluation.base_rate if evaluation else None
     judged = list(evaluation.metrics) if evaluation else []
     return {
@@ -73,7 +83,7 @@ def facts_of(run: Run, fitted: Fitted, evaluation: Evaluation | None) -> dict[st
         "rows": len(run.data),
         "positives": run.data.positives,
         "label": run.columns.label or "",
-        "prevalence": measured if asked is None else asked,
+        "prevalence": run.prevalence if evaluation and run.prevalence is not None else measured,
         "split": _split(run, fitted),
         "metrics": evaluation.to_dict() if evaluation else {},
         "verdict": evaluation.verdict if evaluation else NOT_JUDGED,

@@ -40,7 +40,7 @@ Ints = NDArray[np.int64]
 MANY_ROWS = 10_000_000
 LAYERS = (1.0, 2.0, 3.0)
 RIDGES = (1e-2, 1e-3, 1e-4)
-_DENSITY_GAMMAS = tuple(np.geomspace(0.1, 300.0, 15).tolist())
+_DENSITY_GAMMAS = tuple(np.geomspace(0.1, 1000.0, 15).tolist())
 _THREADS = 2
 
 
@@ -78,7 +78,7 @@ class Method:
 
 
 def _svc_side(job: Job) -> Side:
-    widths = grid_widths(job.circuit, job.Z, len(GAMMAS))
+    widths = grid_widths(job.circuit, len(GAMMAS))
     return Side(Grid(widths, "C", COSTS), partial(svc_trial, quantum_kernel(job.circuit)))
 
 
@@ -96,7 +96,7 @@ def _rbf_svc(job: Job, found: Found) -> Twin:
 
 
 def _nystrom_side(job: Job) -> Side:
-    widths = grid_widths(job.circuit, job.Z, len(GAMMAS))
+    widths = grid_widths(job.circuit, len(GAMMAS))
     return Side(Grid(widths, "C", COSTS), partial(nystrom_trial, quantum_kernel(job.circuit)))
 
 
@@ -115,7 +115,7 @@ def _rbf_nystrom(job: Job, found: Found) -> Twin:
 
 
 def _vqc_side(job: Job) -> Side:
-    widths = grid_widths(job.circuit, job.Z, len(GAMMAS))
+    widths = grid_widths(job.circuit, len(GAMMAS))
     return Side(Grid(widths, "layers", LAYERS), partial(vqc_trial, job.circuit, job.seed))
 
 
@@ -126,7 +126,7 @@ def _vqc(job: Job, found: Found) -> Machine:
 
 
 def _density_side(job: Job) -> Side:
-    widths = grid_widths(job.circuit, job.Z, len(_DENSITY_GAMMAS))
+    widths = grid_widths(job.circuit, len(_DENSITY_GAMMAS))
     return Side(Grid(widths), partial(density_trial, quantum_kernel(job.circuit)))
 
 
@@ -144,7 +144,7 @@ def _rbf_density(job: Job, found: Found) -> Twin:
 
 
 def _leverage_side(job: Job) -> Side:
-    widths = grid_widths(job.circuit, job.Z, len(GAMMAS))
+    widths = grid_widths(job.circuit, len(GAMMAS))
     return Side(Grid(widths, "ridge", RIDGES), partial(quantum_leverage_trial, job.circuit))
 
 
@@ -162,7 +162,7 @@ def _rbf_leverage(job: Job, found: Found) -> Twin:
 
 
 def _projected_side(job: Job) -> Side:
-    widths = grid_widths(job.circuit, job.Z, len(GAMMAS))
+    widths = grid_widths(job.circuit, len(GAMMAS))
     return Side(Grid(widths, "gamma", PROJECTED_GAMMAS), partial(projected_trial, job.circuit))
 
 

@@ -25,7 +25,9 @@ GAMMAS = (0.1, 0.5, 2.0, 8.0, 32.0)
 COSTS = (0.3, 3.0, 30.0)
 SEARCH_ROWS = 800
 SEARCH_FOLDS = 4
-_LADDER = np.geomspace(0.005, 2.0 * np.pi, 50)
+#: Mean fidelities between which bandwidths are tried, and where they are looked for: beyond pi angles wrap round.
+_ALIKE, _APART = 0.97, 0.05
+_LADDER = np.geomspace(0.005, np.pi, 50)
 _LADDER_ROWS = 60
 
 
@@ -68,31 +70,32 @@ class Searched:
     tried: int
 
 
-def bandwidths(circuit: FeatureMap, Z: Floats, count: int) -> tuple[float, ...]:
-    """``count`` bandwidths from nearly alike to nearly orthogonal rows of Z (N, n), for any map.
+def bandwidths(circuit: FeatureMap, count: int) -> tuple[float, ...]:
+    """``count`` bandwidths, evenly in their logarithm, from nearly alike to nearly orthogonal rows, for any map.
 
-    Those at which the mean fidelity of different rows first falls to shares spread evenly from 0.97 to 0.05; so a map
-    of one's own needs no grid of its own. A map that never parts rows so far gets the largest bandwidth.
+    The ends: where the mean fidelity of rows spread evenly over [0, 1]^n first falls to 0.97, and where to 0.05, or to
+    its lowest for a map that never parts rows so far. So a map of one's own needs no grid of its own.
     """
-    rows = Z[:: max(1, len(Z) // _LADDER_ROWS)][:_LADDER_ROWS]
+    rows = np.random.default_rng(0).random((_LADDER_ROWS, circuit.features))
     means = []
     for bandwidth in _LADDER:
         psi = amplitudes(circuit.with_bandwidth(float(bandwidth)), rows)
         kernel = fidelity_kernel(psi, psi)
-        means.append((kernel.sum() - np.trace(kernel)) / max(1, len(rows) * (len(rows) - 1)))
-    below = np.minimum.accumulate(np.array(means))
-    places = [int(np.searchsorted(-below, -target)) for target in np.linspace(0.97, 0.05, count)]
-    return tuple(float(_LADDER[min(place, len(_LADDER) - 1)]) for place in places)
+        means.append((kernel.sum() - np.trace(kernel)) / (_LADDER_ROWS * (_LADDER_ROWS - 1)))
+    apart = np.array(means)
+    high = int(np.argmax(apart <= _APART)) if (apart <= _APART).any() else int(np.argmin(apart))
+    low = min(int(np.argmax(apart <= _ALIKE)) if (apart <= _ALIKE).any() else 0, max(high - 1, 0))
+    return tuple(np.geomspace(_LADDER[low], _LADDER[max(high, 1)], count).tolist())
 
 
-def grid_widths(circuit: FeatureMap, Z: Floats, count: int) -> tuple[float, ...]:
+def grid_widths(circuit: FeatureMap, count: int) -> tuple[float, ...]:
     """The ZZ map's own grid where it has ``count`` steps, and for all else ``bandwidths``.
 
     Above MAX_QUBITS there are no exact states to look at: the ZZ map's grid again.
     """
     if count == len(BANDWIDTHS) and (isinstance(circuit, ZZMap) or circuit.qubits > MAX_QUBITS):
         return BANDWIDTHS
-    return bandwidths(circuit, Z, count)
+    return bandwidths(circuit, count)
 
 
 def search(Z: Floats, y: Ints, groups: Ints | None, seed: int, quantum: Side, twin: Side) -> Searched:

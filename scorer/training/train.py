@@ -57,10 +57,12 @@ def train(
     options: TrainOptions = DEFAULTS,
     grain: str | None = None,
     steps: Steps = no_steps,
+    more_benign: pa.Table | None = None,
 ) -> TrainedModel:
     """A model of labelled rows (see ``prepare.prepared``), with everything that its card says in ``facts``.
 
-    ``grain``: what a row is; None: the recipe's. ``steps(text, done, total)`` hears of progress. Raises
+    ``grain``: what a row is; None: the recipe's. ``steps(text, done, total)`` hears of progress. ``more_benign``: rows
+    of other days or places; the benign ones among them help to set the line and do nothing else. Raises
     BadTrainingData when rows, labels or options cannot give a model.
     """
     check_options(recipe, options)
@@ -79,7 +81,9 @@ def train(
         fitted = fit(data, options)
     steps("calibrating and judging", total - 1, total)
     evaluation = _evaluated(run, judged)
-    model = _assembled(run, fitted, judged, facts_of(run, fitted, evaluation))
+    benign = _benign_scores(run, fitted, judged, more_benign)
+    facts = facts_of(run, fitted, evaluation) | {"line_rows": len(benign["quantum"])}
+    model = _assembled(run, fitted, judged, benign, facts)
     steps("done", total, total)
     return model
 
@@ -163,9 +167,9 @@ def _judge(run: Run, steps: Steps, total: int) -> tuple[Judged, Fitted]:
     return Judged(rows.y, rows.groups, pooled), last
 
 
-def _assembled(run: Run, fitted: Fitted, judged: Judged, facts: Mapping[str, object]) -> TrainedModel:
-    rng = np.random.default_rng([run.options.seed, 2])
-    benign, twin_benign = _benign(judged, "quantum", rng), _benign(judged, "twin", rng)
+def _assembled(
+    run: Run, fitted: Fitted, judged: Judged, benign: Mapping[str, Floats], facts: Mapping[str, object]
+) -> TrainedModel:
     benign_rows = run.data.X[run.data.y == 0]
     return TrainedModel(
         name=run.recipe.name,
@@ -176,10 +180,10 @@ def _assembled(run: Run, fitted: Fitted, judged: Judged, facts: Mapping[str, obj
         scaler=fitted.scaler,
         machine=fitted.machine,
         twin=fitted.twin,
-        calibration=_calibrated(judged, "quantum", run.options.prevalence, benign),
-        twin_calibration=_calibrated(judged, "twin", run.options.prevalence, twin_benign),
-        benign_scores=benign,
-        twin_benign_scores=twin_benign,
+        calibration=_calibrated(judged, "quantum", run.prevalence, benign["quantum"]),
+        twin_calibration=_calibrated(judged, "twin", run.prevalence, benign["twin"]),
+        benign_scores=benign["quantum"],
+        twin_benign_scores=benign["twin"],
         fpr=run.options.fpr,
         reference=np.median(benign_rows[:, fitted.columns], axis=0),
         facts=facts,
@@ -199,9 +203,24 @@ def _calibrated(judged: Judged, which: str, prevalence: float | None, benign: Fl
         ) from None
 
 
-def _benign(judged: Judged, which: str, rng: np.random.Generator) -> Floats:
-    """Sorted scores of judged benign rows; a random part of them beyond what an artifact may hold."""
-    scores = judged.scores[which][judged.y == 0]
-    if len(scores) > MAX_BENIGN:
-        scores = rng.choice(scores, MAX_BENIGN, replace=False)
-    return np.sort(scores.astype(np.float64))
+def _benign_scores(run: Run, fitted: Fitted, judged: Judged, more: pa.Table | None) -> dict[str, Floats]:
+    """Sorted scores of benign rows that nothing was fitted on, by "quantum" and "twin": what sets the line.
+
+    A random part of them beyond what an artifact may hold.
+    """
+    rng = np.random.default_rng([run.options.seed, 2])
+    others = _others_scores(run, fitted, more)
+    benign = {}
+    for which in ("quantum", "twin"):
+        scores = np.concatenate([judged.scores[which][judged.y == 0], others.get(which, np.empty(0))])
+        if len(scores) > MAX_BENIGN:
+            scores = rng.choice(scores, MAX_BENIGN, replace=False)
+        benign[which] = np.sort(scores.astype(np.float64))
+    return benign
+
+
+def _others_scores(run: Run, fitted: Fitted, more: pa.Table | None) -> Mapping[str, Floats]:
+    if more is None:
+        return {}
+    data = dataset(run.recipe, more, run.columns, normal=run.family.one_class).without(run.excluded)
+    return fitted.scores(data.X[data.y == 0])

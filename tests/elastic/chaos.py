@@ -44,6 +44,9 @@ SOURCE = "logs-chaos.src-default"
 MODEL, VERSION = "lateral", "1-starter"
 BATCH = 20  # documents that one request of the feeder writes
 LEASE = 4.0
+#: As the product has it. Elasticsearch stamps event.ingested and may then wait a minute for a shard that is starting:
+#: a document becomes searchable that much after its time.
+OVERLAP = 60
 _GONE = (ApiError, TransportError)
 _SCORES = {"bool": {"must_not": [{"term": {"event.kind": "metric"}}]}}
 
@@ -60,6 +63,8 @@ class Feeder(threading.Thread):
     pause: float = 0.2
     sent: int = 0
     failures: int = 0
+    #: Id -> epoch seconds at which Elasticsearch had said that it has the document.
+    taken: dict[str, float] = field(default_factory=dict)
     _stop_it: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -102,6 +107,7 @@ class Feeder(threading.Thread):
                     if not ok and status != 409:
                         raise TransportError(f"not taken: {item}")
                 self.sent += len(documents)
+                self.taken |= dict.fromkeys((d["_id"] for d in documents), time.time())
                 return
             except _GONE:
                 self.failures += 1
@@ -198,8 +204,8 @@ class Theatre:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             target = target if not target.startswith("connector") else "leader" if target == leader else "standby"
-        self.kills.append({"target": target, "in_flight": flight, "at": round(time.monotonic(), 1)})
-        self.say(f"  kill {len(self.kills):2d}: {target}, {flight} documents without a score")
+        self.kills.append({"target": target, "in_flight": flight, "at": round(time.time(), 1)})
+        self.say(f"  kill {len(self.kills):2d} at {time.time():.0f}: {target}, {flight} documents without a score")
         if target == "elasticsearch":
             self.server.start()
 
@@ -286,7 +292,9 @@ def set_the_stage(folder: Path, server: DevServer, admin: Elasticsearch, namespa
     key = home / "elastic_key"
     key.touch(mode=0o600)
     key.write_text(str(made["encoded"]))
-    (home / "qscore.toml").write_text(_SETTINGS.format(url=server.url, key=key, namespace=namespace, lease=LEASE))
+    (home / "qscore.toml").write_text(
+        _SETTINGS.format(url=server.url, key=key, namespace=namespace, lease=LEASE, overlap=OVERLAP)
+    )
     signer, _ = Signer.load_or_create(home / "private" / "signing_key.pem", home / "trusted_keys")
     model = dataclasses.replace(make_tiny_model(), grain="event")
     Registry(home / "registry", home / "trusted_keys").publish(model, signer)
@@ -302,7 +310,7 @@ namespace = "{namespace}"
 lease_seconds = {lease}
 poll_seconds = 0.3
 settle_seconds = 2
-overlap_seconds = 20
+overlap_seconds = {overlap}
 late_seconds = 6
 timeout = 10
 page_documents = 100
@@ -325,6 +333,8 @@ class Verdict:
     duplicates: int
     strangers: int
     work: dict[str, int]
+    lost: tuple[tuple[str, str, float], ...] = ()  # index, id, event.ingested (epoch seconds) of those without a score
+    slowest: float = 0.0  # longest time from event.ingested to the server's word that it has the document
 
     @property
     def good(self) -> bool:
@@ -333,10 +343,15 @@ class Verdict:
         )
 
 
-def expected_ids(admin: Elasticsearch) -> set[str]:
-    """The id of the one score of every document of the source."""
-    hits = helpers.scan(admin, index=SOURCE, query={"query": {"match_all": {}}}, _source=False, size=5000)
-    return {score_id(MODEL, VERSION, ("origin", hit["_index"], hit["_id"])) for hit in hits}
+def expected_scores(admin: Elasticsearch) -> dict[str, tuple[str, str, float]]:
+    """Id of the one score of every document of the source -> its index, id and time of arrival."""
+    query = {"query": {"match_all": {}}, "docvalue_fields": [{"field": "event.ingested", "format": "epoch_millis"}]}
+    expected = {}
+    for hit in helpers.scan(admin, index=SOURCE, query=query, _source=False, size=5000):
+        arrived = float(hit["fields"]["event.ingested"][0]) / 1000.0
+        known = score_id(MODEL, VERSION, ("origin", hit["_index"], hit["_id"]))
+        expected[known] = hit["_index"], hit["_id"], arrived
+    return expected
 
 
 def score_counts(admin: Elasticsearch, stream: str) -> Counter[str]:
@@ -345,16 +360,16 @@ def score_counts(admin: Elasticsearch, stream: str) -> Counter[str]:
     return Counter(hit["_id"] for hit in found)
 
 
-def judge(play: Theatre, seconds: float) -> Verdict:
+def judge(play: Theatre, feeder: Feeder, seconds: float) -> Verdict:
     """Waits until every document has its score, as long as they still become more."""
-    expected, found = set[str](), Counter[str]()
+    expected, found = dict[str, tuple[str, str, float]](), Counter[str]()
     deadline, most = time.monotonic() + seconds, -1
     while time.monotonic() < deadline:
         play.tend()
         with contextlib.suppress(*_GONE, helpers.ScanError):
             play.admin.indices.refresh(index=f"{SOURCE},{play.scores}")
-            expected, found = expected_ids(play.admin), score_counts(play.admin, play.scores)
-            if not expected - found.keys():
+            expected, found = expected_scores(play.admin), score_counts(play.admin, play.scores)
+            if not expected.keys() - found.keys():
                 break
             if len(found) > most:
                 most, deadline = len(found), time.monotonic() + seconds
@@ -362,10 +377,12 @@ def judge(play: Theatre, seconds: float) -> Verdict:
     return Verdict(
         documents=len(expected),
         scores=sum(found.values()),
-        missing=len(expected - found.keys()),
+        missing=len(expected.keys() - found.keys()),
         duplicates=sum(count - 1 for count in found.values()),
-        strangers=len(found.keys() - expected),
+        strangers=len(found.keys() - expected.keys()),
         work=work_done(play),
+        lost=tuple(sorted((expected[known] for known in expected.keys() - found.keys()), key=lambda one: one[2])),
+        slowest=max((feeder.taken[name] - at for _, name, at in expected.values() if name in feeder.taken), default=0),
     )
 
 
@@ -410,7 +427,7 @@ def run(kills: int, seed: int, say: Say, targets: list[str] | None = None) -> tu
     rng = random.Random(seed)  # noqa: S311  # moments and targets, no secrets
     with theatre("chaos", rng, say) as play:
         feeding = Elasticsearch(play.server.url, basic_auth=(play.server.user, play.server.password), max_retries=0)
-        feeder = Feeder(feeding, rng)
+        feeder = Feeder(feeding, random.Random(seed + 1))  # noqa: S311  # its own: kills must not depend on its pace
         feeder.start()
         try:
             if not eventually(lambda: _scored(play) > 0, 90.0):
@@ -425,7 +442,7 @@ def run(kills: int, seed: int, say: Say, targets: list[str] | None = None) -> tu
         finally:
             feeder.finish()
             feeding.close()
-        verdict = judge(play, 90.0)
+        verdict = judge(play, feeder, 120.0)
         tell(play, feeder, verdict, seed)
         return verdict, play
 
@@ -461,6 +478,10 @@ def tell(play: Theatre, feeder: Feeder, verdict: Verdict, seed: int) -> None:
     for kind, count in sorted(verdict.work.items()):
         say(f"  {count:5d} {kind}")
     say(f"scores: {verdict.scores} for {verdict.documents} documents")
+    say(f"longest time from event.ingested to the answer that a document is taken: {verdict.slowest:.1f} s")
+    for index, name, arrived in verdict.lost[:20]:
+        late = feeder.taken.get(name, 0) - arrived
+        say(f"  without a score: {index} {name}, arrived {arrived:.3f}, taken {late:.1f} s later")
     say(f"missing: {verdict.missing}, duplicates: {verdict.duplicates}, of no document: {verdict.strangers}")
 
 

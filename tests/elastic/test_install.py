@@ -277,6 +277,22 @@ def test_a_key_file_that_is_there_is_not_overwritten(cluster: Cluster, tmp_path:
     assert remove_keys(cluster, key_requests(cluster.names, [])) == []
 
 
+def test_no_key_is_made_whose_secret_cannot_be_kept(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        apply_keys(cluster, key_requests(cluster.names, []), tmp_path / "file" / "keys")
+    assert remove_keys(cluster, key_requests(cluster.names, [])) == []
+
+
+def test_a_kept_key_whose_secret_lies_elsewhere_is_said(cluster: Cluster, tmp_path: Path) -> None:
+    requests = key_requests(cluster.names, [])
+    apply_keys(cluster, requests, tmp_path / "one")
+    assert [change.lost for change in apply_keys(cluster, requests, tmp_path / "one")] == ["", ""]
+    lost = [change.lost for change in apply_keys(cluster, requests, tmp_path / "other")]
+    assert [str(tmp_path / "other") in text and "invalidate" in text for text in lost] == [True, True]
+    assert len(remove_keys(cluster, requests)) == 2
+
+
 def test_the_runtime_key_can_write_scores_and_do_no_harm(
     cluster: Cluster, tmp_path: Path, elasticsearch: Server
 ) -> None:

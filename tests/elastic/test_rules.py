@@ -131,16 +131,16 @@ def test_the_rule_for_stopped_scoring_counts_heartbeats(installed: Server, strea
 UNSEEN_SEED, BENIGN = 20_260_101, 20_000
 
 
-@pytest.fixture(scope="session")
-def starter() -> TrainedModel:
-    """The starter of lateral_flow, as `qscore train --model lateral_flow` makes it."""
-    return train_starter(load_recipe("lateral_flow"))
+@pytest.fixture(scope="module", params=["lateral", "lateral_flow"])
+def starter(request: pytest.FixtureRequest) -> TrainedModel:
+    """The starter as `qscore train --model NAME` makes it."""
+    return train_starter(load_recipe(request.param))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def activity(starter: TrainedModel) -> tuple[list[ScoredRow], list[ScoredRow]]:
-    """Scored rows of 20,000 benign and some 2,400 malicious windows."""
-    events = generate_events(starter.name, 24_000, np.random.default_rng(UNSEEN_SEED), attack_share=0.1)
+    """Scored rows of 20,000 benign and more than 2,000 malicious windows."""
+    events = generate_events(starter.name, 30_000, np.random.default_rng(UNSEEN_SEED), attack_share=0.1)
     rows = build_rows(starter.recipe, events, "window", STARTER_COLUMNS)
     label = np.array(rows["label"].to_pylist()).astype(int)
     inputs = {input_.name for input_ in starter.recipe.inputs} & set(rows.column_names)

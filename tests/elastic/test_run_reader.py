@@ -210,6 +210,13 @@ def test_a_new_leader_hands_out_what_has_no_score_yet(place: Place) -> None:
     assert all(page.position is None and page.repeated for page in pages)
 
 
+def test_a_late_document_with_a_routing_is_found_by_it(place: Place) -> None:
+    name = f"{place.name}-routed"
+    place.server.admin.indices.create(index=name, mappings=MAPPINGS, settings={"number_of_shards": 5})
+    place.add(name, range(20), T0, _routing="one-tenant")  # all in one shard, which their ids do not tell
+    assert sorted(ids(place.reader(pattern=name).resume(T0 + 20))) == sorted(names(range(20)))
+
+
 def test_date_and_date_nanos_sort_together(place: Place) -> None:
     nanos = {"properties": {"event": {"properties": {"ingested": {"type": "date_nanos"}}}}}
     one, other = place.index("-a"), place.index("-b", nanos)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,11 +30,12 @@ from scorer.training.rows import Columns, build_rows
 from scorer.training.splits import subsample
 from scorer.training.tables import read_table
 from scorer.wire.messages import ScoreOptions
-from tests.integration.stack_tools import client_of, processes
+from tests.integration.stack_tools import client_of, eventually, processes
 
 FLOWS = "lm_winevents_mordor_covenant/host_flows_labelled.csv.gz"
 QUBITS = 14
 FITTED, SCORED = 60, 3
+SCOPES = ("read", "score", "write")
 
 
 @pytest.fixture
@@ -87,8 +89,11 @@ def publish(model: TrainedModel, home: Path) -> None:
 
 
 def body_of(model: TrainedModel, rows: pa.Table) -> bytes:
+    """The model's inputs, and the context without which nothing is written."""
     names = [i.name for i in model.recipe.inputs if i.name in rows.column_names]
-    lines = [",".join(names)] + [",".join(str(row[name]) for name in names) for row in rows.to_pylist()]
+    lines = [",".join(["_time", "origin_id", *names])]
+    for at, row in enumerate(rows.to_pylist()):
+        lines.append(",".join([str(1_700_000_000 + at), f"flow-{at}", *(str(row[name]) for name in names)]))
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -107,7 +112,12 @@ def holds_qiskit(pid: int) -> bool:
 def test_fourteen_qubits_go_to_the_qpu_lane_and_nowhere_else(shared_data: Path, home: Path) -> None:
     model, rows = trained(shared_data)
     publish(model, home)
-    with running_stack(home, "--port", "0", "--workers", "1", "--qpu", "1") as state, client_of(home, state) as client:
+    written = home / "written.jsonl"
+    (home / "qscore.toml").write_text(f'sink = "file"\nsink_file = "{written}"\n')
+    with (
+        running_stack(home, "--port", "0", "--workers", "1", "--qpu", "1") as state,
+        client_of(home, state, *SCOPES) as client,
+    ):
         assert client.card("lateral_flow").details["qubits"] == QUBITS
         reply = client.score("lateral_flow", body_of(model, rows), SCORED, ScoreOptions(explain="all"))
         assert reply.scored == SCORED, reply.problems
@@ -116,6 +126,13 @@ def test_fourteen_qubits_go_to_the_qpu_lane_and_nowhere_else(shared_data: Path, 
         assert np.abs(np.array(found) - probabilities(model, rows)).max() <= 1e-3
         assert len(set(found)) > 1
         assert all(row["qscore_reason"] for row in table)
+        assert not written.exists()
+        options = ScoreOptions(write=True)
+        assert client.score("lateral_flow", body_of(model, rows), SCORED, options).scored == SCORED
+        assert eventually(lambda: written.exists() and written.read_bytes().count(b"\n") == SCORED)
+        events = [json.loads(line) for line in written.read_text().splitlines()]
+        delivered = sorted(float(event["fields"]["qscore"]) for event in events)
+        assert delivered == pytest.approx(sorted(found), abs=1e-4)
         lanes = {lane: processes(home, f"scorer.service.worker {lane}") for lane in ("score", "qpu")}
         assert any(map(holds_qiskit, lanes["qpu"]))
         assert not any(map(holds_qiskit, lanes["score"]))

@@ -21,6 +21,7 @@ from scorer.circuits.expressions import (
     check_program,
     constant,
     feature,
+    largest,
     split_factor,
 )
 
@@ -105,12 +106,40 @@ def test_constants_are_folded_and_factors_meet() -> None:
     ("expression", "row"), [(apply("log", x), 0.0), (1.0 / x, 0.0), (apply("sqrt", x), -1.0), (apply("exp", x), 1e4)]
 )
 def test_a_row_without_an_angle_is_named(expression: Expression, row: float) -> None:
-    with pytest.raises(AngleError, match="angle 1 has no finite value on 1 of 2 rows"):
+    with pytest.raises(AngleError, match="angle 1 has no finite value, or one beyond 1e\\+09, on 1 of 2 rows"):
         Evaluator([x, expression], 1).values(np.array([[0.5, row]]))
 
 
-def test_large_angles_whose_sum_overflows_are_still_angles() -> None:
-    assert np.isfinite(Evaluator([1e308 * x, 1e308 * x], 1).values(np.array([[1.0, 1.0]]))).all()
+def test_angles_of_which_float64_has_no_digits_left_are_none() -> None:
+    """Phases add angles up: those of 1e308 gave states of NaN."""
+    rows = np.array([[1.0, 10.0, -10.0, 1e308]])
+    for size in (1.0, 1e308):
+        made = Evaluator([size * x, 1e8 * x], 1)
+        expected = [size == 1.0] + [size == 1.0] * 2 + [False]
+        assert made.defined(rows).tolist() == expected
+        with pytest.raises(AngleError, match=f"on {4 - sum(expected)} of 4 rows"):
+            made.values(rows)
+    assert Evaluator([1e8 * x], 1).values(np.full((1, 3000), 10.0)).tolist() == [[1e9] * 3000]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        2.0 * ((math.pi - x) * (math.pi - x)),
+        x - 3.0 * apply("sin", x * x * x),
+        apply("abs", -1.0 * x) + apply("cos", x) * apply("atan", 1e6 * x),
+        apply("neg", x) - 0.5,
+    ],
+)
+def test_a_formulas_bound_holds(expression: Expression) -> None:
+    values = Evaluator([expression], 1).values(np.linspace(-7.0, 7.0, 4001)[None])
+    bound = largest(expression, 7.0)
+    assert np.abs(values).max() <= bound < 1e3
+
+
+def test_formulas_of_which_nothing_can_be_said_have_no_bound() -> None:
+    for expression in (1.0 / x, apply("exp", x), x**2, 1e300 * x * x):
+        assert not largest(expression, 100.0) <= 1e9
 
 
 def test_a_slope_that_is_not_finite_is_named() -> None:

@@ -144,6 +144,8 @@ def _changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
         (("steps", 2, "terms", 0), [1, 0.5], "angle 0.5"),
         (("steps", 2, "terms"), [[1, 0]] * 20_001, "at most 20000"),
         (("steps", 2, "constants", 0), [1, 1], "finite floating-point"),
+        (("steps", 2, "constants", 0), [1, 1e308], "constant angle is 1e[+]308, not a finite .* at most 1e[+]09"),
+        (("steps", 1, "gates", 0), ["ry", -2e9], "constant angle is -2000000000"),
         (("steps", 3, "rows"), [1, 1, 4], "different basis states"),
         (("steps", 3, "rows"), [1, 2], "2 rows in a circuit of 3"),
         (("steps", 3, "shift"), 8, "shift"),
@@ -221,3 +223,12 @@ def test_rows_with_every_angle_are_told_from_others() -> None:
     assert partial.defined(np.empty((0, 2))).tolist() == []
     product = Plan("m", 1, 1, 1.0, (x * x,), ())
     assert product.defined(np.array([[1.0], [1e200], [-3.0]])).tolist() == [True, False, True]
+
+
+def test_one_row_of_a_steep_formula_does_not_cost_its_batch() -> None:
+    """No operation of it can fail, its value can: such rows were not looked for, and all rows were lost."""
+    steep = Plan("s", 1, 1, 1.0, (1e308 * x,), (Hadamards(1), Phases(((1, 0), (1, 0))), Hadamards(1)))
+    rows_of = np.array([[1e-308], [1.4], [0.0]])
+    found = steep.defined(rows_of)
+    assert found.tolist() == [True, False, True]
+    assert np.isfinite(steep.angles(rows_of[found])).all()

@@ -164,6 +164,18 @@ def test_a_copy_never_takes_the_place_of_what_is_ours(name: str) -> None:
     assert document(row, "default") == plain
 
 
+def test_a_copied_text_never_stands_where_the_template_has_an_object(repository: Path) -> None:
+    """Elasticsearch would refuse the whole document: a score lost for the sake of a copy."""
+    listed = tomllib.loads((repository / "elastic_connector" / "assets" / "fields.toml").read_text("utf-8"))
+    parents = {name.rpartition(".")[0] for name in (*listed["constant"], *listed["fields"]) if "." in name}
+    row = rows()[0]
+    row["entities"] = {}
+    plain = document(row, "default")
+    for name in {".".join(parent.split(".")[: at + 1]) for parent in parents for at in range(parent.count(".") + 1)}:
+        row["fields"] = {name: "copied"}
+        assert document(row, "default") == plain, name
+
+
 def test_copies_stand_beside_what_is_there() -> None:
     row = rows()[0]
     row["fields"] = {"host.id": "h1", "event.code": "4624", "user.name.first": "x", "agent.name": "a"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.server
 import socket
@@ -92,6 +93,17 @@ def test_every_failure_is_one_sentence(key: Path, canned: Canned, error: type[QS
         with pytest.raises(error) as caught:
             server_info(client)
     assert says in caught.value.sentence()
+
+
+def test_indices_that_were_moved_by_an_upgrade_still_belong_to_their_stream(key: Path) -> None:
+    """Searchable snapshots prefix a name; the reindexing before an upgrade to Elasticsearch 9 puts one into its dot."""
+    names = [f"{before}ds-logs-qscore.scores-t-2026.01.0{day}-00000{day}" for day, before in enumerate(
+        (".", "partial-.", ".migrated-"), 1
+    )]  # fmt: skip
+    answer = {name: {"settings": {"index.creation_date": f"{at}000"}} for at, name in enumerate(names, 1)}
+    with scripted_server(lambda *_: Canned(200, answer)) as url:
+        client = connect(ElasticSettings(url=url, api_key_file=key))
+        assert [index.name for index in backing_indices(client, "logs-qscore.scores-t")] == names
 
 
 @pytest.mark.parametrize(
@@ -200,15 +212,16 @@ def test_a_server_that_asks_for_a_certificate_gets_none_unless_told(
 
 @pytest.fixture
 def proxy() -> Iterator[tuple[str, list[str]]]:
-    """An HTTP proxy that tunnels; its address and the targets that it was asked for."""
+    """An HTTP proxy that tunnels; its address and what it was asked for: targets, and logins after them."""
     asked: list[str] = []
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             asked.append(self.rfile.readline().decode().split()[1])
-            while self.rfile.readline() not in (b"\r\n", b""):
-                pass
             host, _, port = asked[-1].rpartition(":")
+            while (line := self.rfile.readline()) not in (b"\r\n", b""):
+                if line.lower().startswith(b"proxy-authorization:"):
+                    asked.append(line.decode().split(":", 1)[1].strip())
             with socket.create_connection((host, int(port)), timeout=10) as upstream:
                 self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 back = threading.Thread(target=_copy, args=(upstream, self.connection), daemon=True)
@@ -229,6 +242,20 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         while data := source.recv(65536):
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)
+
+
+def test_a_proxy_gets_the_login_that_its_address_names(
+    tls_server: str, key: Path, files: dict[str, Path], proxy: tuple[str, list[str]]
+) -> None:
+    address, asked = proxy
+    named = address.replace("http://", "http://soc:p%40ss@")
+    client = connect(ElasticSettings(url=tls_server, api_key_file=key, proxy=named, **files))
+    assert server_info(client).number == "8.19.8"
+    client.close()
+    assert asked[1:] == ["Basic " + base64.b64encode(b"soc:p@ss").decode()]
+    with pytest.raises(ConfigurationError) as raised:
+        connect(ElasticSettings(url=tls_server, api_key_file=key, proxy="socks5://soc:p%40ss@proxy:1080", **files))
+    assert "p%40ss" not in raised.value.sentence()
 
 
 def test_the_way_through_a_proxy_is_verified_end_to_end(

@@ -82,6 +82,23 @@ def test_a_document_that_is_at_fault_is_refused_with_its_own_reason(key: Path, s
     assert outcome.refused[0].reason == f"why (document_parsing_exception, status {status})"
 
 
+def test_what_a_document_holds_stays_out_of_the_log(key: Path, tmp_path: Path) -> None:
+    """Elasticsearch quotes the value that it could not map; the dead letter may say so, a log line may not."""
+    quoted = "failed to parse field [user.name] of type [ip]. Preview of field's value: 'alice'"
+
+    def bulk(ids: list[str]) -> Canned:
+        error = {"type": "document_parsing_exception", "reason": quoted}
+        return Canned(200, {"errors": True, "items": [{"create": {"_id": ids[0], "status": 400, "error": error}}]})
+
+    letters = DeadLetters(tmp_path / "dead.sqlite")
+    with scripted_server(cluster(bulk)) as url:
+        result = deliver(make_rows(1), sink_at(url, key).session(0.0, repeated=True), letters, final=False)
+    assert result.ack.dead == 1
+    assert "alice" in letters.list()[0].reason
+    assert "alice" not in result.reason
+    assert "document_parsing_exception" in result.reason
+
+
 @pytest.mark.parametrize(
     ("kind", "status", "expected"),
     [

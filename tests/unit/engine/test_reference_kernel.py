@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scorer.circuits.expressions import feature
+from scorer.circuits.plan import Hadamards, Phases, Plan
 from scorer.circuits.zz import ENTANGLEMENTS, ZZMap
 from scorer.engine.reference import CHUNK, amplitudes, expectation, fidelity_kernel, hadamard
 
@@ -54,6 +57,24 @@ def test_chunks_make_no_difference() -> None:
     Z = np.random.default_rng(0).random((CHUNK + 3, 4))
     circuit = ZZMap(4)
     assert np.abs(amplitudes(circuit, Z)[-1] - amplitudes(circuit, Z[-1:])[0]).max() <= 1e-14
+
+
+def test_memory_does_not_grow_with_the_number_of_different_diagonals() -> None:
+    """A diagonal of a chunk of rows is a MiB; only those that come again are kept, until their last use."""
+
+    def peak(layers: int) -> int:
+        steps = [s for k in range(layers) for s in (Hadamards(1), Phases(((k + 1, 0),)))]
+        plan = Plan("deep", 10, 1, 1.0, (feature(0),), (*steps, Phases(((1, 0),))))
+        amplitudes(plan, Z)
+        tracemalloc.start()
+        try:
+            amplitudes(plan, Z)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    Z = np.random.default_rng(0).random((64, 1))
+    assert peak(60) <= peak(6) + 2**21
 
 
 def test_hadamard_is_orthogonal() -> None:

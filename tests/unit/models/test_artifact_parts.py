@@ -257,3 +257,57 @@ def test_facts_that_json_cannot_hold_are_refused(tiny_model: TrainedModel) -> No
     for value in (np.int64(3), float("nan"), {1, 2}):
         with pytest.raises(ArtifactFormatError, match="cannot be written as JSON"):
             dataclasses.replace(tiny_model, facts={**tiny_model.facts, "odd": value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("fpr", 10**400, "fpr is '1000"),
+        ("machine", {"circuit": ZZ3, "offset": 1e300}, "an observable reaches scores of .* offset 1e[+]300"),
+        ("twin", {"gamma": 1.0, "offset": -1e300}, "a twin reaches scores of .* offset -1e[+]300"),
+    ],
+)
+def test_numbers_that_no_score_can_hold_are_refused(
+    tiny_model: TrainedModel, key: str, value: Any, complaint: str
+) -> None:
+    description, arrays = to_parts(tiny_model)
+    with pytest.raises(ArtifactFormatError, match=complaint):
+        from_parts({**description, key: value}, arrays)
+
+
+def test_a_whole_number_beyond_every_float_is_refused_in_a_recipe(tiny_model: TrainedModel) -> None:
+    description, arrays = to_parts(tiny_model)
+    damaged = copy.deepcopy(description)
+    damaged["recipe"]["input"][0]["min"] = 10**400
+    with pytest.raises(ArtifactFormatError, match=r"min is '1000.*must be a finite number"):
+        from_parts(damaged, arrays)
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "value", "complaint"),
+    [
+        ("svc", "machine_values", 1e300, "an observable reaches scores"),
+        ("svc", "twin_coefficients", 3e38, "a twin reaches scores"),
+        ("svc", "twin_support", 3e38, "support vectors beyond 1e[+]06"),
+        ("leverage", "twin_vectors", 3e38, "a twin reaches scores"),
+        ("leverage", "twin_values", -1e300, "a twin reaches scores"),
+        ("projected", "machine_coefficients", 3e38, "reaches scores"),
+        ("svc", "reference", 1e300, "no value of"),
+        ("svc", "reference", 700.0, "700.0 is no value of log_events; the largest is 36.7"),
+    ],
+)
+def test_finite_numbers_that_overflow_when_scored_are_refused(
+    tiny_model: TrainedModel, family: str, name: str, value: float, complaint: str
+) -> None:
+    """Each made scores of NaN or infinity, or a reason that could not be written, of rows that are fine."""
+    description, arrays = to_parts(of_family(tiny_model, family))
+    changed = arrays[name].copy()
+    changed.flat[0] = value
+    with pytest.raises(ArtifactFormatError, match=complaint):
+        from_parts(description, {**arrays, name: changed})
+
+
+def test_eigenvectors_of_another_length_are_refused(tiny_model: TrainedModel) -> None:
+    description, arrays = to_parts(tiny_model)
+    with pytest.raises(ArtifactFormatError, match="do not have unit norm"):
+        from_parts(description, {**arrays, "machine_real": 1.1 * arrays["machine_real"].astype(np.float32)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +21,9 @@ from scorer.service.job_sinks import Sinks, UnusableSink
 from scorer.service.jobs import DeliveryJob, Reply, ScoreJob
 from scorer.service.models_cache import ModelCache
 from scorer.service.scoring_task import Scored
-from scorer.service.settings import Settings
-from scorer.service.tasks import MAX_DELIVERY_RUNS, MAX_STREAM_RUNS, DeliveryWorker, ScoringWorker
-from scorer.wire.errors import ConfigurationError, MalformedBody
+from scorer.service.settings import ElasticSettings, Settings
+from scorer.service.tasks import MAX_DELIVERY_RUNS, MAX_STREAM_RUNS, DeliveryWorker, ScoringWorker, delivery_sender
+from scorer.wire.errors import ConfigurationError, MalformedBody, Unavailable
 from scorer.wire.messages import Acknowledgement, ScoreOptions
 from tests.unit.delivery.builders import make_rows
 
@@ -259,3 +260,36 @@ def test_sinks_are_made_once_each_and_a_wrong_one_says_why() -> None:
     assert fault is not None
     assert "hec.url is empty" in fault.sentence()
     assert made == ["elastic:lab", "elastic:default", "hec"]
+
+
+def test_a_key_that_was_replaced_is_used_without_a_restart(tmp_path: Path) -> None:
+    """A revoked key refuses every row; the one put in its place must not wait for somebody to restart the worker."""
+    made: list[str] = []
+    key = tmp_path / "key"
+    settings = Settings(sink="elastic", elastic=ElasticSettings(url="https://e.example:9200", api_key_file=key))
+
+    def make(_settings: Settings, name: str) -> Sink:
+        if not key.exists():
+            raise ConfigurationError("elastic.api_key_file cannot be read", "Set it.")
+        made.append(key.read_text())
+        return Recalling(name=name)
+
+    sinks = Sinks(settings, make)
+    assert isinstance(sinks.of(JOB), UnusableSink)
+    key.write_text("first")
+    assert [isinstance(sinks.of(JOB), Recalling) for _ in range(2)] == [True, True]
+    key.unlink()
+    (tmp_path / "new").write_text("second")
+    (tmp_path / "new").rename(key)
+    sinks.of(JOB)
+    assert made == ["first", "second"]
+
+
+def test_rows_that_cannot_be_queued_are_no_fault_of_their_batch() -> None:
+    """A connector cuts a batch in two where the batch is the reason, and a single row is then written as an error."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"redis://127.0.0.1:{unused.getsockname()[1]}/0"
+        with pytest.raises(Unavailable) as raised:
+            delivery_sender(Settings(broker_url=address))(JOB)
+    assert raised.value.retryable

@@ -14,7 +14,10 @@ from scorer.circuits.plugins import feature_map
 from scorer.circuits.zz import ZZMap
 from scorer.engine.reference import amplitudes, fidelity_kernel
 from scorer.features.recipe import load_recipe
-from scorer.models.families import family_named
+from scorer.models.families import Twin, family_named
+from scorer.models.fit import fit_twin
+from scorer.models.fit_nystrom import fit_nystrom_twin
+from scorer.models.fit_one_class import fit_density_twin, fit_leverage_twin
 from scorer.training.background import background
 from scorer.training.choose import choose_features, choose_normal_features
 from scorer.training.dataset import Dataset, dataset
@@ -22,7 +25,7 @@ from scorer.training.evaluate import average_precision, evaluate, wilson_recall
 from scorer.training.families import METHODS, Job
 from scorer.training.map_parameters import map_parameters
 from scorer.training.rows import Columns
-from scorer.training.search import BANDWIDTHS, COSTS, GAMMAS, Searched, bandwidths, search, search_normal
+from scorer.training.search import BANDWIDTHS, COSTS, GAMMAS, Found, Searched, bandwidths, search, search_normal
 from scorer.training.splits import folds, inner_folds, split, split_normal, subsample
 from scorer.training.starter import STARTER_COLUMNS, starter_rows
 from scorer.wire.errors import BadTrainingData
@@ -182,6 +185,24 @@ def test_search_gives_both_machines_the_same_budget_and_learns(family: str) -> N
     assert min(found.quantum.pr_auc, found.twin.pr_auc) > 0.55
 
 
+@pytest.mark.parametrize("family", sorted(METHODS))
+def test_the_twin_is_fitted_on_every_row_of_the_quantum_machine(family: str) -> None:
+    data = made(240, 60)
+    Z = (data.X - data.X.min(0)) / np.ptp(data.X, axis=0)
+    job = Job(Z, data.y, ZZMap(3), 0)
+    found = Found(2.0, 0.1, 0.0)
+    if family == "density":
+        expected: Twin = fit_density_twin(Z, 2.0)
+    elif family == "leverage":
+        expected = fit_leverage_twin(Z, 2.0, 0.1, job.landmarks())
+    elif family == "nystrom-logistic":
+        expected = fit_nystrom_twin(Z, data.y, 2.0, 0.1, job.landmarks())
+    else:
+        expected = fit_twin(Z, data.y, 2.0, found.second, class_weight="balanced")
+    twin = METHODS[family].fit_twin(job, found)
+    assert np.abs(twin.exact_scores(Z) - expected.exact_scores(Z)).max() <= 1e-4
+
+
 def test_the_grid_of_the_svc_is_the_one_that_was_published() -> None:
     found = searched("svc")
     assert found == searched("svc")
@@ -195,8 +216,9 @@ def test_bandwidths_reach_from_alike_to_apart_for_any_map(name: str) -> None:
     Z = np.random.default_rng(0).random((100, 4))
     made_map = feature_map(name, 4)
     circuit = made_map if isinstance(made_map, ZZMap) else made_map.plan
-    found = bandwidths(circuit, Z, 5)
-    assert list(found) == sorted(found)
+    found = bandwidths(circuit, 5)
+    assert list(found) == sorted(set(found))
+    assert len(found) == 5
     means = []
     for bandwidth in (found[0], found[-1]):
         psi = amplitudes(circuit.with_bandwidth(bandwidth), Z)

@@ -1,0 +1,303 @@
+"""What fails between a page and its batch must not cost the page: half answered look-ups, a clock that is away."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pyarrow as pa
+import pytest
+from elasticsearch import Elasticsearch
+
+from elastic_connector.backfill import Backfill, LiveLag, Scope
+from elastic_connector.batches import Sender, StreamRoute
+from elastic_connector.clock import ServerClock
+from elastic_connector.documents import EventShaper
+from elastic_connector.flow import RowPage
+from elastic_connector.history import epoch_millis
+from elastic_connector.lacking import Scores
+from elastic_connector.ledger import Batch, Totals
+from elastic_connector.reader import EventReader, ReadSettings
+from elastic_connector.reconcile import _present
+from elastic_connector.setting import Setting
+from elastic_connector.snapshot import SnapshotLost, Snapshots
+from elastic_connector.status import Board, SourceStatus
+from elastic_connector.term import Term
+from elastic_connector.windows_recipe import WindowRecipe
+from scorer.elastic.failures import ElasticBusy
+from scorer.features.recipe import load_recipe
+from scorer.service.elastic_settings import ElasticSettings, ElasticSource
+from scorer.service.exchange import Outcome
+from scorer.wire.errors import ArtifactRejected, Problem, Unreachable
+from tests.unit.elastic.servers import Canned, scripted_server
+
+MODEL = "lateral_flow"
+AT = 1_772_352_900_000  # milliseconds
+STARTING = {"type": "no_shard_available_action_exception", "reason": "the shard is starting"}
+
+
+@dataclass
+class Cluster:
+    """One document of a source; ``mget``: its entry in the answers, one after the other. Notes what was asked."""
+
+    mget: list[dict[str, Any]] = field(default_factory=list)
+    routing: str | None = None
+    lost: bool = False
+    epoch: list[Canned] = field(default_factory=list)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    searches: int = 0
+
+    def __call__(self, _method: str, path: str, body: bytes) -> Canned:
+        if path.startswith("/_cat/health"):
+            return self.epoch.pop(0)
+        if path.endswith("/_mget") or "/_mget?" in path:
+            self.asked += json.loads(body)["docs"]
+            return Canned(200, {"docs": [{"_index": "logs-a", "_id": "d1", **self.mget.pop(0)}]})
+        if "/_search" in path:
+            return self._search(json.loads(body))
+        return Canned(200, {"id": "snapshot", "_shards": {"total": 1}, "succeeded": True})
+
+    def _search(self, body: dict[str, Any]) -> Canned:
+        self.searches += 1
+        if self.lost:
+            return Canned(404, {"error": {"type": "search_context_missing_exception", "reason": "gone"}})
+        hit = {"_index": "logs-a", "_id": "d1", "sort": [AT, 1]} | ({"_routing": self.routing} if self.routing else {})
+        return Canned(200, {"hits": {"hits": [] if "search_after" in body else [hit]}})
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Cluster], Elasticsearch]]:
+    opened: list[Any] = []
+
+    def make(cluster: Cluster) -> Elasticsearch:
+        server = scripted_server(cluster)
+        client = Elasticsearch(server.__enter__(), max_retries=0)
+        opened.append((server, client))
+        return client
+
+    yield make
+    for server, client in opened:
+        client.close()
+        server.__exit__(None, None, None)
+
+
+def reader(client: Elasticsearch) -> EventReader:
+    settings = ReadSettings("event.ingested", "", page=50, overlap=5000, settle=0)
+    shaper = EventShaper(WindowRecipe.from_card(load_recipe(MODEL).to_dict()))
+    return EventReader(Snapshots(client, "logs-a"), shaper, settings, lambda _keys: set(), lambda: AT + 10, AT)
+
+
+FOUND = {"found": True, "_source": {"@timestamp": AT}}
+
+
+def test_a_late_document_whose_shard_is_starting_is_read_again_and_not_taken_for_deleted(
+    serve: Callable[[Cluster], Elasticsearch],
+) -> None:
+    reading = reader(serve(Cluster([{"error": STARTING}, FOUND])))
+    with pytest.raises(ElasticBusy, match="the shard is starting"):
+        list(reading.resume(AT))
+    assert [page.table["origin_id"].to_pylist() for page in reading.resume(AT)] == [["d1"]]
+
+
+def test_a_late_document_that_was_deleted_is_nobodys_to_score(serve: Callable[[Cluster], Elasticsearch]) -> None:
+    gone = {"error": {"type": "index_not_found_exception", "reason": "no such index"}}
+    reading = reader(serve(Cluster([{"found": False}, gone])))
+    assert list(reading.resume(AT)) == []
+    assert list(reading.resume(AT)) == []
+
+
+def test_a_late_document_is_fetched_by_its_routing(serve: Callable[[Cluster], Elasticsearch]) -> None:
+    cluster = Cluster([FOUND], routing="tenant-7")
+    list(reader(serve(cluster)).resume(AT))
+    assert cluster.asked == [{"_index": "logs-a", "_id": "d1", "routing": "tenant-7"}]
+
+
+def test_snapshots_that_are_lost_again_and_again_end_the_round(serve: Callable[[Cluster], Elasticsearch]) -> None:
+    cluster = Cluster(lost=True)
+    with pytest.raises(SnapshotLost):
+        list(reader(serve(cluster)).round(AT, AT + 1))
+    assert cluster.searches == 4
+
+
+def test_reconciling_takes_no_score_for_an_orphan_while_a_shard_is_starting(
+    serve: Callable[[Cluster], Elasticsearch],
+) -> None:
+    client = serve(Cluster([{"error": STARTING}]))
+    with pytest.raises(ElasticBusy, match="the shard is starting"):
+        _present(client, [("logs-a", "d1")])
+
+
+def test_the_clock_goes_on_while_the_server_is_away(
+    serve: Callable[[Cluster], Elasticsearch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elastic_connector.clock._ASK_EVERY", 0.0)
+    away = Canned(503, {"error": {"type": "unavailable", "reason": "starting"}})
+    answers = [away, Canned(200, [{"epoch": "1000"}]), away, Canned(200, [{"epoch": "5000"}])]
+    clock = ServerClock(serve(Cluster(epoch=answers)), own=lambda: 1000.0)
+    with pytest.raises(ElasticBusy):
+        clock.now()  # it has never said what time it is
+    assert 1000.0 <= clock.now() < 1010.0
+    assert 1000.0 <= clock.now() < 1010.0, "the answer before still holds"
+    assert len(answers) == 1
+    assert 1000.0 <= clock.now() < 1010.0
+    assert len(answers) == 1, "a server that is away is not asked at every call"
+
+
+class FailingClock:
+    """A server's clock that is away from one call to the next."""
+
+    def __init__(self) -> None:
+        self.away = False
+
+    def now(self) -> float:
+        if self.away:
+            raise Unreachable("the server is away", "Wait.")
+        return AT / 1000.0
+
+    def millis(self) -> int:
+        return AT
+
+
+@dataclass
+class OnePage:
+    """A reader that hands out one page, after which the server is away; like every reader it gives nothing twice."""
+
+    clock: FailingClock
+    given: bool = False
+
+    def resume(self, _checkpoint: int) -> Iterator[RowPage]:
+        return iter(())
+
+    def round(self, _since: int, _upper: int) -> Iterator[RowPage]:
+        if not self.given:
+            self.clock.away = True
+            self.given = True
+            yield RowPage(pa.table({"origin_id": ["d1"]}), AT, documents=1)
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Recorder:
+    """The end of the queue that a leader sees."""
+
+    outcome: Outcome | None = None
+    in_force: int = 1
+    route: StreamRoute | None = None
+    sent: list[Batch] = field(default_factory=list)
+
+    def announce(self) -> int:
+        return self.in_force
+
+    def busy(self) -> bool:
+        return False
+
+    def send(self, batch: Batch) -> None:
+        self.sent.append(batch)
+        if self.outcome is not None:
+            self.outcome = Outcome(batch.batch_id, self.outcome.ack, self.outcome.problem)
+
+    def outcomes(self) -> list[Outcome]:
+        return [self.outcome] if self.outcome is not None and self.sent else []
+
+    def wait_outcome(self, _seconds: float) -> Outcome | None:
+        return None
+
+
+def _any(stand_in: object) -> Any:
+    """Of another type than what it stands in for."""
+    return stand_in
+
+
+class Held:
+    """A lease that is held."""
+
+    checkpoint: int | None = 1
+    lost = False
+
+    def held(self) -> bool:
+        return True
+
+
+def test_a_clock_that_fails_after_a_page_was_read_costs_no_document(
+    monkeypatch: pytest.MonkeyPatch, serve: Callable[[Cluster], Elasticsearch]
+) -> None:
+    clock, recorder, elastic = FailingClock(), Recorder(), ElasticSettings()
+    monkeypatch.setattr("elastic_connector.term.build_reader", lambda _plan: OnePage(clock))
+    board, nothing, ticking = Board([SourceStatus("flows", MODEL, "default")]), _any(None), _any(clock)
+    setting = Setting(serve(Cluster()), nothing, nothing, elastic, ticking, board)
+    source = ElasticSource(name="flows", index="logs-a", model=MODEL)
+    term = Term(source, setting, threading.Event(), Totals(), nothing, _any(recorder), _any(Held()), AT)
+    for _ in range(2):
+        term._again_at = 0.0
+        term._step()
+        clock.away = False
+    assert [batch.rows for batch in recorder.sent] == [1]
+
+
+class Finished:
+    """The lease of work that was done once before: its state is gone, its number begins anew."""
+
+    id = "flows:job"
+    seconds, look_every, renew_every = 15.0, 1.0, 1000.0
+    state = None
+    released = False
+
+    def __init__(self) -> None:
+        self.epoch = 0
+
+    def acquire(self, _version: str) -> bool:
+        self.epoch = 1
+        return True
+
+    def advance(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def release(self, _checkpoint: int | None = None) -> None:
+        self.released = True
+
+
+def backfill(recorder: Recorder, lease: Finished, pages: list[RowPage], client: Elasticsearch) -> Backfill:
+    def sender(route: StreamRoute) -> Sender:
+        recorder.route = route
+        return cast("Sender", recorder)
+
+    held: Any = lease
+    scope = Scope("flows", MODEL, "1", "default", AT, AT + 1000)
+    scores = Scores(client, "logs-qscore.scores-default", MODEL, "1")
+    return Backfill(
+        scope, lambda _start: iter(pages), scores, held, sender, lambda: AT / 1000.0, LiveLag(lambda: None), 100, 60.0
+    )
+
+
+def test_a_range_that_was_worked_on_before_goes_on_above_its_earlier_number(
+    serve: Callable[[Cluster], Elasticsearch],
+) -> None:
+    recorder, lease = Recorder(in_force=4), Finished()
+    backfill(recorder, lease, [], serve(Cluster())).run()
+    assert lease.epoch == 5, "workers drop what an earlier number has sent"
+    assert recorder.route is not None
+    assert recorder.route.epoch == 5
+    assert lease.released
+
+
+def test_a_model_that_cannot_be_used_ends_a_backfill_and_marks_no_row(
+    serve: Callable[[Cluster], Elasticsearch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scores, "held", lambda *_: {})
+    problem = Problem.of(ArtifactRejected("the signature is wrong", "Publish it again."))
+    recorder, lease = Recorder(Outcome("", problem=problem)), Finished()
+    page = RowPage(pa.table({"index": ["logs-a", "logs-a"], "origin_id": ["d1", "d2"]}), AT + 1)
+    with pytest.raises(ArtifactRejected, match="the signature is wrong"):
+        backfill(recorder, lease, [page], serve(Cluster())).run()
+    assert [batch.rows for batch in recorder.sent] == [2], "it was not cut into rows that get the blame"
+    assert lease.released
+
+
+@pytest.mark.parametrize(("text", "millis"), [("9999999d", 0), ("0001-01-01", 0), ("30m", 200_000)])
+def test_times_before_1970_are_its_beginning(text: str, millis: int) -> None:
+    assert epoch_millis(text, now=2000.0) == millis
