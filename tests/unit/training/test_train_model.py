@@ -15,6 +15,7 @@ from scorer.models.calibration import Platt, Ranks
 from scorer.models.machine import ObservableMachine
 from scorer.models.trained import TrainedModel
 from scorer.training.dataset import dataset
+from scorer.training.fit import fit
 from scorer.training.generator import generate_events
 from scorer.training.prepare import Prepared, prepared, until_half
 from scorer.training.rows import Columns, build_rows
@@ -63,7 +64,8 @@ def test_the_starter_says_what_it_is_and_is_useful() -> None:
     for name in ("quantum", "twin", "boosting"):
         assert metrics[name]["pr_auc"]["value"] > 4 * facts["metrics"]["base_rate"]
         assert metrics[name]["recall"]["value"] > 0.1
-    assert len(model.benign_scores) == facts["split"]["judged_rows"] - facts["metrics"]["positives"]
+    judged_benign = facts["split"]["judged_rows"] - facts["metrics"]["positives"]
+    assert len(model.benign_scores) == facts["line_rows"] > judged_benign
     assert heard[-1] == ("done", 3, 3)
     assert from_parts(*to_parts(model)).threshold == pytest.approx(model.threshold)
 
@@ -193,6 +195,18 @@ def test_labels_have_no_say_in_what_a_one_class_model_becomes() -> None:
     scores = np.append(one.benign_scores, one.scores(one.scaler.apply(attacks)))
     as_judged = one.calibration.at_prevalence(share, one.facts["metrics"]["base_rate"])
     assert as_judged.probability(scores).mean() == pytest.approx(one.facts["metrics"]["base_rate"], abs=0.01)
+
+
+def test_a_one_class_fit_passes_over_attacks_that_it_is_given() -> None:
+    """With cross-fitting the shipped machine is fitted on all rows: on the normal ones among them."""
+    rows = plenty("lateral")
+    data = dataset(LATERAL, rows.rows, rows.columns)
+    options = TrainOptions(qubits=3, family="density", fit_rows=400)
+    mixed, normal = fit(data, options), fit(data.take(np.flatnonzero(data.y == 0)), options)
+    assert mixed.choice == normal.choice
+    assert mixed.searched == normal.searched
+    for name, scores in mixed.scores(data.X).items():
+        assert np.allclose(scores, normal.scores(data.X)[name], atol=1e-6), name
 
 
 def test_a_map_with_fewer_qubits_than_features_is_trained_and_told() -> None:
