@@ -7,8 +7,9 @@ One index of ECS authentication documents is read by
               from the start of the process to its end
   reindex     elasticsearch.helpers.reindex, its defaults
   scan+bulk   elasticsearch.helpers.scan into streaming_bulk, `create` into a data stream's kind of index
-and the documents per second of each are set side by side, on a server that has seen both kinds of work before. The connector's peak memory is taken from the kernel
-(maximum resident set of that process), for a quarter of the documents and for all of them.
+and the documents per second of each are set side by side, on a server that has seen both kinds of work before. The
+connector's peak memory is taken from the kernel (maximum resident set of that process), for a quarter of the documents
+and for all of them.
 """
 
 from __future__ import annotations
