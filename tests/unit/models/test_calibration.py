@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from scorer.models.calibration import CalibrationError, Platt, fit_platt, pvalues
+from scorer.models.calibration import CalibrationError, Platt, Ranks, fit_platt, pvalues
 
 
 def sample(seed: int, count: int = 500) -> tuple[Any, Any]:
@@ -92,3 +92,9 @@ def test_pvalues_are_counts(benign: list[float], scores: list[float]) -> None:
     held = np.sort(np.array(benign))
     expected = [(1 + sum(b >= s for b in benign)) / (len(benign) + 1) for s in scores]
     assert pvalues(held, scores).tolist() == pytest.approx(expected)
+
+
+def test_without_attacks_the_probability_is_the_share_of_normal_rows_that_score_lower() -> None:
+    benign = np.arange(1.0, 100.0)  # 99 normal rows
+    got = Ranks(benign).probability(np.array([0.5, 50.0, 200.0]))
+    np.testing.assert_allclose(got, [0.0, 0.49, 0.99], atol=1e-12)
