@@ -78,11 +78,12 @@ class HecEndpoint(HttpsEndpoint):
     def keep(self, size: int, answer: HecAnswer) -> None:
         """Count a request, and record what was taken."""
         with self._lock:
-            self.requests.append((size, answer.status))
-            self.events.extend(answer.events)
             if self._record and answer.events:
                 with self._record.open("a", encoding="utf-8") as file:
                     file.writelines(json.dumps(event, ensure_ascii=False) + "\n" for event in answer.events)
+            # After the file: whoever sees the events here may read them there.
+            self.requests.append((size, answer.status))
+            self.events.extend(answer.events)
 
 
 class _Handler(EndpointHandler):
