@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from elasticsearch import Elasticsearch
 
@@ -15,6 +15,7 @@ from scorer.elastic.client import connect
 from scorer.service.elastic_settings import ElasticSettings
 from tests.unit.delivery.builders import make_batches, make_card
 
+Result = TypeVar("Result")
 FACTS = ScoringFacts(errors=True, sha256="ab" * 32, scored=1_700_000_000.0)
 
 
@@ -49,3 +50,17 @@ def sources(admin: Elasticsearch, stream: str) -> dict[str, Mapping[str, Any]]:
     admin.indices.refresh(index=stream)
     hits = admin.search(index=stream, size=1000)["hits"]["hits"]
     return {hit["_id"]: hit["_source"] for hit in hits}
+
+
+def under_flood_stage(admin: Elasticsearch, index: str, act: Callable[[int], Result]) -> Result:
+    """What ``act`` returns while the index is blocked as on a full disk. The server's disk monitor lifts such a block
+    within half a minute where the disk has room, maybe while we act: then it is done again (argument: which try)."""
+    block = "index.blocks.read_only_allow_delete"
+    for attempt in range(5):
+        admin.indices.put_settings(index=index, settings={block: True})
+        result = act(attempt)
+        held = admin.indices.get_settings(index=index, name=block).body  # by backing index; empty where it is not set
+        admin.indices.put_settings(index=index, settings={block: None})
+        if held and all(one["settings"] for one in held.values()):
+            return result
+    raise AssertionError(f"{index} did not stay blocked in any of five tries")

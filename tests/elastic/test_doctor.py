@@ -22,6 +22,7 @@ from elastic_connector.privileges import installer_role, runtime_role
 from scorer.cli.main import build
 from scorer.service.elastic_settings import ElasticSettings
 from tests.elastic.conftest import Server
+from tests.elastic.sink_tools import under_flood_stage
 
 SOURCE = "doctor"
 
@@ -195,9 +196,8 @@ def test_a_source_without_index_with_a_closed_one_and_without_matches(
 def test_a_full_disk(installed: Server, runtime: Elasticsearch, index: str, namespace: str) -> None:
     stream = f"logs-qscore.scores-{namespace}"
     installed.admin.create(index=stream, id="1", document={"@timestamp": "2026-01-01"}, refresh=True)
-    installed.admin.indices.put_settings(index=stream, settings={"index.blocks.read_only_allow_delete": True})
-    findings = examine(runtime, settings_of(installed, index, namespace))
-    installed.admin.indices.put_settings(index=stream, settings={"index.blocks.read_only_allow_delete": None})
+    settings = settings_of(installed, index, namespace)
+    findings = under_flood_stage(installed.admin, stream, lambda _: examine(runtime, settings))
     blocked = one(findings, f"{stream} takes no writes")
     assert blocked.state == "fail"
     assert "Free disk space" in blocked.remedy

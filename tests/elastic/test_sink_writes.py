@@ -14,7 +14,7 @@ from scorer.delivery.replay import replay
 from scorer.elastic.lookup import backing_indices, existing_ids, present_ids
 from scorer.service.settings import ElasticSettings, Settings
 from tests.elastic.conftest import Server
-from tests.elastic.sink_tools import make_elastic_sink, rows_of, sources, stream_ids
+from tests.elastic.sink_tools import make_elastic_sink, rows_of, sources, stream_ids, under_flood_stage
 from tests.unit.elastic.servers import CuttingProxy
 
 MakeKey = Callable[[str], Path]
@@ -120,15 +120,14 @@ def test_a_mapping_conflict_refuses_its_own_document_alone(sink: ElasticSink, in
 
 
 def test_a_flood_stage_block_is_busy_and_nothing_is_lost(sink: ElasticSink, installed: Server) -> None:
-    rows = rows_of(4)
+    rows = rows_of(16)
     sink.send(rows[:1])
-    blocked = {"index.blocks.read_only_allow_delete": True}
-    installed.admin.indices.put_settings(index=sink.stream, settings=blocked)
-    outcome = sink.send(rows)
+    outcome = under_flood_stage(
+        installed.admin, sink.stream, lambda attempt: sink.send([rows[0], *rows[1 + 3 * attempt :][:3]])
+    )
     assert isinstance(outcome.fault, SinkBusy)
     assert "flood-stage" in outcome.fault.sentence()
     assert counts(outcome) == (0, 1, 0, 3)
-    installed.admin.indices.put_settings(index=sink.stream, settings=dict.fromkeys(blocked))
     assert counts(sink.send(outcome.unsent)) == (3, 0, 0, 0)
 
 
