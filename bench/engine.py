@@ -18,6 +18,7 @@ for _library in ("OPENBLAS", "OMP", "MKL", "QULACS"):
     os.environ[f"{_library}_NUM_THREADS"] = "1"
 
 import argparse
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -109,9 +110,9 @@ def limits(options: argparse.Namespace) -> Iterator[Line]:
 
 
 def fits(options: argparse.Namespace) -> Iterator[Line]:
-    result = peers.qsvc_fit(options.repeats)
-    line = compared("QSVC fit, N = 500 (seconds)", 6, result, 200.0)
-    yield Line(line.against, "6", f"{result.peer:.2f}", f"{result.ours:.4f}", line.ratio, line.goal, line.met, "")
+    cold, repeated = peers.qsvc_fit(options.repeats)
+    yield _in_seconds("QSVC fit, N = 500 (seconds), best", repeated, 200.0, "")
+    yield _in_seconds("QSVC fit, N = 500, first of a process", cold, None, "with what libraries do once")
     if options.no_nystrom:
         return
     done = [nystrom.measured(rows) for rows in nystrom.ROWS]
@@ -125,6 +126,11 @@ def fits(options: argparse.Namespace) -> Iterator[Line]:
     steps = " and ".join(f"{nystrom.exponent(a, b):.2f}" for a, b in itertools.pairwise(done))
     met = "yes" if grown <= 1.1 else "NO"
     yield Line("nystrom-logistic, exponent in N", "6", "-", f"{grown:.2f}", "-", "<= 1.1", met, f"by steps {steps}")
+
+
+def _in_seconds(name: str, result: Result, goal: float | None, note: str) -> Line:
+    line = compared(name, 6, result, goal)
+    return dataclasses.replace(line, peer=f"{result.peer:.2f}", ours=f"{result.ours:.4f}", note=note)
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Line]]] = {

@@ -111,7 +111,10 @@ def statevector_kernel(bench: Bench, rows: int) -> Result:
 
 
 def squlearn_kernel(bench: Bench, rows: int) -> Result:
-    """sQUlearn's FidelityKernel by whichever of its simulators is fastest."""
+    """sQUlearn's FidelityKernel by whichever of its simulators is fastest, the best of three runs on new rows each.
+
+    It keeps every state that it has made: those of the support vectors are there before the clock starts.
+    """
     from qiskit.circuit.library import zz_feature_map
     from squlearn import Executor
     from squlearn.encoding_circuit import QiskitEncodingCircuit
@@ -123,11 +126,17 @@ def squlearn_kernel(bench: Bench, rows: int) -> Result:
         encoding = QiskitEncodingCircuit(zz_feature_map(bench.qubits, reps=2, entanglement="full"), mode="features")
         kernel: Any = FidelityKernel(encoding, executor=Executor(name))
         _equal(kernel.evaluate(few[:3], bench.support[:5]), _fidelities(bench, few[:3], bench.support[:5]), 1e-8)
-        start = time.process_time()
-        _ = kernel.evaluate(few, bench.support) @ bench.weights
-        times[name] = (time.process_time() - start) / rows * 1e6
+        kernel.evaluate(few[:1], bench.support)
+        times[name] = min(_timed_once(kernel, bench, bench.Z[k * rows : (k + 1) * rows]) for k in (1, 2, 3))
     fastest = min(times, key=lambda name: times[name])
     return Result(times[fastest], bench.ours(), f"simulator {fastest}")
+
+
+def _timed_once(kernel: Any, bench: Bench, rows: Array) -> float:
+    """Microseconds a row for rows that the kernel has not seen."""
+    start = time.process_time()
+    _ = kernel.evaluate(rows, bench.support) @ bench.weights
+    return (time.process_time() - start) / len(rows) * 1e6
 
 
 def pennylane_states(bench: Bench, rows: int) -> Result:
@@ -241,28 +250,39 @@ def aer(bench: Bench, rows: int) -> Result:
     return Result(times[fastest], ours, f"re-uploading; runtime binds {'on' if fastest else 'off'}")
 
 
-def qsvc_fit(repeats: int, rows: int = 500, qubits: int = 6) -> Result:
-    """Seconds to fit qiskit-machine-learning's QSVC and our machine on the same rows; both give the same decisions."""
+def qsvc_fit(repeats: int, rows: int = 500, qubits: int = 6) -> tuple[Result, Result]:
+    """Seconds to fit qiskit-machine-learning's QSVC and our machine on the same rows; both give the same decisions.
+
+    Each side makes its feature map anew every time. The first result: our first fit in this process, before the peer's,
+    so that what scikit-learn does once a process counts for us alone. The second: the best of several runs of each.
+    """
     from qiskit.circuit.library import zz_feature_map
     from qiskit_machine_learning.algorithms import QSVC
     from qiskit_machine_learning.kernels import FidelityStatevectorKernel
 
+    import scorer.circuits.compile  # noqa: F401  # loaded before the clock starts, as the peer is
+
     rng = np.random.default_rng(3)
     X = rng.random((rows, qubits))
     y = (X[:, 0] + X[:, 1] * X[:, 2] + 0.2 * rng.normal(size=rows) > 0.75).astype(int)
-    circuit = ZZMap(qubits, 2, "full", 1.0)
+
+    def ours(rank: int | None = None) -> Any:
+        return fit_svc(X, y, ZZMap(qubits, 2, "full", 1.0), 1.0, rank=rank)
 
     def theirs() -> Any:
         kernel = FidelityStatevectorKernel(feature_map=zz_feature_map(qubits, reps=2), auto_clear_cache=False)
         return QSVC(quantum_kernel=kernel, C=1.0).fit(X, y)
 
     start = time.process_time()
+    ours()
+    between = time.process_time()
     machine = theirs()
-    peer = time.process_time() - start
-    fitted = fit_svc(X, y, circuit, 1.0, rank=2**qubits)
-    _equal(fitted.exact_scores(circuit, X[:50]), machine.decision_function(X[:50]), 1e-6)
-    ours = best(lambda: fit_svc(X, y, circuit, 1.0), 1, repeats) / 1e6
-    return Result(peer, ours, "seconds")
+    peer = time.process_time() - between
+    whole = ours(rank=2**qubits)
+    circuit = ZZMap(qubits, 2, "full", 1.0)
+    _equal(whole.exact_scores(circuit, X[:50]), machine.decision_function(X[:50]), 1e-6)
+    first = Result(peer, between - start)
+    return first, Result(min(peer, best(theirs, 1, 2) / 1e6), best(ours, 1, repeats) / 1e6)
 
 
 def peak_gflops() -> float:

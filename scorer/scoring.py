@@ -6,7 +6,7 @@ that says what is wrong and what to do: an error is never a score of 0.
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,29 +14,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.errors import AngleError
 from scorer.features.distinct import distinct
-from scorer.features.transform import derive, in_words, range_defects, required_inputs
-from scorer.models.explain import attributions
+from scorer.features.transform import derive, range_defects, required_inputs
+from scorer.models.reasons import reasons
 from scorer.models.trained import TrainedModel
 from scorer.wire.messages import FeatureBatch, ScoreBatch, ScoreOptions
 from scorer.wire.names import STATUS_OK
 
 Array = NDArray[np.float64]
 
-#: A second feature is named only when it adds at least this share of what the first adds.
-_SECOND_DRIVER = 0.25
 
-
-_NO_DRIVER = "no single feature raises this score"
-_NO_REASON = "no reason: a formula of the model's circuit has no value between a usual row and this one"
-
-
-def score(model: TrainedModel, version: str, batch: FeatureBatch, options: ScoreOptions) -> ScoreBatch:
+def score(
+    model: TrainedModel,
+    version: str,
+    batch: FeatureBatch,
+    options: ScoreOptions,
+    reasons_until: float | None = None,
+) -> ScoreBatch:
     """Scores of a batch in row order.
 
     A row alerts when its p-value is at most the model's fpr, or, where the caller gave a threshold, when its
-    probability is at least that. ``options.explain`` says which rows get a reason.
+    probability is at least that. ``options.explain`` says which rows get a reason; ``reasons_until``, by when of
+    ``time.monotonic()`` (``models.reasons``), None: as long as it takes.
     """
     columns, statuses = _usable(model, batch)
     rows = np.flatnonzero(statuses.ok)
@@ -44,7 +43,7 @@ def score(model: TrainedModel, version: str, batch: FeatureBatch, options: Score
     rows, X = _defined(model, rows, X, statuses)
     equal = distinct(X)
     first, inverse = equal if equal is not None else (slice(None), slice(None))
-    made = _scores(model, X[first], options)
+    made = _scores(model, X[first], options, reasons_until)
 
     def each(values: Any, missing: Any) -> Any:
         """Values of different rows at the place of every row that they stand for; Any, as messages type arrays."""
@@ -81,7 +80,7 @@ class _Scores:
     reason: NDArray[np.object_]
 
 
-def _scores(model: TrainedModel, X: Array, options: ScoreOptions) -> _Scores:
+def _scores(model: TrainedModel, X: Array, options: ScoreOptions, until: float | None) -> _Scores:
     """Scores of finite features X (k, n)."""
     Z = model.scaler.apply(X)
     raw = model.scores(Z)
@@ -94,8 +93,15 @@ def _scores(model: TrainedModel, X: Array, options: ScoreOptions) -> _Scores:
         model.rule.risks(raw, p),
         model.rule.bands(p).astype(np.int64),
         alert,
-        _reasons(model, X, Z, _explained(options.explain, alert)),
+        reasons(
+            model, X, Z, raw, _explained(options.explain, alert), None if until is None else until - time.monotonic()
+        ),
     )
+
+
+def _left(until: float | None) -> float | None:
+    """Seconds from now."""
+    return None if until is None else until - time.monotonic()
 
 
 @dataclass
@@ -150,6 +156,8 @@ def _defined(
 def _input(model: TrainedModel, batch: FeatureBatch, name: str, statuses: _Statuses) -> Array:
     given = batch.columns.get(name)
     values = np.full(len(batch), np.nan) if given is None else np.asarray(given, np.float64)
+    if np.isfinite(values).all():
+        return values
     empty = np.isnan(values)
     if model.recipe.input_by_name[name].missing == "zero":
         values = np.where(empty, 0.0, values)
@@ -169,35 +177,3 @@ def _explained(explain: str, alert: NDArray[np.bool_]) -> NDArray[np.intp]:
     if explain == "none":
         return np.empty(0, np.intp)
     return np.flatnonzero(alert) if explain == "alerts" else np.arange(len(alert))
-
-
-def _reasons(model: TrainedModel, X: Array, Z: Array, explained: NDArray[np.intp]) -> NDArray[np.object_]:
-    reasons = np.full(len(X), "", np.object_)
-    if explained.size:
-        usual = model.scaler.apply(model.reference[None, :])[0]
-        reasons[explained] = _words(model, X[explained], _added(model, Z[explained], usual))
-    return reasons
-
-
-def _added(model: TrainedModel, Z: Array, usual: Array) -> Array:
-    """Attributions (k, n); NaN on rows that no path from a usual row leads to, as a formula has no value on the way."""
-    try:
-        return attributions(model.machine, Z, usual)
-    except AngleError:
-        if len(Z) == 1:
-            return np.full(Z.shape, np.nan)
-        half = len(Z) // 2
-        return np.concatenate([_added(model, Z[:half], usual), _added(model, Z[half:], usual)])
-
-
-def _words(model: TrainedModel, X: Array, added: Array) -> list[str]:
-    """The one or two features that add most to each row's score (k, n), in the recipe's words."""
-    features = [model.recipe.feature_by_name[name] for name in model.feature_names]
-    order = np.argsort(-added, axis=1)[:, :2]
-    usual = model.reference.tolist()
-    texts = []
-    for values, adds, best in zip(X.tolist(), added.tolist(), order.tolist(), strict=True):
-        drivers = [k for k in best if adds[k] > max(0.0, _SECOND_DRIVER * adds[best[0]])]
-        words = [in_words(features[k], values[k], usual[k]) for k in drivers]
-        texts.append("; ".join(words) or (_NO_REASON if math.isnan(adds[0]) else _NO_DRIVER))
-    return texts

@@ -24,6 +24,17 @@ def mask_of(qubits: Iterable[int]) -> int:
     return mask
 
 
+def runs(mask: int) -> list[tuple[int, int]]:
+    """(lowest qubit, number of qubits) of each run of neighbours in a mask, lowest first."""
+    found: list[tuple[int, int]] = []
+    for qubit in members(mask):
+        if found and sum(found[-1]) == qubit:
+            found[-1] = (found[-1][0], found[-1][1] + 1)
+        else:
+            found.append((qubit, 1))
+    return found
+
+
 def parities(masks: Iterable[int], qubits: int) -> NDArray[np.bool_]:
     """Whether ``b & mask`` has an odd number of ones, for each basis state b: (masks, 2^n). Mask 0 stands for 1."""
     states = np.arange(2**qubits, dtype=np.uint32)

@@ -18,6 +18,8 @@ MAX_PARTS = 20_000
 MAX_NODES = 20_000
 MAX_BANDWIDTH = 1e6
 MAX_NAME = 100
+#: Terms that a diagonal may have on any number of qubits.
+_FEW_TERMS = 64
 
 
 def check_shape(name: Any, qubits: Any, features: Any, bandwidth: Any, max_qubits: int = MAX_PROJECTED_QUBITS) -> None:
@@ -79,6 +81,13 @@ def _check_mask(what: str, mask: Any, qubits: int, low: int = 0) -> None:
 
 
 def _check_phases(step: Phases, qubits: int, angles: int) -> None:
+    # A diagonal has no more different parities than basis states; its table is a product of the two.
+    most = max(_FEW_TERMS, 1 << qubits)
+    if max(len(step.terms), len(step.constants)) > most:
+        raise CircuitError(
+            f"a diagonal of {len(step.terms)} terms and {len(step.constants)} constants on {qubits} qubits; "
+            f"{most} of each are possible, since terms on the same qubits can be added up"
+        )
     for mask, index in step.terms:
         _check_mask("a phase", mask, qubits)
         _check_index(index, angles)

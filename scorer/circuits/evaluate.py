@@ -97,7 +97,7 @@ class Evaluator:
         out: Array = self._block(X)[self._places]
         for k, value in self._constants.items():
             out[k] = value
-        _require(out, "angle", MAX_ANGLE)
+        _require(out)
         return out
 
     def defined(self, X: Array) -> NDArray[np.bool_]:
@@ -107,7 +107,10 @@ class Evaluator:
         return found
 
     def pullback(self, X: Array, slopes: Array) -> Array:
-        """Slopes by the features, (features, N), of a sum whose slopes by the values are (expressions, N)."""
+        """Slopes by the features, (features, N), of a sum whose slopes by the values are (expressions, N).
+
+        Not finite where a formula has no slope, as sqrt(x) has none at 0.
+        """
         block = self._block(X)
         adjoint = np.zeros_like(block)
         for slot, slope in zip(self._outputs, slopes, strict=True):
@@ -116,9 +119,7 @@ class Evaluator:
         with np.errstate(all="ignore"):
             for group in reversed(self._groups):
                 _pull(group, block, adjoint)
-        out = adjoint[: self.features]
-        _require(out, "the slope of the angles by feature", np.finfo(np.float64).max)
-        return out
+        return adjoint[: self.features]
 
     def _block(self, X: Array) -> Array:
         block = np.empty((self._size, X.shape[1]))
@@ -140,9 +141,11 @@ def _pull(group: _Group, block: Array, adjoint: Array) -> None:
         if _is_constant(operand):
             continue
         pulled = arriving * slope(*operands, values)
+        if isinstance(operand, slice):
+            adjoint[operand] += pulled
+            continue
         # One node may be the operand of many: row by row, so that every share is added.
-        rows = range(operand.start, operand.stop) if isinstance(operand, slice) else operand.tolist()
-        for row, share in zip(rows, pulled, strict=True):
+        for row, share in zip(operand.tolist(), pulled, strict=True):
             adjoint[row] += share
 
 
@@ -209,17 +212,17 @@ def _rows(slots: list[int]) -> _Rows:
     return np.array(slots, np.intp)
 
 
-def _require(values: Array, what: str, most: float) -> None:
+def _require(angles: Array) -> None:
     # The sum of squares is small only where every value is; where it is not, look closely.
-    flat = values.ravel()
+    flat = angles.ravel()
     with np.errstate(all="ignore"):
-        if float(flat @ flat) < most * most:
+        if float(flat @ flat) < MAX_ANGLE * MAX_ANGLE:
             return
-    bad = ~(np.abs(values) <= most)
+    bad = ~(np.abs(angles) <= MAX_ANGLE)
     if bad.any():
         which = np.flatnonzero(bad.any(1))[0]
         raise AngleError(
-            f"{what} {which} has no finite value, or one beyond {most:.0e}, on {int(bad[which].sum())} of "
-            f"{values.shape[1]} rows: the circuit's formula is undefined there; change it, or keep such rows from the "
+            f"angle {which} has no finite value, or one beyond {MAX_ANGLE:.0e}, on {int(bad[which].sum())} of "
+            f"{angles.shape[1]} rows: the circuit's formula is undefined there; change it, or keep such rows from the "
             "model"
         )

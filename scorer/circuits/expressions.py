@@ -188,7 +188,8 @@ def largest(expression: Expression, size: float) -> float:
         elif token in PARTIAL:
             return math.inf
         elif token in ("sin", "cos", "atan"):
-            stack[-1] = math.pi / 2.0
+            # Of an infinite number, which a product may overflow to, sine and cosine have no value.
+            stack[-1] = math.pi / 2.0 if stack[-1] < math.inf else math.inf
         elif token in BINARY:
             right = stack.pop()
             stack[-1] = stack[-1] + right if token in ("add", "sub") else stack[-1] * right

@@ -56,8 +56,7 @@ def parameters_of(name: str) -> dict[str, Any]:
     maps = installed()
     if name not in maps:
         raise UnknownMap(f"no feature map {name!r} is installed; known are {', '.join(maps) or 'none'}")
-    signature = inspect.signature(_loaded(maps[name])).parameters
-    known = list(signature.items())[1:]
+    known = list(_signature(name, _loaded(maps[name])).parameters.items())[1:]
     return {key: None if p.default is p.empty else p.default for key, p in known if key != "bandwidth"}
 
 
@@ -74,7 +73,7 @@ def _loaded(point: EntryPoint) -> Callable[..., Any]:
 
 
 def _built(name: str, factory: Callable[..., Any], features: int, parameters: dict[str, Any]) -> Any:
-    signature = inspect.signature(factory)
+    signature = _signature(name, factory)
     try:
         signature.bind(features, **parameters)
     except TypeError as error:
@@ -88,13 +87,35 @@ def _built(name: str, factory: Callable[..., Any], features: int, parameters: di
         raise CircuitError(f"the feature map {name!r} failed for {features} features: {error!r}") from error
 
 
+def _signature(name: str, factory: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(factory)
+    except ValueError as error:  # of a built-in function, say
+        raise CircuitError(f"the feature map {name!r} does not say what it takes: {error}") from None
+
+
 def _as_map(name: str, made: Any) -> KnownMap:
     if isinstance(made, ZZMap | Plan):
         return made
     if not isinstance(made, Circuit) and callable(getattr(made, "to_circuit", None)):
-        made = made.to_circuit()
+        made = _own_circuit(name, made)
     if isinstance(made, Circuit):
         return dataclasses.replace(made, name=name)
     from scorer.circuits.qiskit_import import import_circuit  # what else a map may return; loads Qiskit
 
-    return import_circuit(made, name=name)
+    try:
+        return import_circuit(made, name=name)
+    except ImportError as error:
+        raise CircuitError(
+            f"the feature map {name!r} returned {type(made).__name__}, no circuit of ours; whether it is one of "
+            f"Qiskit's cannot be told without {error.name}: pip install 'qscore[qiskit]'"
+        ) from None
+
+
+def _own_circuit(name: str, made: Any) -> Any:
+    try:
+        return made.to_circuit()
+    except CircuitError:
+        raise
+    except Exception as error:
+        raise CircuitError(f"the feature map {name!r} failed to make its circuit: {error!r}") from error

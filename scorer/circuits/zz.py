@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from scorer.circuits.checks import MAX_QUBITS
 from scorer.circuits.circuit import Builder, Circuit
 from scorer.circuits.errors import CircuitError
-from scorer.circuits.expressions import feature
-from scorer.circuits.plan import Plan
+from scorer.circuits.expressions import Expression, feature
+from scorer.circuits.plan import Hadamards, Phases, Plan
 
 __all__ = ["MAX_QUBITS", "CircuitError", "ZZMap"]
 
@@ -82,8 +82,14 @@ class ZZMap:
 
     @cached_property
     def plan(self) -> Plan:
-        """(Hadamards, Phases) for each repetition."""
-        return self.to_circuit().plan
+        """(Hadamards, Phases) for each repetition: what compiling ``to_circuit()`` gives, written down at once."""
+        if self.qubits == 1:  # without a pair a repetition is a run of one-qubit gates
+            return self.to_circuit().plan
+        singles = [(1 << i, 2.0 * feature(i)) for i in range(self.qubits)]
+        diagonal = [*singles, *((1 << i | 1 << j, self._together(i, j)) for i, j in self.pairs)]
+        phases = Phases(tuple((mask, index) for index, (mask, _) in enumerate(diagonal)))
+        steps = (Hadamards(2**self.qubits - 1), phases) * self.reps
+        return Plan(KIND, self.qubits, self.features, self.bandwidth, tuple(angle for _, angle in diagonal), steps)
 
     def to_circuit(self) -> Circuit:
         """The gates of Qiskit's ``zz_feature_map``: H, P(2 x_i), and CX-P-CX on each pair."""
@@ -92,9 +98,13 @@ class ZZMap:
             for i in range(self.qubits):
                 builder.h(i).p(2.0 * feature(i), i)
             for i, j in self.pairs:
-                angle = 2.0 * ((math.pi - feature(i)) * (math.pi - feature(j)))
-                builder.cx(i, j).p(angle, j).cx(i, j)
+                builder.cx(i, j).p(self._together(i, j), j).cx(i, j)
         return builder.build()
+
+    @staticmethod
+    def _together(i: int, j: int) -> Expression:
+        """The phase of a pair."""
+        return 2.0 * ((math.pi - feature(i)) * (math.pi - feature(j)))
 
     def with_bandwidth(self, bandwidth: float) -> ZZMap:
         return dataclasses.replace(self, bandwidth=float(bandwidth))

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from scorer.features.recipe import Recipe
     from scorer.models.trained import TrainedModel
     from scorer.service.settings import Settings
-    from scorer.training.options import TrainOptions
+    from scorer.training.options import Steps, TrainOptions
     from scorer.training.rows import Columns
-    from scorer.training.train import Steps
 
 Model = Annotated[str | None, typer.Option("--model", help="lateral or lateral_flow.")]
 RecipeFile = Annotated[
@@ -83,27 +82,34 @@ def train_command(
       projected         labelled rows and 13 to 20 qubits, shots or hardware
 
     Bandwidth and one parameter more are searched, with as many tries for the classical twin.
+
+    \b
+    Examples:
+      qscore train --model lateral
+      qscore train --model lateral --data own.csv --label is_attack --promote
+      qscore train --model lateral_flow --data normal.parquet --family leverage
     """
-    _require_training()
+    require_training()
     from scorer.service.settings import load_settings
     from scorer.training.map_parameters import map_parameters
     from scorer.training.options import TrainOptions
     from scorer.training.recipes import recipe_for
     from scorer.training.rows import Columns
 
+    settings = load_settings()  # what is wrong with them should not come out after the training
     chosen = recipe_for(model, recipe)
     parameters = map_parameters(map_parameter or (), entanglement, reps)
     left_out = tuple(without or ())
     options = TrainOptions(qubits, fpr, prevalence, seed, left_out, note, fit_rows, family, map_name, parameters)
     console = Console()
-    with _progress(console) as steps:
+    with progress(console) as steps:
         if data is None:
             _refuse_without_data(label=label, positive=positive, group=group, grain=grain)
             trained = _train_starter(chosen, options, steps)
         else:
-            trained = _train_on(chosen, data, Columns(label, positive, group), _grain(grain), options, steps)
+            trained = _train_on(chosen, data, Columns(label, positive, group), checked_grain(grain), options, steps)
     print_report(console, trained)
-    _publish(console, trained, load_settings(), promote)
+    publish(console, trained, settings, promote)
 
 
 def rows_command(
@@ -116,14 +122,20 @@ def rows_command(
     group: Group = None,
     grain: Grain = None,
 ) -> None:
-    """Build rows from a file of events, exactly as the model's macro does in Splunk. Labels become 0 and 1."""
-    _require_training()
+    """Build rows from a file of events, exactly as the model's macro does in Splunk. Labels become 0 and 1.
+
+    \b
+    Example:
+      qscore rows --model lateral --data events.csv --out rows.csv
+    """
+    require_training()
     from scorer.training.recipes import recipe_for
     from scorer.training.rows import Columns, build_rows
-    from scorer.training.tables import read_table, write_table
+    from scorer.training.tables import check_writable, read_table, write_table
 
+    check_writable(out)
     events = read_table(data)
-    rows = build_rows(recipe_for(model, recipe), events, _grain(grain), Columns(label, positive, group))
+    rows = build_rows(recipe_for(model, recipe), events, checked_grain(grain), Columns(label, positive, group))
     write_table(rows, out)
     Console().print(f"{rows.num_rows} rows of {events.num_rows} events in {escape(str(out))}")
 
@@ -135,14 +147,20 @@ def generate_command(
     seed: Seed = 0,
     attack_share: Annotated[float, typer.Option(help="Share of the rows that is malicious.")] = 0.05,
 ) -> None:
-    """Write labelled events of a made-up company: columns label (0 or 1), activity (the group) and profile."""
-    _require_training()
+    """Write labelled events of a made-up company: columns label (0 or 1), activity (the group) and profile.
+
+    \b
+    Example:
+      qscore generate --model lateral --rows 2000 --seed 1 --out events.csv
+    """
+    require_training()
     import numpy as np
 
     from scorer.training.generator import generate_events
     from scorer.training.recipes import recipe_for
-    from scorer.training.tables import write_table
+    from scorer.training.tables import check_writable, write_table
 
+    check_writable(out)
     try:
         events = generate_events(recipe_for(model, None).name, rows, np.random.default_rng(seed), attack_share)
     except ValueError as error:
@@ -151,7 +169,8 @@ def generate_command(
     Console().print(f"{events.num_rows} events in {escape(str(out))}; label: label, group: activity")
 
 
-def _require_training() -> None:
+def require_training() -> None:
+    """Raises ConfigurationError where the extra ``train`` is not installed."""
     try:
         import scipy
         import sklearn
@@ -162,7 +181,8 @@ def _require_training() -> None:
     _ = (scipy, sklearn)
 
 
-def _grain(grain: str | None) -> str | None:
+def checked_grain(grain: str | None) -> str | None:
+    """``grain``, or BadTrainingData where it is none."""
     if grain not in (None, "window", "event"):
         raise BadTrainingData(f"--grain {grain} is not known", "Use --grain window or --grain event.")
     return grain
@@ -205,9 +225,9 @@ def _train_on(
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Steps]:
+def progress(console: Console) -> Iterator[Steps]:
     """A bar that ``steps(text, done, total)`` moves."""
-    columns = (TextColumn("{task.description:<28}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None)
 
@@ -217,7 +237,8 @@ def _progress(console: Console) -> Iterator[Steps]:
         yield steps
 
 
-def _publish(console: Console, model: TrainedModel, settings: Settings, promote: bool) -> None:
+def publish(console: Console, model: TrainedModel, settings: Settings, promote: bool) -> None:
+    """Sign the model, put it into the registry and say so; ``promote``: make it live."""
     from scorer.registry.keys import Signer
     from scorer.registry.store import Registry
 

@@ -177,7 +177,13 @@ def _shots(prepared: Parametrised, Z: Array, shots: int, seed: int, noise: Any) 
 
 def _run(simulator: AerSimulator, prepared: Parametrised, Z: Array, **options: Any) -> list[dict[str, Any]]:
     """The data of each row's experiment, in order."""
-    result = simulator.run([prepared.circuit], parameter_binds=prepared.binds(Z), **options).result()
+    if prepared.parameters:
+        job = simulator.run([prepared.circuit], parameter_binds=prepared.binds(Z), **options)
+    else:  # one circuit for all rows; nothing to bind says nothing of how many there are
+        job = simulator.run([prepared.circuit] * len(Z), **options)
+    result = job.result()
     if not result.success:
         raise AerError(f"Aer did not finish: {result.status}")
+    if len(result.results) != len(Z):
+        raise AerError(f"Aer gave {len(result.results)} results for {len(Z)} rows")
     return [experiment.data.to_dict() for experiment in result.results]

@@ -123,12 +123,12 @@ class _Diagonal:
     """Cosine and sine of every basis state's phase: one product of a matrix of parities with the angles."""
 
     def __init__(self, terms: tuple[Term, ...], qubits: int) -> None:
-        parity = bits.parities([term.mask for term in terms], qubits).T * np.array([term.factor for term in terms])
-        fixed = np.array([term.angle is None for term in terms])
-        self._matrix: Single = np.ascontiguousarray(parity[:, ~fixed], np.float32)
-        self._indices = [term.angle for term in terms if term.angle is not None]
-        constant = parity[:, fixed].sum(1, keepdims=True)
-        self._constant = (constant - np.rint(constant / _TURN) * _TURN).astype(np.float32) if fixed.any() else None
+        moving, fixed = ([t for t in terms if (t.angle is None) is constant] for constant in (False, True))
+        self._indices = [term.angle for term in moving if term.angle is not None]
+        self._matrix: Single = np.empty((2**qubits, len(moving)), np.float32)
+        np.multiply(_parities(moving, qubits), [np.float32(term.factor) for term in moving], out=self._matrix)
+        constant = (_parities(fixed, qubits) @ np.array([term.factor for term in fixed]))[:, None]
+        self._constant = (constant - np.rint(constant / _TURN) * _TURN).astype(np.float32) if fixed else None
 
     def __call__(self, work: Workspace, circle: Single) -> None:
         angles = work.angles if self._indices == list(range(len(work.angles))) else work.angles[self._indices]
@@ -137,6 +137,11 @@ class _Diagonal:
             work.phases[...] += self._constant
         np.cos(work.phases, out=circle[0])
         np.sin(work.phases, out=circle[1])
+
+
+def _parities(terms: list[Term], qubits: int) -> NDArray[np.bool_]:
+    """(2^n, terms)."""
+    return bits.parities([term.mask for term in terms], qubits).T
 
 
 def _multiply(work: Workspace, cosine: Single, sine: Single) -> None:
@@ -175,16 +180,10 @@ def _transform(mask: int) -> Step:
 
 def _runs(mask: int) -> list[tuple[int, int]]:
     """(lowest qubit, number) of runs of neighbours in a mask, each run in two halves: small matrices, few of them."""
-    runs: list[list[int]] = []
-    for qubit in bits.members(mask):
-        if runs and runs[-1][-1] == qubit - 1:
-            runs[-1].append(qubit)
-        else:
-            runs.append([qubit])
     out: list[tuple[int, int]] = []
-    for run in runs:
-        half = len(run) // 2
-        out += [(run[0], half), (run[half], len(run) - half)] if half else [(run[0], 1)]
+    for low, count in bits.runs(mask):
+        half = count // 2
+        out += [(low, half), (low + half, count - half)] if half else [(low, 1)]
     return out
 
 

@@ -64,12 +64,7 @@ def encoded(program: Program) -> Encoded:
 
 def _passes(mask: int) -> list[tuple[int, int]]:
     """(lowest qubit, number of qubits) of passes over runs of neighbours, long runs in nearly equal parts."""
-    runs: list[list[int]] = []
-    for qubit in bits.members(mask):
-        if runs and runs[-1][-1] == qubit - 1:
-            runs[-1].append(qubit)
-        else:
-            runs.append([qubit])
+    runs = [np.arange(low, low + count) for low, count in bits.runs(mask)]
     parts = [part for run in runs for part in np.array_split(run, -(-len(run) // _PASS))]
     return [(int(part[0]), len(part)) for part in parts]
 

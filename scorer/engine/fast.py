@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.plan import MAX_QUBITS
+from scorer.circuits.plan import MAX_QUBITS, Fixed, Local, Step
 from scorer.engine.batched import BatchedStates
 from scorer.engine.program import Program, prepared
 from scorer.engine.rows import EngineError, HasPlan, checked
@@ -34,8 +34,10 @@ Single = NDArray[np.float32]
 
 #: Largest change of a score by the batch that a row is in, in units of sum |eigenvalue| (or sum |coefficient|).
 BATCH_BOUND = 1e-6
-#: Largest distance from the float64 score in the same unit, of either path.
+#: Largest distance from the float64 score in the same unit, of either path, for circuits of up to fifty steps.
 FLOAT32_BOUND = 2e-5
+#: What each gate of a run on one qubit, and each other step, may add to it; rounding errors of ten are always allowed.
+_STEP_BOUND, _FEWEST_STEPS = 4e-7, 10
 
 #: Exponents below this would give denormal numbers, on which a processor is many times slower.
 _SMALLEST_EXPONENT = np.float32(-80.0)
@@ -63,6 +65,20 @@ def enable_compiled() -> bool:
 
 def compiled_enabled() -> bool:
     return _compiled is not None
+
+
+def float32_bound(circuit: HasPlan) -> float:
+    """Largest distance of a score from the float64 score, by either path, in units of sum |eigenvalue|.
+
+    Tested up to a thousand steps; grows with them: every rotation and every diagonal is rounded.
+    """
+    return _STEP_BOUND * max(_FEWEST_STEPS, sum(map(_steps, circuit.plan.steps)))
+
+
+def _steps(step: Step) -> int:
+    if isinstance(step, Fixed):
+        return sum(map(_steps, step.steps))
+    return len(step.gates) if isinstance(step, Local) else 1
 
 
 @dataclass(frozen=True, eq=False)

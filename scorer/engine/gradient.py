@@ -51,7 +51,7 @@ class CircuitGradient:
     def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
         """Values (N,) and derivatives (N, features) at finite, scaled features Z (N, features).
 
-        Raises AngleError where an angle, or its slope, is not finite.
+        Raises AngleError where an angle is not finite. A derivative is not where a formula has none: sqrt(x) at 0.
         """
         values, gradient = np.empty(len(Z)), np.empty(Z.shape)
         for start in range(0, len(Z), self.chunk):

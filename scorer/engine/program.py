@@ -8,7 +8,7 @@
   diagonals are computed once.
 * A run of one-qubit gates becomes [[a, -b*], [b, a*]] (its determinant is a global phase). On a qubit still in |0> it
   only has to fill the half of the states that is empty.
-* The 2^(-1/2) of every Hadamard gathers in one factor.
+* The 2^(-1/2) of every Hadamard gathers in one factor, which is taken off before float32 could overflow.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ Indices = NDArray[np.int64]
 
 #: Diagonals kept at a time: enough for a map's repetitions, and memory stays bounded whatever the plan.
 SLOTS = 4
+#: Factors of 2^(1/2) that amplitudes may carry at a time: far more than a map's few repetitions gather, far fewer than
+#: the 252 of float32.
+_MOST_HALVES = 128
 #: An imaginary part below this is a rounding error.
 _REAL = 1e-14
 
@@ -203,9 +206,13 @@ class _Writer:
                 self._rotation(qubit, _factors(Local(qubit, (("h", None),))))
 
     def _transform(self, mask: int) -> None:
-        if mask:
-            self.operations.append(Transform(mask))
-            self.halves += mask.bit_count()
+        if not mask:
+            return
+        if self.halves + mask.bit_count() > _MOST_HALVES:
+            self.operations.append(ConstantTurn(np.full(2**self.qubits, 2.0 ** (-self.halves / 2), np.complex128)))
+            self.halves = 0
+        self.operations.append(Transform(mask))
+        self.halves += mask.bit_count()
 
     def _phases(self, step: Phases) -> None:
         """Parity of ``mask & (M b xor s)``: of another mask of b, turned round where s has odd parity under it."""

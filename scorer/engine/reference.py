@@ -26,6 +26,8 @@ AMPLITUDES = 2**16
 CHUNK = 512
 #: Qubits that one dense Hadamard matrix covers.
 _FACTOR = 4
+#: Rows of a kernel of states with themselves that are computed at a time, from the diagonal to the right.
+_BLOCK = 128
 
 
 @cache
@@ -128,13 +130,11 @@ def hadamard_transform(psi: States, mask: int) -> States:
 
 def _runs(mask: int) -> list[tuple[int, int]]:
     """(lowest qubit, number) of runs of neighbours in the mask, none longer than _FACTOR."""
-    runs: list[tuple[int, int]] = []
-    for qubit in bits.members(mask):
-        if runs and sum(runs[-1]) == qubit and runs[-1][1] < _FACTOR:
-            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
-        else:
-            runs.append((qubit, 1))
-    return runs
+    return [
+        (start, min(_FACTOR, low + count - start))
+        for low, count in bits.runs(mask)
+        for start in range(low, low + count, _FACTOR)
+    ]
 
 
 def _permuted(psi: States, step: Affine) -> States:
@@ -154,15 +154,35 @@ def _rotated(psi: States, step: Local, matrix: States) -> States:
 
 
 def fidelity_kernel(left: States, right: States) -> Array:
-    """|<left_i|right_j>|^2 for states (N, 2^n) and (M, 2^n): (N, M)."""
+    """|<left_i|right_j>|^2 for states (N, 2^n) and (M, 2^n): (N, M); exactly symmetric where both are one array."""
+    if left is right:
+        return _own_kernel(left)
     # Real products of the parts side by side: half the work of a complex one, and results that are squared in place.
     stacked = np.hstack([left.real, left.imag])
-    # The same array twice: NumPy then computes one triangle only.
-    other = stacked if right is left else np.hstack([right.real, right.imag])
-    kernel: Array = stacked @ other.T
+    kernel: Array = stacked @ np.hstack([right.real, right.imag]).T
     imaginary = stacked @ np.hstack([right.imag, -right.real]).T
     np.square(kernel, out=kernel)
     kernel += np.square(imaginary, out=imaginary)
+    return kernel
+
+
+def _own_kernel(states: States) -> Array:
+    """The kernel of states (N, 2^n) with themselves, (N, N): one triangle computed, by blocks, and mirrored."""
+    rows = len(states)
+    stacked = np.hstack([states.real, states.imag])
+    straight, crossed = stacked.T, np.hstack([states.imag, -states.real]).T
+    kernel, spare = np.empty((rows, rows)), np.empty((min(rows, _BLOCK), rows))
+    for first in range(0, rows, _BLOCK):
+        last = min(first + _BLOCK, rows)
+        block, imaginary = kernel[first:last, first:], spare[: last - first, first:]
+        np.matmul(stacked[first:last], straight[:, first:], out=block)
+        np.matmul(stacked[first:last], crossed[:, first:], out=imaginary)
+        np.square(block, out=block)
+        block += np.square(imaginary, out=imaginary)
+        kernel[last:, first:last] = block[:, last - first :].T
+        # Within the block on the diagonal the two triangles are sums of the same terms, in another order.
+        square = kernel[first:last, first:last]
+        square[...] = (square + square.T) / 2.0
     return kernel
 
 

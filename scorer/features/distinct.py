@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,20 +22,32 @@ def distinct(X: Array) -> tuple[Index, Index] | None:
     Rows are compared by a 64-bit hash of their bytes and then, all of them, value by value: a collision costs the
     short cut and never a wrong score.
     """
-    if len(X) < _LEAST_ROWS or _different(X[:: max(1, len(X) // _LOOKED_AT)]) > _WORTH:
+    if len(X) < _LEAST_ROWS:
         return None
-    _, first, inverse = np.unique(_hashes(X), return_index=True, return_inverse=True)
+    step = max(1, len(X) // _LOOKED_AT)
+    sample = _hashes(X[::step])
+    if _different(sample) > _WORTH:
+        return None
+    hashes = sample if step == 1 else _hashes(X)
+    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     return (first, inverse) if np.array_equal(X[first][inverse], X) else None
 
 
-def _different(X: Array) -> float:
-    return len(np.unique(_hashes(X))) / len(X)
+def _different(hashes: NDArray[np.uint64]) -> float:
+    """The share of different ones."""
+    ordered = np.sort(hashes)
+    return (np.count_nonzero(ordered[1:] != ordered[:-1]) + 1) / len(ordered)
 
 
 def _hashes(X: Array) -> NDArray[np.uint64]:
     """One hash (N,) for each row: a sum of odd multiples of its values' bits, mixed before and after."""
     bits = np.ascontiguousarray(X).view(np.uint64)
-    odd = np.random.default_rng(_SEED).integers(1 << 62, 1 << 63, X.shape[1], dtype=np.uint64) | np.uint64(1)
     # The low bits of counts as floats are all zero: fold the high ones down first.
-    mixed = (bits ^ (bits >> np.uint64(32))) @ odd
+    mixed = (bits ^ (bits >> np.uint64(32))) @ _odd(X.shape[1])
     return mixed ^ (mixed >> np.uint64(29))
+
+
+@cache
+def _odd(columns: int) -> NDArray[np.uint64]:
+    """The multipliers."""
+    return np.random.default_rng(_SEED).integers(1 << 62, 1 << 63, columns, dtype=np.uint64) | np.uint64(1)

@@ -108,6 +108,9 @@ def _assemble(description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
     check_keys(description, _KEYS, "model")
     family = family_named(description["family"])
     check_layout(arrays, layout_of(family), "arrays")
+    machine = family.machine.from_parts(section(description, "machine"), _under("machine_", arrays))
+    twin = family.twin.from_parts(section(description, "twin"), _under("twin_", arrays, COMMON))
+    benign, twin_benign = arrays["benign_scores"], arrays["twin_benign_scores"]
     return TrainedModel(
         name=text(description, "name"),
         family=family.name,
@@ -115,12 +118,12 @@ def _assemble(description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
         grain=text(description, "grain"),
         feature_names=texts(description, "features"),
         scaler=Scaler(arrays["scaler_low"], arrays["scaler_high"]),
-        machine=family.machine.from_parts(section(description, "machine"), _under("machine_", arrays)),
-        twin=family.twin.from_parts(section(description, "twin"), _under("twin_", arrays, COMMON)),
-        calibration=_calibration(description, "calibration", arrays["benign_scores"]),
-        twin_calibration=_calibration(description, "twin_calibration", arrays["twin_benign_scores"]),
-        benign_scores=arrays["benign_scores"],
-        twin_benign_scores=arrays["twin_benign_scores"],
+        machine=machine,
+        twin=twin,
+        calibration=_calibration(description, "calibration", benign, machine.rounding),
+        twin_calibration=_calibration(description, "twin_calibration", twin_benign, twin.rounding),
+        benign_scores=benign,
+        twin_benign_scores=twin_benign,
         fpr=number(description, "fpr"),
         reference=arrays["reference"],
         facts=section(description, "facts"),
@@ -155,11 +158,11 @@ def _calibration_dict(calibration: Calibration) -> dict[str, Any]:
     return {"kind": "platt", "slope": calibration.slope, "intercept": calibration.intercept}
 
 
-def _calibration(description: Mapping[str, Any], key: str, benign: NDArray[np.float64]) -> Calibration:
+def _calibration(description: Mapping[str, Any], key: str, benign: NDArray[np.float64], rounding: float) -> Calibration:
     raw = section(description, key)
     if raw.get("kind") == "ranks":
         check_keys(raw, {"kind"}, key)
-        return Ranks(benign)
+        return Ranks(benign, rounding)
     check_keys(raw, {"kind", "slope", "intercept"}, key)
     if raw["kind"] != "platt":
         raise ArtifactFormatError(f"{key} is of the kind {str(raw['kind'])[:80]!r}; known are platt and ranks")

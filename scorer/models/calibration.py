@@ -54,14 +54,15 @@ class Ranks:
     """One minus the p-value: what a novelty score means where no labelled row could say how likely an attack is.
 
     ``benign``: sorted scores of held-out normal rows (n,). A value of 0.99 says that at most one normal row in
-    a hundred scores as high. It is no probability of an attack.
+    a hundred scores as high. It is no probability of an attack. ``rounding`` as for ``pvalues``.
     """
 
     benign: Array
+    rounding: float = 0.0
 
     def probability(self, scores: ArrayLike) -> Array:
         """1 - p of scores, same shape; never falls as the score rises."""
-        values: Array = 1.0 - pvalues(self.benign, scores)
+        values: Array = 1.0 - pvalues(self.benign, scores, self.rounding)
         return values
 
 
@@ -122,11 +123,13 @@ def _logit(p: float) -> float:
     return math.log(p / (1.0 - p))
 
 
-def pvalues(benign: Array, scores: ArrayLike) -> Array:
+def pvalues(benign: Array, scores: ArrayLike, rounding: float = 0.0) -> Array:
     """Conformal p-values (1 + #{benign >= score}) / (n + 1) against n held-out benign scores, sorted ascending.
 
     Under exchangeability a benign row has P(p <= a) <= a (Vovk et al. 2005). The smallest value is 1 / (n + 1).
+    ``rounding``: how far apart two scores of one row may come out. Rows of counts repeat: a row that equals held-out
+    ones must not be told from them, and a p-value that is rather too large keeps what was said of it.
     """
-    at_least = len(benign) - np.searchsorted(benign, np.asarray(scores, np.float64), side="left")
+    at_least = len(benign) - np.searchsorted(benign, np.asarray(scores, np.float64) - rounding, side="left")
     p: Array = ((1.0 + at_least) / (len(benign) + 1.0)).astype(np.float64, copy=False)
     return p

@@ -45,10 +45,14 @@ class DecisionError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class DecisionRule:
-    """``benign``: sorted scores of held-out benign rows, float64 (n,). ``fpr``: false-positive rate of the line."""
+    """``benign``: sorted scores of held-out benign rows, float64 (n,). ``fpr``: false-positive rate of the line.
+
+    ``rounding``: how far apart two scores of one row may come out (see ``pvalues``).
+    """
 
     benign: Array
     fpr: float
+    rounding: float = 0.0
 
     def __post_init__(self) -> None:
         b = self.benign
@@ -62,11 +66,11 @@ class DecisionRule:
 
     @cached_property
     def line(self) -> float:
-        """The score above which (not at which) p <= fpr."""
+        """The score above which (not at which, to within rounding) p <= fpr."""
         return self._edge(self.fpr)
 
     def pvalues(self, scores: Array) -> Array:
-        return pvalues(self.benign, scores)
+        return pvalues(self.benign, scores, self.rounding)
 
     def bands(self, p: Array) -> Codes:
         """Index into (low, medium, high, critical) for each p-value."""
@@ -94,11 +98,16 @@ class DecisionRule:
 
     def _beyond(self, scores: Array) -> Array:
         """How far beyond the edge of critical, 0 to 1: half way at the edge's own distance from the benign median."""
-        edge = self._edge(self._limits[2])
-        width = max(edge - float(np.median(self.benign)), 1e-9 * max(1.0, abs(edge)))
+        edge, width = self._scale
         distance = np.maximum(scores - edge, 0.0) / width
         share: Array = distance / (1.0 + distance)
         return share
+
+    @cached_property
+    def _scale(self) -> tuple[float, float]:
+        """The edge of critical, and its distance from the benign median."""
+        edge = self._edge(self._limits[2])
+        return edge, max(edge - float(np.median(self.benign)), 1e-9 * max(1.0, abs(edge)))
 
     def _edge(self, p: float) -> float:
         """The largest score whose p-value is above ``p``: a benign score, since p-values change only there."""

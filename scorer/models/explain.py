@@ -47,7 +47,8 @@ class Differentiable(Protocol):
 class Attribution:
     """``values``: (N, n), in units of the score; positive where a feature raises it. ``residual``: (N,), the distance
     between their sum and the score's distance from the reference row's score; at most TOLERANCE times the sum of
-    magnitudes, unless even the largest number of nodes did not reach that."""
+    magnitudes, unless even the largest number of nodes did not reach that. NaN throughout a row on whose path a
+    feature that changes has no slope."""
 
     values: Array
     residual: Array
@@ -73,36 +74,37 @@ def occlusion(machine: Machine, Z: Array, reference: Array) -> Array:
 def integrated_gradients(score: Differentiable, Z: Array, reference: Array) -> Attribution:
     """What each scaled feature of Z (N, n) adds to its row's score, against the scaled reference row (n,)."""
     values, residual = np.zeros(Z.shape), np.zeros(len(Z))
-    if len(Z) == 0:
-        return Attribution(values, residual)
-    wanted = _values(score, Z) - _values(score, reference[None, :])
     open_rows = np.arange(len(Z))
     for nodes in NODES:
-        found = _along_paths(score, Z[open_rows], reference, nodes)
-        values[open_rows] = found
-        residual[open_rows] = np.abs(found.sum(1) - wanted[open_rows])
-        open_rows = open_rows[residual[open_rows] > TOLERANCE * np.abs(found).sum(1)]
         if open_rows.size == 0:
             break
+        found, wanted = _along_paths(score, Z[open_rows], reference, nodes)
+        values[open_rows], residual[open_rows] = found, np.abs(found.sum(1) - wanted)
+        # What is not finite goes on too: where one number of nodes meets a point without a slope, others do not.
+        open_rows = open_rows[~(residual[open_rows] <= TOLERANCE * np.abs(found).sum(1))]
+    values[~np.isfinite(values).all(1)] = np.nan
     return Attribution(values, residual)
 
 
-def _along_paths(score: Differentiable, Z: Array, reference: Array, nodes: int) -> Array:
-    """(z - r) times the mean gradient over the path, (N, n)."""
+def _along_paths(score: Differentiable, Z: Array, reference: Array, nodes: int) -> tuple[Array, Array]:
+    """(z - r) times the mean gradient over the path, (N, n), and f(z) - f(r), (N,).
+
+    The paths' ends are evaluated with the paths: one more call would cost as much as the points of several rows.
+    """
     places, weights = _legendre(nodes)
-    out = np.empty(Z.shape)
-    rows = max(1, _POINTS // nodes)
+    out, difference = np.empty(Z.shape), np.empty(len(Z))
+    rows = max(1, _POINTS // (nodes + 1))
     for start in range(0, len(Z), rows):
-        step = Z[start : start + rows] - reference
-        path = reference + places[:, None, None] * step
-        _, gradient = score.value_and_gradient(path.reshape(-1, Z.shape[1]))
-        out[start : start + rows] = step * np.tensordot(weights, gradient.reshape(path.shape), axes=1)
-    return out
-
-
-def _values(score: Differentiable, Z: Array) -> Array:
-    parts = [score.value_and_gradient(Z[start : start + _POINTS])[0] for start in range(0, len(Z), _POINTS)]
-    return np.concatenate(parts)
+        part = Z[start : start + rows]
+        step = part - reference
+        path = (reference + places[:, None, None] * step).reshape(-1, Z.shape[1])
+        value, gradient = score.value_and_gradient(np.concatenate([path, part, reference[None, :]]))
+        # A feature that keeps its usual value adds nothing, though its slope may be infinite: that of sqrt(x) at 0.
+        slopes = np.where(step == 0.0, 0.0, gradient[: len(path)].reshape(nodes, *step.shape))
+        with np.errstate(invalid="ignore"):
+            out[start : start + rows] = step * np.tensordot(weights, slopes, axes=1)
+        difference[start : start + rows] = value[len(path) : -1] - value[-1]
+    return out, difference
 
 
 @cache

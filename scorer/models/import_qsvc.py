@@ -54,6 +54,40 @@ class ImportedQsvc:
         return chosen
 
 
+@dataclass(frozen=True, eq=False)
+class KernelMachine:
+    """f(x) = sum_i coefficients_i k(x, support_i) + intercept, with k the fidelity of the states of ``plan``.
+
+    ``support``: (M, features), finite; ``coefficients``: (M,), signs included. f is positive for ``labels[1]``.
+    """
+
+    plan: Plan
+    support: Array
+    coefficients: Array
+    intercept: float
+    labels: tuple[Any, Any]
+
+    def __post_init__(self) -> None:
+        support, weights = self.support, self.coefficients
+        if support.ndim != 2 or support.shape[1] != self.plan.features or not 1 <= len(support) <= MAX_SUPPORT:
+            raise ImportRefused(
+                f"support vectors of shape {support.shape}; 1 to {MAX_SUPPORT} of {self.plan.features} features are "
+                "needed"
+            )
+        if weights.shape != support.shape[:1]:
+            raise ImportRefused(f"{len(weights)} dual coefficients for {len(support)} support vectors")
+        if not (np.isfinite(support).all() and np.isfinite(weights).all() and np.isfinite(self.intercept)):
+            raise ImportRefused("support vectors, dual coefficients and intercept must be finite")
+
+    def turned(self) -> KernelMachine:
+        """The same, positive for the other label."""
+        return KernelMachine(self.plan, self.support, -self.coefficients, -self.intercept, self.labels[::-1])
+
+    def collapsed(self) -> Observable:
+        """As one observable, float64, full rank."""
+        return collapse(self.plan, self.support, self.coefficients, self.intercept)
+
+
 def import_qsvc(qsvc: Any, training_rows: ArrayLike | None = None, *, positive: Any = None) -> ImportedQsvc:
     """A fitted, binary QSVC (or scikit-learn SVC whose kernel is a quantum kernel's ``evaluate``).
 
@@ -61,22 +95,25 @@ def import_qsvc(qsvc: Any, training_rows: ArrayLike | None = None, *, positive: 
     keeps them. ``positive``: the label that high scores are to mean; None: the second of ``classes_``, as there.
     Raises ImportRefused, CircuitError.
     """
+    machine = machine_of(qsvc, training_rows, positive=positive)
+    return ImportedQsvc(machine.plan, machine.collapsed(), machine.labels)
+
+
+def machine_of(qsvc: Any, training_rows: ArrayLike | None = None, *, positive: Any = None) -> KernelMachine:
+    """What ``import_qsvc`` reads of a machine, before it is collapsed. Raises ImportRefused, CircuitError."""
     if not hasattr(qsvc, "dual_coef_"):
         raise ImportRefused("the machine has not been fitted: call fit(X, y) before importing it")
     labels = tuple(np.asarray(qsvc.classes_).tolist())
     if len(labels) != 2:
         raise ImportRefused(f"the machine has {len(labels)} classes {labels}; one observable tells two apart")
     rows = _support_rows(qsvc, training_rows)
-    imported = import_kernel_machine(
-        _kernel_of(qsvc), rows, np.asarray(qsvc.dual_coef_)[0], float(np.asarray(qsvc.intercept_)[0]), labels
-    )
+    weights, intercept = np.asarray(qsvc.dual_coef_, np.float64)[0], float(np.asarray(qsvc.intercept_)[0])
+    found = KernelMachine(_plan_of(_kernel_of(qsvc)), rows, weights, intercept, labels)
     if positive is None or positive == labels[1]:
-        return imported
+        return found
     if positive != labels[0]:
         raise ImportRefused(f"positive is {positive!r}; the machine's labels are {labels[0]!r} and {labels[1]!r}")
-    turned = imported.observable
-    negated = Observable(-turned.values, turned.vectors, -turned.offset)
-    return ImportedQsvc(imported.circuit, negated, (labels[1], labels[0]))
+    return found.turned()
 
 
 def import_kernel_machine(
@@ -91,17 +128,9 @@ def import_kernel_machine(
     ``kernel``: a fidelity kernel of qiskit-machine-learning, a Qiskit circuit, or a feature map of qscore.
     ``support_vectors``: (M, features), ``dual_coefficients``: (M,), signs included. Raises ImportRefused, CircuitError.
     """
-    plan = _plan_of(kernel)
     support, weights = np.asarray(support_vectors, np.float64), np.asarray(dual_coefficients, np.float64).ravel()
-    if support.ndim != 2 or support.shape[1] != plan.features or not 1 <= len(support) <= MAX_SUPPORT:
-        raise ImportRefused(
-            f"support vectors of shape {support.shape}; 1 to {MAX_SUPPORT} of {plan.features} features are needed"
-        )
-    if weights.shape != support.shape[:1]:
-        raise ImportRefused(f"{len(weights)} dual coefficients for {len(support)} support vectors")
-    if not (np.isfinite(support).all() and np.isfinite(weights).all() and np.isfinite(intercept)):
-        raise ImportRefused("support vectors, dual coefficients and intercept must be finite")
-    return ImportedQsvc(plan, collapse(plan, support, weights, float(intercept)), labels)
+    machine = KernelMachine(_plan_of(kernel), support, weights, float(intercept), labels)
+    return ImportedQsvc(machine.plan, machine.collapsed(), labels)
 
 
 def _kernel_of(qsvc: Any) -> Any:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scorer.circuits.plan import MAX_QUBITS, Plan
 from scorer.circuits.zz import KIND as ZZ
 from scorer.circuits.zz import ZZMap
-from scorer.engine.fast import ObservableScorer
+from scorer.engine.fast import ObservableScorer, float32_bound
 from scorer.engine.gradient import CircuitGradient, of_observable
 from scorer.models.parts import (
     Arrays,
@@ -67,6 +67,11 @@ class Machine(Protocol):
         ...
 
     @property
+    def rounding(self) -> float:
+        """How far apart two scores of one row may come out: compiled or not, whatever batch it is in."""
+        ...
+
+    @property
     def differentiable(self) -> bool:
         """Whether ``value_and_gradient`` can be asked for."""
         ...
@@ -113,6 +118,10 @@ class ObservableMachine:
 
     def exact_scores(self, Z: Array) -> Array:
         return self.observable.exact_scores(self.circuit, Z)
+
+    @property
+    def rounding(self) -> float:
+        return 2.0 * float32_bound(self.circuit) * magnitude(self.observable.values)
 
     @property
     def differentiable(self) -> bool:

@@ -3,7 +3,7 @@
 k(x, s) = exp(-g sum_q |rho_q(x) - rho_q(s)|^2), a Gaussian on the qubits' Bloch vectors. A row costs one state, of
 which three measurement settings see everything, so that the model is scored on a simulator up to 20 qubits, or with a
 modest number of shots. Bloch vectors are moved and scaled before the Gaussian, all by one factor: circuits of small
-bandwidth move them little, and float32 would lose their distances.
+bandwidth move them little, and support vectors are stored in float32.
 """
 
 from __future__ import annotations
@@ -76,10 +76,15 @@ class ProjectedMachine:
         return self.circuit.features
 
     def scores(self, Z: Array) -> Array:
-        return self.gaussians.scores(self.projection.apply(Z))
+        """In float64: where most rows are alike and a few lie far from them, exponents of thousands cancel."""
+        return self.exact_scores(Z)
 
     def exact_scores(self, Z: Array) -> Array:
         return self.gaussians.exact_scores(self.projection.apply(Z))
+
+    @property
+    def rounding(self) -> float:
+        return self.gaussians.rounding
 
     @property
     def differentiable(self) -> bool:

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from scorer.circuits.plan import Plan
 from scorer.circuits.zz import ZZMap
 from scorer.engine.fast import ObservableScorer
-from scorer.engine.reference import amplitudes, expectation
+from scorer.engine.reference import States, amplitudes, expectation
 from scorer.models.twins import MAX_GAMMA, MAX_SUPPORT, RbfTwin
 
 Array = NDArray[np.float64]
 Vectors = NDArray[np.complex128] | NDArray[np.complex64]
 FeatureMap = ZZMap | Plan
 
-__all__ = ["MAX_GAMMA", "MAX_SUPPORT", "Observable", "RbfTwin", "collapse", "default_rank"]
+__all__ = ["MAX_GAMMA", "MAX_SUPPORT", "Observable", "RbfTwin", "collapse", "collapse_states", "default_rank"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,11 @@ def default_rank(qubits: int) -> int:
 
 def collapse(circuit: FeatureMap, support: Array, coefficients: Array, offset: float) -> Observable:
     """The whole observable of support vectors (M, n), scaled, with dual coefficients (M,); float64, full rank."""
-    psi = amplitudes(circuit, support)
+    return collapse_states(amplitudes(circuit, support), coefficients, offset)
+
+
+def collapse_states(psi: States, coefficients: Array, offset: float) -> Observable:
+    """The same where the support vectors' states (M, 2^n) are at hand."""
     return observable_of((psi.T * coefficients) @ psi.conj(), offset)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scorer.features.parse import is_name
 from scorer.features.recipe import GRAINS, Recipe
 from scorer.features.transform import LARGEST, Scaler
-from scorer.models.calibration import Calibration
+from scorer.models.calibration import Calibration, Ranks
 from scorer.models.decision import DecisionError, DecisionRule
 from scorer.models.families import Family, Twin, UnknownFamily, family_named
 from scorer.models.machine import MAX_FEATURES, Machine
@@ -78,16 +78,20 @@ class TrainedModel:
 
     @cached_property
     def rule(self) -> DecisionRule:
-        return DecisionRule(self.benign_scores, self.fpr)
+        return DecisionRule(self.benign_scores, self.fpr, self.machine.rounding)
 
     @cached_property
     def twin_rule(self) -> DecisionRule:
-        return DecisionRule(self.twin_benign_scores, self.fpr)
+        return DecisionRule(self.twin_benign_scores, self.fpr, self.twin.rounding)
 
     @cached_property
     def threshold(self) -> float:
-        """Probability of the default line; rows above it alert."""
-        return float(self.calibration.probability(self.rule.line))
+        """Probability of the default line; rows above it alert.
+
+        That of the line itself, not of what rounding may make of it: artifacts state it.
+        """
+        exact = Ranks(self.benign_scores) if isinstance(self.calibration, Ranks) else self.calibration
+        return float(exact.probability(self.rule.line))
 
     def scores(self, Z: Array) -> Array:
         """Scores (N,) of scaled, finite features Z (N, n)."""

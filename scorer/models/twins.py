@@ -34,8 +34,11 @@ MAX_LANDMARKS = 1_000
 MAX_GAMMA = 1e3
 #: How far from 0 a support vector may lie; scaled features lie around 0 to 1. Squares stay within float32.
 MAX_PLACE = 1e6
-#: Rows at a time where every Gaussian is computed in float64.
-_EXACT_ROWS = 2048
+#: What rounding to float32 may change between two ways of adding up Gaussians: by the sum, in units of
+#: sum |coefficient|, and by the exponents, whose largest terms are of the size of gamma, in units of the largest one.
+_SUM, _EXPONENT = 2e-7, 4e-6
+#: Gaussians at a time where each is computed in float64: memory is bounded whatever the batch and the support.
+_EXACT = 1 << 20
 
 
 def gaussian_kernel(left: Array, right: Array, gamma: float) -> Array:
@@ -75,7 +78,14 @@ class RbfTwin:
     def exact_scores(self, Z: Array) -> Array:
         """The same in float64 throughout."""
         support, weights = self.support.astype(np.float64), self.coefficients.astype(np.float64)
-        return _exact(Z, lambda block: gaussian_kernel(block, support, self.gamma) @ weights) + self.offset
+        exact = _exact(Z, len(support), lambda block: gaussian_kernel(block, support, self.gamma) @ weights)
+        return exact + self.offset
+
+    @property
+    def rounding(self) -> float:
+        """How far apart two scores of one row may come out: compiled or not, whatever batch it is in."""
+        largest = float(np.abs(self.coefficients).max())
+        return _SUM * magnitude(self.coefficients) + _EXPONENT * (1.0 + self.gamma) * largest
 
     def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
         """Scores (N,) and their derivatives by each feature (N, n), float64."""
@@ -142,7 +152,12 @@ class LeverageTwin:
             squares: Array = (gaussian_kernel(rows, support, self.gamma) @ vectors.T) ** 2
             return squares @ self.values
 
-        return _exact(Z, block) + self.offset
+        return _exact(Z, len(support), block) + self.offset
+
+    @property
+    def rounding(self) -> float:
+        """How far apart two scores of one row may come out, whatever batch it is in; there is one way to compute it."""
+        return _EXPONENT * (1.0 + self.gamma) * magnitude(self.values)
 
     def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
         """Scores (N,) and their derivatives by each feature (N, n), float64."""
@@ -170,10 +185,10 @@ class LeverageTwin:
         return QuadraticScorer(self.support, self.vectors, self.values, self.gamma)
 
 
-def _exact(Z: Array, of_block: Any) -> Array:
-    out = np.empty(len(Z))
-    for start in range(0, len(Z), _EXACT_ROWS):
-        out[start : start + _EXACT_ROWS] = of_block(Z[start : start + _EXACT_ROWS])
+def _exact(Z: Array, support: int, of_block: Any) -> Array:
+    out, rows = np.empty(len(Z)), max(1, _EXACT // support)
+    for start in range(0, len(Z), rows):
+        out[start : start + rows] = of_block(Z[start : start + rows])
     return out
 
 

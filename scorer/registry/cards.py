@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ class CardStore:
     root: Path
     trusted_keys: Path
     _verified: dict[Path, tuple[tuple[int, ...], Mapping[str, Any]]] = field(default_factory=dict, repr=False)
+    _cards: dict[tuple[str, str], tuple[Mapping[str, Any], ModelCard]] = field(default_factory=dict, repr=False)
 
     def names(self) -> list[str]:
         """Models that have at least one version, sorted."""
@@ -82,7 +84,12 @@ class CardStore:
     def card(self, name: str, reference: str = "live") -> ModelCard:
         """The card of a version or alias."""
         version = self.resolve(name, reference)
-        return ModelCard.from_dict(self.manifest(name, version)["card"])
+        manifest = self.manifest(name, version)
+        read, card = self._cards.get((name, version), (None, None))
+        if card is None or read is not manifest:
+            card = ModelCard.from_dict(manifest["card"])
+            self._cards[name, version] = manifest, card
+        return card
 
     def cards(self) -> list[ModelCard]:
         """The card of every version of every model; those that do not verify are left out (see ``rejected``)."""
@@ -145,11 +152,24 @@ def _possible(check: Callable[[str], str], name: str) -> bool:
 
 
 def _stamp(folder: Path, trusted_keys: Path) -> tuple[int, ...]:
-    """Changes whenever a manifest, its signature or a trusted key does, so that a revocation takes effect at once."""
-    keys = sorted(trusted_keys.glob("*.json")) if trusted_keys.is_dir() else []
-    marks: list[int] = []
-    for path in (folder / MANIFEST, folder / SIGNATURE, *keys):
-        if path.exists():
-            status = path.stat()
-            marks += [status.st_mtime_ns, status.st_size, status.st_ino]
+    """Changes whenever a manifest, its signature or a trusted key does, so that a revocation takes effect at once.
+
+    Asked for every batch, so with as few calls as it takes. The time of a file's last change of any kind is part of it:
+    a file's own times and size can be set to what they were.
+    """
+    marks = [*_mark(folder / MANIFEST), *_mark(folder / SIGNATURE)]
+    try:
+        with os.scandir(trusted_keys) as entries:
+            keys = sorted((entry for entry in entries if entry.name.endswith(".json")), key=lambda entry: entry.name)
+            marks += [mark for entry in keys for mark in _mark(entry)]
+    except (FileNotFoundError, NotADirectoryError):
+        pass
     return tuple(marks)
+
+
+def _mark(file: Path | os.DirEntry[str]) -> tuple[int, ...]:
+    try:
+        status = file.stat()
+    except OSError:  # not there, or not to be read: reading says which
+        return (-1,)
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

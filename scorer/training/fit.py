@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,14 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+#: Hears what is being done.
+Tell = Callable[[str], None]
+
+
+def nobody(_text: str) -> None:
+    """Who hears it unless somebody asked to."""
+
+
 @dataclass(frozen=True, eq=False)
 class Fitted:
     """Machine and twin see the chosen features alone, yardsticks all.
@@ -56,10 +64,11 @@ class Fitted:
         return own | {name: of(X) for name, of in self.yardsticks.items()}
 
 
-def fit(data: Dataset, options: TrainOptions) -> Fitted:
+def fit(data: Dataset, options: TrainOptions, tell: Tell = nobody) -> Fitted:
     """Choose features, scale, search and fit on these rows alone; one-class families on the benign ones among them.
 
-    Raises BadTrainingData when no feature varies, or the feature map cannot be had or fitted with.
+    ``tell`` hears what is being done. Raises BadTrainingData when no feature varies, or the feature map cannot be had
+    or fitted with.
 
     On one thread: on a busy machine the small parallel loops of these libraries wait for each other far longer than
     they work.
@@ -68,7 +77,7 @@ def fit(data: Dataset, options: TrainOptions) -> Fitted:
     seen = data.take(np.flatnonzero(data.y == 0)) if one_class else data
     try:
         with threadpool_limits(limits=1):
-            return _fit(seen, options, one_class)
+            return _fit(seen, options, one_class, tell)
     except (CircuitError, FitError) as error:
         raise BadTrainingData(str(error), "Choose another --map, --map-parameter or --qubits.") from None
 
@@ -89,32 +98,41 @@ def map_for(options: TrainOptions, features: int) -> FeatureMap:
     return circuit
 
 
-def _fit(data: Dataset, options: TrainOptions, one_class: bool) -> Fitted:
+def _fit(data: Dataset, options: TrainOptions, one_class: bool, tell: Tell) -> Fitted:
     """``data``: for a one-class family the normal rows alone."""
+    tell("choosing features")
     choose = choose_normal_features if one_class else choose_features
     choice = choose(data, options.qubits, options.seed)
     columns, scaler = _scaled(data, choice)
     kept = data.take(subsample(data.y, _most_rows(options), np.random.default_rng([options.seed, 1])))
     job = Job(scaler.apply(kept.X[:, columns]), kept.y, map_for(options, len(columns)), options.seed)
     method = METHODS[options.family]
+    tell("searching")
     quantum, twin = method.quantum(job), method.twin(job)
     if one_class:
         found = search_normal(job.Z, kept.groups, options.seed, quantum, twin)
-        yardsticks = {"isolation_forest": isolated(data.X, options.seed)}
     else:
         found = search(job.Z, job.y, kept.groups, options.seed, quantum, twin)
-        yardsticks = {"boosting": boosted(data, options.seed)}
+    tell("fitting the model")
+    machine = method.fit(job, found.quantum)
+    tell("fitting its twin")
+    fitted_twin = method.fit_twin(job, found.twin)
+    tell("fitting yardsticks")
     return Fitted(
         choice=choice,
         columns=columns,
         scaler=scaler,
-        machine=method.fit(job, found.quantum),
-        twin=method.fit_twin(job, found.twin),
-        yardsticks=yardsticks,
+        machine=machine,
+        twin=fitted_twin,
+        yardsticks=_yardsticks(data, options.seed, one_class),
         searched=found,
         second=(quantum.grid.second, twin.grid.second),
         rows=len(kept),
     )
+
+
+def _yardsticks(data: Dataset, seed: int, one_class: bool) -> dict[str, Scorer]:
+    return {"isolation_forest": isolated(data.X, seed)} if one_class else {"boosting": boosted(data, seed)}
 
 
 def _most_rows(options: TrainOptions) -> int:

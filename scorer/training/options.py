@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 #: Rows that the kernel machines are fitted on at most: their cost grows with the square of their rows.
 FIT_ROWS = 2000
+
+
+#: Hears of progress: (what is being done, steps done, steps in all).
+Steps = Callable[[str, int, int], None]
+
+
+def no_steps(_text: str, _done: int, _total: int) -> None:
+    """Nobody watches."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import config_context
 
+from scorer.circuits.errors import CircuitError
 from scorer.circuits.plan import MAX_QUBITS
 from scorer.circuits.zz import ZZMap
 from scorer.engine.reference import amplitudes, fidelity_kernel
+from scorer.features.transform import CLIP
 from scorer.models.svc import FeatureMap
 from scorer.training.background import background
 from scorer.training.evaluate import average_precision
@@ -74,18 +76,36 @@ def bandwidths(circuit: FeatureMap, count: int) -> tuple[float, ...]:
     """``count`` bandwidths, evenly in their logarithm, from nearly alike to nearly orthogonal rows, for any map.
 
     The ends: where the mean fidelity of rows spread evenly over [0, 1]^n first falls to 0.97, and where to 0.05, or to
-    its lowest for a map that never parts rows so far. So a map of one's own needs no grid of its own.
+    its lowest for a map that never parts rows so far. So a map of one's own needs no grid of its own. Bandwidths at
+    which its formulas have no value on rows as they may be scaled (asin(x) has none beyond 1) are not gone to. Raises
+    CircuitError where that leaves none.
     """
     rows = np.random.default_rng(0).random((_LADDER_ROWS, circuit.features))
+    ladder = _usable(circuit, rows)
     means = []
-    for bandwidth in _LADDER:
+    for bandwidth in ladder:
         psi = amplitudes(circuit.with_bandwidth(float(bandwidth)), rows)
         kernel = fidelity_kernel(psi, psi)
         means.append((kernel.sum() - np.trace(kernel)) / (_LADDER_ROWS * (_LADDER_ROWS - 1)))
     apart = np.array(means)
     high = int(np.argmax(apart <= _APART)) if (apart <= _APART).any() else int(np.argmin(apart))
     low = min(int(np.argmax(apart <= _ALIKE)) if (apart <= _ALIKE).any() else 0, max(high - 1, 0))
-    return tuple(np.geomspace(_LADDER[low], _LADDER[max(high, 1)], count).tolist())
+    return tuple(np.geomspace(ladder[low], ladder[max(high, 1)], count).tolist())
+
+
+def _usable(circuit: FeatureMap, rows: Floats) -> Floats:
+    """The first bandwidths of the ladder, as long as formulas have values: on all scaled rows, or on [0, 1]^n alone."""
+    low, high = CLIP
+    everywhere = np.concatenate([low + (high - low) * rows, *(np.full((1, rows.shape[1]), end) for end in CLIP)])
+    for tried in (everywhere, rows):
+        defined = [bool(circuit.with_bandwidth(float(width)).plan.defined(tried).all()) for width in _LADDER]
+        steps = len(defined) if all(defined) else defined.index(False)
+        if steps > 1:
+            return _LADDER[:steps]
+    raise CircuitError(
+        f"the map {circuit.name!r} has formulas without a value on ordinary rows, features from 0 to 1, at every "
+        "bandwidth: change them, as log(1 + x*x) stands for log(x)"
+    )
 
 
 def grid_widths(circuit: FeatureMap, count: int) -> tuple[float, ...]:

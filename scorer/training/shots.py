@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from scorer.models.machine import Machine, ObservableMachine
 from scorer.models.shots import ShotScores, from_counts, measured
+from scorer.training.options import Steps, no_steps
 from scorer.wire.errors import BadOption
 
 if TYPE_CHECKING:
@@ -34,15 +35,27 @@ class ShotRow:
 
 
 def shot_table(
-    machine: Machine, Z: Floats, y: Ints, shots: Sequence[int], measure: Callable[[int, int], ShotScores], repeats: int
+    machine: Machine,
+    Z: Floats,
+    y: Ints,
+    shots: Sequence[int],
+    measure: Callable[[int, int], ShotScores],
+    repeats: int,
+    steps: Steps = no_steps,
 ) -> list[ShotRow]:
-    """The exact model first, then each number of shots. ``measure(shots, repetition)`` gives scores (N,)."""
+    """The exact model first, then each number of shots. ``measure(shots, repetition)`` gives scores (N,).
+
+    ``steps(text, done, total)`` hears of progress.
+    """
     exact = machine.scores(Z)
     spread = max(float(exact.std()), 1e-300)
     auc = float(roc_auc_score(y, exact))
     rows = [ShotRow(None, auc, auc, auc, 0.0)]
-    for count in shots:
-        found = [measure(count, repetition) for repetition in range(repeats)]
+    for number, count in enumerate(shots):
+        found = []
+        for repetition in range(repeats):
+            steps(f"measuring with {count} shots", number * repeats + repetition, len(shots) * repeats)
+            found.append(measure(count, repetition))
         values = [float(roc_auc_score(y, one.scores)) for one in found]
         error = float(np.median(np.concatenate([one.standard_error for one in found]))) / spread
         rows.append(ShotRow(count, float(np.mean(values)), min(values), max(values), error))

@@ -13,10 +13,10 @@ from scorer.models.trained import TrainedModel
 from scorer.training.facts import Provenance
 from scorer.training.families import METHODS
 from scorer.training.generator import generate_events
-from scorer.training.options import DEFAULTS, FIT_ROWS, TrainOptions
+from scorer.training.options import DEFAULTS, FIT_ROWS, Steps, TrainOptions, no_steps
 from scorer.training.prepare import Prepared
 from scorer.training.rows import Columns, build_rows
-from scorer.training.train import Steps, no_steps, train
+from scorer.training.train import train
 from scorer.wire.errors import BadTrainingData
 
 STARTER_ROWS = 20_000

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ from scorer.training.evaluate import Evaluation, evaluate
 from scorer.training.facts import Provenance, Run, facts_of
 from scorer.training.families import METHODS
 from scorer.training.fit import Fitted, fit
-from scorer.training.options import DEFAULTS, TrainOptions
+from scorer.training.options import DEFAULTS, Steps, TrainOptions, no_steps
 from scorer.training.rows import Columns
 from scorer.training.splits import Split, split, split_normal
 from scorer.training.yardsticks import boosted_apart
@@ -33,7 +34,6 @@ __all__ = ["Provenance", "TrainOptions", "check_options", "train"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Steps = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +43,6 @@ class Judged:
     y: Ints
     groups: Ints | None
     scores: Mapping[str, Floats]
-
-
-def no_steps(_text: str, _done: int, _total: int) -> None:
-    """Nobody watches."""
 
 
 def train(
@@ -77,8 +73,7 @@ def train(
     total = len(parts.pairs) + 2
     judged, fitted = _judge(run, steps, total)
     if parts.kind == "cross-fitting":
-        steps("fitting on all rows", total - 2, total)
-        fitted = fit(data, options)
+        fitted = fit(data, options, partial(_part, steps, "all rows", total - 2, total))
     steps("calibrating and judging", total - 1, total)
     evaluation = _evaluated(run, judged)
     benign = _benign_scores(run, fitted, judged, more_benign)
@@ -155,8 +150,9 @@ def _judge(run: Run, steps: Steps, total: int) -> tuple[Judged, Fitted]:
     """Scores of every row to be judged, pooled over the folds, and the last fold's models."""
     scored: list[dict[str, Floats]] = []
     for k, (fit_rows, held) in enumerate(run.parts.pairs):
-        steps(f"fitting part {k + 1} of {len(run.parts.pairs)}", k, total)
-        last = fit(run.data.take(fit_rows), run.options)
+        part = f"part {k + 1} of {len(run.parts.pairs)}"
+        last = fit(run.data.take(fit_rows), run.options, partial(_part, steps, part, k, total))
+        steps(f"{part}: scoring", k, total)
         scored.append(last.scores(run.data.X[held]))
     positions = np.concatenate([held for _, held in run.parts.pairs])
     rows = run.data.take(positions)
@@ -165,6 +161,10 @@ def _judge(run: Run, steps: Steps, total: int) -> tuple[Judged, Fitted]:
         apart = boosted_apart(run.data, run.options.seed)
         pooled |= {} if apart is None else {"boosting": apart[positions]}
     return Judged(rows.y, rows.groups, pooled), last
+
+
+def _part(steps: Steps, part: str, done: int, total: int, text: str) -> None:
+    steps(f"{part}: {text}", done, total)
 
 
 def _assembled(
@@ -180,8 +180,8 @@ def _assembled(
         scaler=fitted.scaler,
         machine=fitted.machine,
         twin=fitted.twin,
-        calibration=_calibrated(judged, "quantum", run.prevalence, benign["quantum"]),
-        twin_calibration=_calibrated(judged, "twin", run.prevalence, benign["twin"]),
+        calibration=_calibrated(judged, "quantum", run.prevalence, Ranks(benign["quantum"], fitted.machine.rounding)),
+        twin_calibration=_calibrated(judged, "twin", run.prevalence, Ranks(benign["twin"], fitted.twin.rounding)),
         benign_scores=benign["quantum"],
         twin_benign_scores=benign["twin"],
         fpr=run.options.fpr,
@@ -190,10 +190,10 @@ def _assembled(
     )
 
 
-def _calibrated(judged: Judged, which: str, prevalence: float | None, benign: Floats) -> Calibration:
-    """On scores as deployed, after truncation; without labelled attacks the ranks among ``benign`` scores."""
+def _calibrated(judged: Judged, which: str, prevalence: float | None, ranks: Ranks) -> Calibration:
+    """On scores as deployed, after truncation; without labelled attacks the ranks among benign scores."""
     if not judged.y.any():
-        return Ranks(benign)
+        return ranks
     try:
         return fit_platt(judged.scores[which], judged.y, prevalence)
     except CalibrationError as error:

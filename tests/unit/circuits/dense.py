@@ -11,7 +11,7 @@ from qiskit.quantum_info import Statevector
 from scorer.circuits.plan import Affine, Fixed, Hadamards, Local, Phases, Plan, Step
 
 States = NDArray[np.complex128]
-_H = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
+_H: NDArray[Any] = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
 
 
 def plan_states(plan: Plan, Z: NDArray[np.float64]) -> States:
@@ -38,7 +38,8 @@ def _apply(step: Step, state: States, angles: NDArray[np.float64]) -> States:
                 state = _one_qubit(_H, qubit, state)
         return state
     if isinstance(step, Phases):
-        return state * np.exp(1j * _phases(step, len(state), angles))
+        turned: States = state * np.exp(1j * _phases(step, len(state), angles))
+        return turned
     if isinstance(step, Affine):
         out = np.empty_like(state)
         out[[_moved(step, b) for b in range(len(state))]] = state
@@ -62,7 +63,8 @@ def _moved(step: Affine, b: int) -> int:
 
 def _one_qubit(matrix: NDArray[Any], qubit: int, state: States) -> States:
     block = state.reshape(-1, 2, 2**qubit)
-    return np.einsum("ij,ajb->aib", matrix, block).reshape(-1)
+    turned: States = np.einsum("ij,ajb->aib", matrix, block).reshape(-1)
+    return turned
 
 
 def _matrix(name: str, angle: Any) -> NDArray[Any]:
@@ -71,7 +73,7 @@ def _matrix(name: str, angle: Any) -> NDArray[Any]:
     if name == "x":
         return np.array([[0, 1], [1, 0]])
     c, s = np.cos(angle / 2), np.sin(angle / 2)
-    known = {
+    known: dict[str, Any] = {
         "rx": [[c, -1j * s], [-1j * s, c]],
         "ry": [[c, -s], [s, c]],
         "rz": [[c - 1j * s, 0], [0, c + 1j * s]],

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from scorer.circuits.circuit import SIGNATURES, Circuit
 from scorer.circuits.expressions import UNARY
 from scorer.circuits.plan import Hadamards, Phases
 from scorer.circuits.plugins import installed, parameters_of
+from scorer.models.qsvc_file import read_qsvc
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "circuits.md").read_text()
 TABLE = PAGE.split("## The maps that come with qscore")[1].split("## ")[0]
@@ -61,3 +64,13 @@ def test_its_way_from_qiskit_and_back(capsys: pytest.CaptureFixture[str]) -> Non
     assert space["stored"] == space["mine"].plan  # type: ignore[attr-defined]
     assert "OPENQASM 3.0" in str(space["text"])
     assert capsys.readouterr().out
+
+
+def test_its_way_from_a_trained_qsvc_to_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {}
+    exec(BLOCKS[2], space)  # noqa: S102 - our own page
+    stored = read_qsvc(tmp_path / "machine.json")
+    scores = stored.machine.collapsed().exact_scores(stored.machine.plan, stored.scaler.apply(space["values"]))
+    assert np.abs(scores - space["qsvc"].decision_function(space["inputs"])).max() <= 1e-10
+    assert list(stored.features) == space["features"]

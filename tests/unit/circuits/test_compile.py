@@ -106,7 +106,9 @@ def test_full_turns_are_a_sign() -> None:
     builder = Builder("turn", 1, 1).rx(math.pi, 0).rx(math.pi, 0)
     (step,) = builder.build().plan.steps
     assert isinstance(step, Phases)
-    assert step.constants == ((0, pytest.approx(math.pi)),)
+    ((mask, angle),) = step.constants
+    assert mask == 0
+    assert angle == pytest.approx(math.pi)
 
 
 def test_yy_blocks_share_their_turns() -> None:

@@ -169,10 +169,10 @@ def test_more_qubits_than_the_exact_engine_has_are_a_circuit() -> None:
     [
         (lambda: pauli(3, ("ZA",)), "'ZA'"),
         (lambda: pauli(3, ("",)), "Pauli word"),
-        (lambda: pauli(3, ("Z", 5)), "'5'"),
+        (lambda: pauli(3, ("Z", 5)), "'5'"),  # type: ignore[arg-type]
         (lambda: pauli(3, entanglement="sca"), "known are full, linear, circular"),
         (lambda: qft(3, reps=0), "from 1 to 32"),
-        (lambda: qft(3, reps=2.0), "2.0 repetitions"),
+        (lambda: qft(3, reps=2.0), "2.0 repetitions"),  # type: ignore[arg-type]
         (lambda: qft(21), "qubits is 21"),
         (lambda: qft(0), "qubits is 0"),
         (lambda: reuploading(5, 0), "qubits is 0"),

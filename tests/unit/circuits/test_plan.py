@@ -202,6 +202,16 @@ def test_too_many_parts_in_all_are_refused() -> None:
         Plan("many", 1, 1, 1.0, (x,), (many, many))
 
 
+def test_a_diagonal_has_no_more_terms_than_basis_states() -> None:
+    """A plan of 0.4 MB took 1.7 GB: every term is a column beside all 4,096 states."""
+    terms = tuple((1 + k % 127, 0) for k in range(129))
+    with pytest.raises(CircuitError, match="129 terms and 0 constants on 7 qubits; 128 of each are possible"):
+        Plan("wide", 7, 1, 1.0, (x,), (Phases(terms),))
+    with pytest.raises(CircuitError, match="0 terms and 129 constants"):
+        Plan("wide", 7, 1, 1.0, (x,), (Fixed((Hadamards(1), Phases((), tuple((mask, 0.5) for mask, _ in terms)))),))
+    assert Plan("wide", 7, 1, 1.0, (x,), (Phases(terms[:128]),)).qubits == 7
+
+
 def test_constant_expressions_are_angles_too() -> None:
     plan = Plan("c", 1, 1, 1.0, (constant(0.5), x, Expression((1.0, 2.0, "add"))), ())
     assert plan.angles(np.array([[2.0], [3.0]])).tolist() == [[0.5, 0.5], [2.0, 3.0], [3.0, 3.0]]
@@ -223,6 +233,14 @@ def test_rows_with_every_angle_are_told_from_others() -> None:
     assert partial.defined(np.empty((0, 2))).tolist() == []
     product = Plan("m", 1, 1, 1.0, (x * x,), ())
     assert product.defined(np.array([[1.0], [1e200], [-3.0]])).tolist() == [True, False, True]
+
+
+def test_rows_on_which_a_sine_s_argument_overflows_are_told_from_others() -> None:
+    """Its bound was taken for pi / 2 whatever it is of: such rows were not looked for, and all rows were lost."""
+    large = 1e200 * x
+    plan = Plan("s", 1, 1, 1.0, (apply("sin", large * large),), (Local(0, (("ry", 0),)),))
+    found = plan.defined(np.array([[1e-200], [1.0]]))
+    assert found.tolist() == [True, False]
 
 
 def test_one_row_of_a_steep_formula_does_not_cost_its_batch() -> None:

@@ -107,12 +107,25 @@ def test_another_packages_qiskit_circuit() -> None:
             "takes 2 features where the model has 3",
         ),
         ("class M:\n  def to_circuit(self): return 7\ndef f(features): return M()", "int is neither"),
+        (
+            "class M:\n  def to_circuit(self): raise KeyError('late')\ndef f(features): return M()",
+            r"'other' failed to make its circuit: KeyError\('late'\)",
+        ),
+        ("f = dict", "does not say what it takes"),
     ],
 )
 def test_a_broken_plugin_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, message: str) -> None:
     monkeypatch.syspath_prepend(entry_points_file(tmp_path, "other = other_maps:f\n", body + "\n"))
     monkeypatch.delitem(sys.modules, "other_maps", raising=False)
     with pytest.raises(CircuitError, match=message):
+        feature_map("other", 3)
+
+
+def test_without_qiskit_what_is_no_circuit_of_ours_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(entry_points_file(tmp_path, "other = other_maps:f\n", "def f(features): return 5\n"))
+    monkeypatch.delitem(sys.modules, "other_maps", raising=False)
+    monkeypatch.setitem(sys.modules, "qiskit.circuit", None)
+    with pytest.raises(CircuitError, match=r"'other' returned int, .* without qiskit.*pip install 'qscore\[qiskit\]'"):
         feature_map("other", 3)
 
 

@@ -28,6 +28,14 @@ def test_states_are_qiskits(qubits: int, entanglement: str, reps: int) -> None:
         assert np.abs(state - expected).max() <= 1e-12
 
 
+@pytest.mark.parametrize("qubits", range(1, 13))
+@pytest.mark.parametrize("entanglement", ["full", "linear", "circular"])
+def test_the_plan_is_the_one_that_compiling_its_gates_gives(qubits: int, entanglement: str) -> None:
+    for reps in (1, 2, 5):
+        circuit = ZZMap(qubits, reps, entanglement, 1.7)
+        assert circuit.plan == circuit.to_circuit().plan
+
+
 def test_one_qubit_by_hand() -> None:
     # H then P(2x) on |0>: (1, e^(2ix)) / sqrt 2.
     state = amplitudes(ZZMap(1, 1), np.array([[0.3]]))[0]

@@ -6,6 +6,7 @@ import tracemalloc
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +41,16 @@ def test_kernel_is_symmetric_with_unit_diagonal_and_positive(case: tuple[ZZMap, 
     assert np.abs(kernel - kernel.T).max() <= 1e-12
     assert np.abs(np.diag(kernel) - 1.0).max() <= 1e-12
     assert np.linalg.eigvalsh(kernel).min() >= -1e-10
+
+
+@pytest.mark.parametrize("rows", [1, 2, 127, 128, 129, 300])
+def test_a_kernel_of_states_with_themselves_is_that_of_equal_states(rows: int) -> None:
+    """One triangle is computed, by blocks of 128 rows; two equal arrays go the general way."""
+    psi = amplitudes(ZZMap(4, bandwidth=2.0), np.random.default_rng(rows).random((rows, 4)))
+    kernel = fidelity_kernel(psi, psi)
+    assert np.abs(kernel - np.abs(psi.conj() @ psi.T) ** 2).max() <= 1e-13
+    assert np.abs(kernel - fidelity_kernel(psi, psi.copy())).max() <= 1e-13
+    assert np.array_equal(kernel, kernel.T)
 
 
 @settings(max_examples=30, deadline=None)

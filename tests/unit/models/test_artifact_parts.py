@@ -62,8 +62,8 @@ def of_family(tiny: TrainedModel, family: str, map_name: str = "zz") -> TrainedM
         twin=twin,
         benign_scores=benign,
         twin_benign_scores=twin_benign,
-        calibration=Ranks(benign) if ranked else tiny.calibration,
-        twin_calibration=Ranks(twin_benign) if ranked else tiny.twin_calibration,
+        calibration=Ranks(benign, machine.rounding) if ranked else tiny.calibration,
+        twin_calibration=Ranks(twin_benign, twin.rounding) if ranked else tiny.twin_calibration,
     )
 
 
@@ -81,6 +81,26 @@ def test_every_family_scores_the_same_after_json_and_back(tiny_model: TrainedMod
     assert type(back.calibration) is type(model.calibration)
     assert back.threshold == model.threshold
     assert to_parts(back)[0] == description
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_a_row_that_equals_held_out_rows_has_their_p_value_however_it_is_scored(
+    tiny_model: TrainedModel, family: str
+) -> None:
+    """Rows of counts repeat. Compiled or not, in whatever batch, the last digit differs: it made such rows alerts."""
+    few = np.random.default_rng(4).random((12, 3))
+    model = of_family(tiny_model, family)
+    benign = np.sort(np.repeat(model.scores(few), 20))
+    if FAMILIES[family].one_class:
+        model = dataclasses.replace(model, calibration=Ranks(benign, model.machine.rounding), benign_scores=benign)
+    else:
+        model = dataclasses.replace(model, benign_scores=benign)
+    expected = model.rule.pvalues(model.scores(few))
+    assert sorted((241.0 * expected).round().tolist()) == [1.0 + 20.0 * k for k in range(1, 13)]
+    for ours in (model.machine.exact_scores(few), *(model.scores(few) + step for step in (-1e-7, 1e-7))):
+        assert model.rule.pvalues(ours).tolist() == expected.tolist()
+        if FAMILIES[family].one_class:
+            assert model.calibration.probability(ours).tolist() == (1.0 - expected).tolist()
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
@@ -305,6 +325,13 @@ def test_finite_numbers_that_overflow_when_scored_are_refused(
     changed.flat[0] = value
     with pytest.raises(ArtifactFormatError, match=complaint):
         from_parts(description, {**arrays, name: changed})
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, 1.1e9, 1e300])
+def test_a_projection_of_no_possible_scale_is_refused(tiny_model: TrainedModel, scale: float) -> None:
+    description, arrays = to_parts(of_family(tiny_model, "projected"))
+    with pytest.raises(ArtifactFormatError, match="a scale of"):
+        from_parts({**description, "machine": {**description["machine"], "scale": scale}}, arrays)
 
 
 def test_eigenvectors_of_another_length_are_refused(tiny_model: TrainedModel) -> None:

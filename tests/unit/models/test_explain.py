@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
+from scorer.circuits.circuit import Builder
+from scorer.circuits.expressions import Expression, apply, feature
 from scorer.circuits.maps import hardware_efficient, pauli, qft, reuploading, zz
 from scorer.engine.bloch import projected
 from scorer.engine.gradient import CircuitGradient, of_observable
@@ -106,7 +109,7 @@ def test_attributions_sum_to_the_difference_in_score_within_the_bound(bandwidth:
     found = integrated_gradients(machine, Z, usual)
     wanted = machine.exact_scores(Z) - machine.exact_scores(usual[None])
     assert np.abs(found.values.sum(1) - wanted) == pytest.approx(found.residual, abs=1e-9)
-    assert (found.residual <= TOLERANCE * np.abs(found.values).sum(1)).all()
+    assert (found.residual <= 0.01 * np.abs(found.values).sum(1)).all()  # what docs/decisions/0013 promises
     assert np.abs(found.values).max() > 1e-3
 
 
@@ -120,6 +123,46 @@ def test_a_usual_feature_gets_nothing_and_an_idle_one_neither() -> None:
     assert (found[:, 2] == 0.0).all()
     assert (attributions(machine, usual[None], usual) == 0.0).all()
     assert attributions(machine, np.empty((0, 4)), usual).shape == (0, 4)
+
+
+SINGULAR: dict[str, Callable[[Expression], Expression]] = {
+    "sqrt": lambda z: apply("sqrt", apply("abs", z)),
+    "asin-sqrt": lambda z: 2.0 * apply("asin", apply("sqrt", z)),
+    "acos": lambda z: apply("acos", z),
+    "power": lambda z: z**0.5,
+}
+
+
+@pytest.mark.parametrize("name", SINGULAR)
+@pytest.mark.parametrize("usual", [(0.0, 0.3, 1.0), (0.2, 0.2, 0.2)])
+def test_paths_that_begin_or_end_where_a_formula_has_no_slope_are_integrated(
+    name: str, usual: tuple[float, ...]
+) -> None:
+    """Counts that are usually 0 are where sqrt has no slope: no row with such a count was explained."""
+    builder = Builder("singular", 3, 3)
+    for turn in (builder.ry, builder.rz, builder.ry):
+        for qubit in range(3):
+            turn(SINGULAR[name](feature(qubit)), qubit)
+        builder.cx(0, 1).cx(1, 2)
+    machine = ObservableMachine(builder.build().plan, observable(3, 4))
+    Z = np.random.default_rng(8).uniform(0.05, 0.95, (12, 3))
+    Z[:4, 0], Z[2:6, 2], Z[6] = 0.0, 1.0, usual
+    found = integrated_gradients(machine, Z, np.array(usual))
+    wanted = machine.exact_scores(Z) - machine.exact_scores(np.array([usual]))
+    assert np.isfinite(found.values).all()
+    assert (np.abs(found.values.sum(1) - wanted) <= TOLERANCE * np.abs(found.values).sum(1) + 1e-12).all()
+    assert (found.values[np.array(usual) == Z] == 0.0).all()
+
+
+def test_a_path_along_which_a_changing_feature_has_no_slope_says_nothing() -> None:
+    builder = Builder("together", 2, 2).ry(feature(1), 1)
+    machine = ObservableMachine(
+        builder.ry(apply("sqrt", feature(0) * feature(1)), 0).cx(0, 1).build().plan, observable(2, 2)
+    )
+    # d sqrt(x y) / dy at x = 0 is computed as infinity times 0.
+    found = integrated_gradients(machine, np.array([[0.0, 0.7], [0.5, 0.7]]), np.array([0.0, 0.2]))
+    assert np.isnan(found.values[0]).all()
+    assert np.isfinite(found.values[1]).all()
 
 
 def test_features_that_act_only_together_share_what_they_do_and_occlusion_gives_both_all_of_it() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scorer.circuits.circuit import Builder
 from scorer.circuits.maps import hardware_efficient, zz
 from scorer.engine.aer import mps_bloch_vectors, observable_counts, pauli_counts
 from scorer.engine.bloch import NoSimulator, bloch_vectors, projected
@@ -16,6 +17,7 @@ from scorer.models.projected import ProjectedMachine, Projection
 from scorer.models.shots import METHODS, ShotError, from_counts, measured, probabilities, sampled
 from scorer.models.svc import Observable
 from scorer.models.twins import RbfTwin
+from scorer.training.shots import exact_sampler, shot_table
 
 CIRCUIT = zz(3, 2, "linear", 0.7).plan
 
@@ -54,6 +56,14 @@ def test_estimates_are_unbiased_and_their_standard_errors_true(method: str) -> N
     assert many.standard_error.mean() == pytest.approx(spread, rel=0.05)
 
 
+def test_the_standard_error_of_two_shots_by_hand() -> None:
+    """One shot saw the eigenvalue 6, one saw none: mean 3, sample variance 18, of the mean 9."""
+    parts = Observable(np.array([6.0]), np.eye(1, 2, dtype=np.complex64), 0.5)
+    found = from_counts(parts, np.array([[1, 1]]))
+    assert found.scores.tolist() == [3.5]
+    assert found.standard_error.tolist() == pytest.approx([3.0])
+
+
 def test_the_eigenbasis_has_the_variance_of_the_observable() -> None:
     """Var = (<A^2> - <A>^2) / S, which no measurement of single shots goes below."""
     one, parts = rows(1), machine().observable
@@ -85,6 +95,13 @@ def test_the_circuit_itself_gives_the_same_on_aer() -> None:
     assert (np.abs(found.scores - machine().exact_scores(Z)) <= 5.0 * found.standard_error).all()
 
 
+def test_equal_rows_have_shots_of_their_own_on_aer() -> None:
+    """Rows go to Aer 64 at a time: the 65th must not get the first one's shots."""
+    counts = observable_counts(CIRCUIT, machine().observable.vectors, np.repeat(rows(1), 70, axis=0), 500, seed=6)
+    assert not np.array_equal(counts[:6], counts[64:])
+    assert len(np.unique(counts, axis=0)) > 35
+
+
 def test_noise_moves_scores_towards_those_of_no_information() -> None:
     from qiskit_aer.noise import NoiseModel, depolarizing_error
 
@@ -110,12 +127,36 @@ def test_matrix_product_states_give_the_exact_bloch_vectors(circuit: Any) -> Non
     assert np.abs(mps_bloch_vectors(circuit.plan, Z) - projected(circuit.plan, Z)).max() <= 1e-6
 
 
+def test_a_circuit_that_no_row_changes_gives_every_row_its_state() -> None:
+    """Without a parameter to bind Aer ran it once: all rows but the first held what was in memory."""
+    circuit = Builder("fixed", 3, 2).h(0).ry(0.3, 1).cx(0, 1).build()
+    Z = rows(4, 2)
+    exact = projected(circuit.plan, Z)
+    assert np.abs(mps_bloch_vectors(circuit.plan, Z) - exact).max() <= 1e-6
+    signs = pauli_counts(circuit, Z, 4000, seed=9)
+    assert np.abs(signs.mean(2).transpose(0, 2, 1).reshape(4, -1) - exact).max() <= 5.0 / np.sqrt(4000)
+
+
 def test_fourteen_qubits_are_those_of_the_whole_state() -> None:
     circuit = zz(14, 2, "linear", 0.3)
     Z = rows(2, 14)
     with pytest.raises(NoSimulator, match="14 qubits is scored by a worker of the qpu lane"):
         projected(circuit.plan, Z)
     assert np.abs(mps_bloch_vectors(circuit.plan, Z) - bloch_vectors(amplitudes(circuit, Z).T).T).max() <= 1e-6
+
+
+def test_who_waits_for_a_table_hears_of_every_measurement() -> None:
+    y = np.arange(20) % 2
+    heard: list[tuple[str, int, int]] = []
+    measure = exact_sampler(machine(), rows(20), 0, "eigenbasis")
+    table = shot_table(machine(), rows(20), y, [10, 500], measure, 2, lambda *step: heard.append(step))
+    assert [row.shots for row in table] == [None, 10, 500]
+    assert heard == [
+        ("measuring with 10 shots", 0, 4),
+        ("measuring with 10 shots", 1, 4),
+        ("measuring with 500 shots", 2, 4),
+        ("measuring with 500 shots", 3, 4),
+    ]
 
 
 def test_impossible_numbers_of_shots_are_refused() -> None:

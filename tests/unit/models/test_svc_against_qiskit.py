@@ -74,6 +74,10 @@ def test_truncation_moves_no_score_beyond_its_bound(rank: int) -> None:
     assert moved <= whole.spectral_tail(rank) + 1e-5 * np.abs(whole.values).sum()
     assert cut.vectors.dtype == np.complex64
     assert whole.spectral_tail(64) == 0.0
+    # Cut twice, the bound is that of the deeper cut.
+    assert cut.tail == whole.spectral_tail(rank) > 0.0
+    assert cut.truncated(rank).tail == cut.tail
+    assert whole.truncated(50).truncated(rank).tail >= cut.tail
 
 
 def test_deployed_scores_are_the_exact_ones_in_single_precision() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -115,6 +116,53 @@ def test_a_manifest_changed_after_it_was_verified_is_verified_again(
     path = registry.root / "lateral" / version / "manifest.json"
     path.write_bytes(path.read_bytes().replace(b'"starter":true', b'"starter":false'))
     with pytest.raises(ArtifactRejected, match="signature"):
+        registry.card("lateral")
+
+
+def test_a_card_is_kept_only_as_long_as_its_files_are_the_same(
+    registry: Registry, signer: Signer, tiny_model: TrainedModel
+) -> None:
+    version = registry.publish(tiny_model, signer)
+    first = registry.card("lateral")
+    assert registry.card("lateral") is first
+    folder = registry.root / "lateral" / version
+    signature, key = folder / "manifest.sig", registry.trusted_keys / f"{signer.key_id}.json"
+    for path, said in ((signature, "manifest.sig cannot be read"), (key, "not among the trusted keys")):
+        kept = path.read_bytes()
+        path.unlink()
+        with pytest.raises(ArtifactRejected, match=said):
+            registry.card("lateral")
+        path.write_bytes(kept)
+        assert registry.card("lateral") == first
+    # The same version trained anew, as after its folder was removed by hand.
+    shutil.rmtree(folder)
+    with pytest.raises(UnknownModel):
+        registry.card("lateral", version)
+    registry.publish(dataclasses.replace(tiny_model, facts={**tiny_model.facts, "trained_on": "other rows"}), signer)
+    assert registry.card("lateral").trained_on == "other rows"
+
+
+@pytest.mark.parametrize("changed", ["manifest", "key"])
+def test_a_change_that_keeps_size_and_time_is_seen(
+    registry: Registry, signer: Signer, tiny_model: TrainedModel, changed: str
+) -> None:
+    version = registry.publish(tiny_model, signer)
+    registry.card("lateral")
+    manifest, key = (
+        registry.root / "lateral" / version / "manifest.json",
+        registry.trusted_keys / f"{signer.key_id}.json",
+    )
+    path, old, new = {
+        "manifest": (manifest, b'"starter":true', b'"starter":null'),
+        "key": (key, b'"revoked": false', b'"revoked":  true'),
+    }[changed]
+    before = path.stat()
+    content = path.read_bytes().replace(old, new)
+    with path.open("r+b") as stream:  # the same file, as an editor that writes in place leaves it
+        stream.write(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    with pytest.raises(ArtifactRejected):
         registry.card("lateral")
 
 

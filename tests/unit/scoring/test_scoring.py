@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from scorer.features.transform import derive
+from scorer.models.calibration import Platt
 from scorer.models.explain import attributions
 from scorer.models.trained import TrainedModel
 from scorer.scoring import score
@@ -31,7 +32,9 @@ def test_scores_are_the_models(tiny_model: TrainedModel, body_of: Callable[[int]
     scores = score(tiny_model, "1", rows, NO_REASON)
     Z = tiny_model.scaler.apply(derive(tiny_model.recipe, tiny_model.feature_names, rows.columns))
     raw = tiny_model.machine.exact_scores(Z)
-    expected = 1 / (1 + np.exp(-(tiny_model.calibration.slope * raw + tiny_model.calibration.intercept)))
+    line = tiny_model.calibration
+    assert isinstance(line, Platt)
+    expected = 1 / (1 + np.exp(-(line.slope * raw + line.intercept)))
     assert np.abs(np.asarray(scores.probability) - expected).max() <= 1e-4
     p = [(1 + (tiny_model.benign_scores >= s).sum()) / (len(tiny_model.benign_scores) + 1) for s in raw[:200]]
     assert np.abs(np.asarray(scores.pvalue[:200]) - p).max() <= 1.5 / len(tiny_model.benign_scores)

@@ -67,6 +67,10 @@ def test_the_starter_says_what_it_is_and_is_useful() -> None:
     judged_benign = facts["split"]["judged_rows"] - facts["metrics"]["positives"]
     assert len(model.benign_scores) == facts["line_rows"] > judged_benign
     assert heard[-1] == ("done", 3, 3)
+    doing = [text.removeprefix("part 1 of 1: ") for text, done, _ in heard if done == 0]
+    assert doing == [
+        *("choosing features", "searching", "fitting the model", "fitting its twin", "fitting yardsticks", "scoring")
+    ]
     assert from_parts(*to_parts(model)).threshold == pytest.approx(model.threshold)
 
 
@@ -92,6 +96,16 @@ def test_the_line_lets_through_the_asked_share_of_judged_benign_rows(cross_fitte
     assert 0.0 < above <= cross_fitted.fpr
 
 
+def test_the_usual_row_is_the_median_of_benign_rows() -> None:
+    events = generate_events("lateral", 1500, np.random.default_rng(2), attack_share=0.6)
+    rows = build_rows(LATERAL, events, None, STARTER_COLUMNS)
+    model = train(LATERAL, rows, STARTER_COLUMNS, HERE, TrainOptions(qubits=2, fpr=0.05, fit_rows=100))
+    data = dataset(LATERAL, rows, STARTER_COLUMNS)
+    X = data.X[:, [data.names.index(name) for name in model.feature_names]]
+    assert np.array_equal(model.reference, np.median(X[data.y == 0], axis=0))
+    assert not np.array_equal(model.reference, np.median(X, axis=0))
+
+
 def test_the_same_seed_gives_the_same_model(held_out: TrainedModel) -> None:
     rows = plenty("lateral")
     again = train(LATERAL, rows.rows, rows.columns, HERE, TrainOptions(qubits=3))
@@ -103,6 +117,8 @@ def test_the_same_seed_gives_the_same_model(held_out: TrainedModel) -> None:
 def test_prevalence_moves_probabilities_and_nothing_else(held_out: TrainedModel) -> None:
     rows = plenty("lateral")
     rare = train(LATERAL, rows.rows, rows.columns, HERE, TrainOptions(qubits=3, prevalence=0.001))
+    assert isinstance(rare.calibration, Platt)
+    assert isinstance(held_out.calibration, Platt)
     assert rare.calibration.slope == pytest.approx(held_out.calibration.slope, rel=1e-4)
     assert rare.threshold < held_out.threshold / 5
     assert rare.facts["prevalence"] == 0.001

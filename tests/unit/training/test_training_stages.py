@@ -7,9 +7,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
+from scorer.circuits.circuit import Builder
+from scorer.circuits.errors import CircuitError
+from scorer.circuits.expressions import Expression, apply, feature
+from scorer.circuits.plan import Plan
 from scorer.circuits.plugins import feature_map
 from scorer.circuits.zz import ZZMap
 from scorer.engine.reference import amplitudes, fidelity_kernel
@@ -21,13 +25,25 @@ from scorer.models.fit_one_class import fit_density_twin, fit_leverage_twin
 from scorer.training.background import background
 from scorer.training.choose import choose_features, choose_normal_features
 from scorer.training.dataset import Dataset, dataset
-from scorer.training.evaluate import average_precision, evaluate, wilson_recall
+from scorer.training.evaluate import Evaluation, average_precision, evaluate, wilson_recall
 from scorer.training.families import METHODS, Job
 from scorer.training.map_parameters import map_parameters
 from scorer.training.rows import Columns
-from scorer.training.search import BANDWIDTHS, COSTS, GAMMAS, Found, Searched, bandwidths, search, search_normal
+from scorer.training.search import (
+    BANDWIDTHS,
+    COSTS,
+    GAMMAS,
+    Found,
+    Grid,
+    Searched,
+    Side,
+    bandwidths,
+    search,
+    search_normal,
+)
 from scorer.training.splits import folds, inner_folds, split, split_normal, subsample
 from scorer.training.starter import STARTER_COLUMNS, starter_rows
+from scorer.training.yardsticks import boosted_apart
 from scorer.wire.errors import BadTrainingData
 
 RECIPE = load_recipe("lateral")
@@ -125,6 +141,15 @@ def test_no_group_stands_on_both_sides(n: int) -> None:
     for fit, held in split(data, 1).pairs:
         assert not set(data.groups[fit]) & set(data.groups[held])
         assert data.y[fit].any()
+
+
+def test_no_group_stands_on_both_sides_of_the_searchs_folds() -> None:
+    data = made(600, 120, groups=25)
+    assert data.groups is not None
+    pairs = inner_folds(data.y, data.groups, 4, 1)
+    assert len(pairs) >= 2
+    for fit, held in pairs:
+        assert not set(data.groups[fit]) & set(data.groups[held])
 
 
 def test_attacks_in_a_single_group_cannot_be_judged() -> None:
@@ -227,13 +252,32 @@ def test_bandwidths_reach_from_alike_to_apart_for_any_map(name: str) -> None:
     assert means[1] < 0.3
 
 
+def turned_by(formula: Expression) -> Plan:
+    builder = Builder("mine", 2, 2)
+    for qubit in range(2):
+        builder.ry(formula, qubit).rz(feature(qubit), qubit)
+    return builder.cx(0, 1).ry(formula, 1).build().plan
+
+
+def test_bandwidths_are_those_at_which_formulas_have_a_value() -> None:
+    """acos(x) has one where the bandwidth is below 2/3: the search looked beyond, and no such map could be trained."""
+    plan = turned_by(apply("acos", feature(0)))
+    rows_of = np.random.default_rng(0).uniform(-0.5, 1.5, (500, 2))
+    for width in bandwidths(plan, 5):
+        assert plan.with_bandwidth(width).defined(rows_of).all()
+    # log(x) has none below 0, where few rows are scaled to; whether there are any, the rows themselves say.
+    assert len(bandwidths(turned_by(apply("log", feature(0))), 5)) == 5
+    with pytest.raises(CircuitError, match="'mine' has formulas without a value on ordinary rows"):
+        bandwidths(turned_by(apply("log", -1.0 * feature(0))), 5)
+
+
 def test_made_up_rows_keep_the_values_or_the_range_and_nothing_else() -> None:
     rng = np.random.default_rng(0)
     a = rng.random(2000)
     X = np.column_stack([a, a])
     made_up = background(X, rng)
     assert made_up.shape == X.shape
-    assert abs(np.corrcoef(made_up.T)[0, 1]) < 0.1
+    assert abs(np.asarray(np.corrcoef(made_up.T))[0, 1]) < 0.1
     assert 0.0 <= made_up.min() < made_up.max() <= 1.0
     assert 0.4 < np.isin(made_up[:, 0], a).mean() < 0.6
 
@@ -308,8 +352,9 @@ def test_average_precision_is_scikit_learns(rows: list[tuple[float, int, int]]) 
 
 def test_recall_counts_only_lines_that_keep_the_false_positive_rate() -> None:
     y = np.array([0] * 100 + [1] * 10)
-    scores = np.concatenate([np.arange(100.0), np.array([200.0] * 4 + [98.5] * 3 + [50.0] * 3)])
+    scores = np.concatenate([np.arange(100.0), np.array([200.0] * 4 + [98.5] * 3 + [97.5] * 2 + [50.0])])
     assert wilson_recall(y, scores, 0.01).value == pytest.approx(0.7)
+    assert wilson_recall(y, scores, 0.02).value == pytest.approx(0.9)
     assert wilson_recall(y, scores, 0.0).value == pytest.approx(0.4)
     inside = wilson_recall(y, scores, 0.01)
     assert 0.3 < inside.low < 0.7 < inside.high < 0.95
@@ -325,6 +370,58 @@ def judged(quantum: float, twin: float, groups: int) -> str:
     result = evaluate(y, scores, np.arange(600) % (10 * groups) // 10, 0.01, 0)
     assert result.to_dict()["base_rate"] == pytest.approx(0.1)
     return result.verdict
+
+
+def test_a_search_judges_at_the_share_of_attacks_in_all_rows() -> None:
+    """It looks at 800 rows with every attack among them. Where all scores are equal PR-AUC is the share of attacks."""
+    data = made(4000, 80)
+    blind = Side(Grid((1.0,)), lambda _Z, _y, _width: lambda _second, _fit, held: np.zeros(len(held)))
+    found = search(data.X, data.y, None, 0, blind, blind)
+    assert found.quantum.pr_auc == pytest.approx(0.02, rel=1e-6)
+    with pytest.raises(ValueError, match="1 tries for the quantum machine, 2 for its twin"):
+        search(data.X, data.y, None, 0, blind, Side(Grid((1.0, 2.0)), blind.prepare))
+
+
+def test_boosting_beside_a_novelty_model_is_judged_on_rows_that_it_did_not_see() -> None:
+    rng = np.random.default_rng(3)
+    noise = Dataset(("a", "b"), rng.normal(size=(400, 2)), rng.integers(0, 2, 400), rng.integers(0, 40, 400))
+    found = boosted_apart(noise, 0)
+    assert found is not None
+    assert 0.35 < roc_auc_score(noise.y, found) < 0.65  # near 1 on rows that it was fitted on
+
+
+def test_intervals_are_of_whole_groups_where_rows_have_groups() -> None:
+    """Thirty copies of each row tell nothing new: the interval is that of one copy, not of thirty times the rows."""
+    rng = np.random.default_rng(2)
+    y = (np.arange(60) % 3 == 0).astype(np.int64)
+    scores = {"quantum": y + rng.normal(size=60), "twin": y + rng.normal(size=60)}
+    copies = {name: np.repeat(values, 30) for name, values in scores.items()}
+    once = evaluate(y, scores, None, 0.05, 0)
+    rows = evaluate(np.repeat(y, 30), copies, None, 0.05, 0)
+    groups = evaluate(np.repeat(y, 30), copies, np.repeat(np.arange(60), 30), 0.05, 0)
+
+    def width(found: Evaluation) -> float:
+        return found.metrics["quantum"].pr_auc.high - found.metrics["quantum"].pr_auc.low
+
+    assert width(groups) == pytest.approx(width(once), rel=0.2)
+    assert width(rows) < 0.5 * width(groups)
+    assert (rows.attack_groups, groups.attack_groups) == (600, 20)
+
+
+def test_a_difference_is_taken_on_the_same_draws_and_said_where_its_interval_says_it() -> None:
+    rng = np.random.default_rng(4)
+    y = (np.arange(600) % 10 == 0).astype(np.int64)
+    shared = 1.5 * y + rng.normal(size=600)
+    scores = {"quantum": shared, "twin": shared + 0.05 * rng.normal(size=600)}
+    found = evaluate(y, scores, None, 0.01, 0)
+    difference, own = found.minus["twin"], found.metrics["quantum"].pr_auc
+    assert difference.high - difference.low < 0.3 * (own.high - own.low)
+    assert difference.low < 0.0 < difference.high
+    assert difference.value != 0.0
+    assert found.verdict.startswith("No measurable difference")
+    other = evaluate(y, {"quantum": scores["twin"], "twin": scores["quantum"]}, None, 0.01, 0)
+    assert other.minus["twin"].value == -difference.value
+    assert other.verdict.startswith("No measurable difference")
 
 
 def test_the_verdict_says_no_more_than_was_measured() -> None:

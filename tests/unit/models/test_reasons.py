@@ -1,0 +1,128 @@
+"""Reasons within a time: the highest scores are explained first, and no row loses its score to another's reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scorer.circuits.maps import reuploading
+from scorer.features.transform import derive, required_inputs
+from scorer.models.machine import ObservableMachine
+from scorer.models.reasons import NOT_EXPLAINED, _in_time, reasons
+from scorer.models.svc import Observable
+from scorer.models.trained import TrainedModel
+from scorer.registry.store import Registry
+from scorer.scoring import score
+from scorer.service.celery_app import build_app, qpu_lane, scoring_lane
+from scorer.service.jobs import ScoreJob
+from scorer.service.models_cache import ModelCache
+from scorer.service.scoring_task import Scored, score_job
+from scorer.service.settings import load_settings
+from scorer.service.worker import scoring_worker
+from scorer.wire.messages import FeatureBatch, ScoreOptions
+
+ROWS = 4_000
+
+
+@pytest.fixture(scope="module")
+def slow_model(tiny_model: TrainedModel) -> TrainedModel:
+    """Ten qubits: the reason of one row takes a millisecond or more."""
+    circuit = reuploading(3, qubits=10, layers=3).plan
+    rng = np.random.default_rng(0)
+    vectors = np.linalg.qr(rng.normal(size=(1024, 4)) + 1j * rng.normal(size=(1024, 4)))[0].T
+    observable = Observable(rng.normal(size=4), np.ascontiguousarray(vectors, np.complex64), 0.0)
+    return dataclasses.replace(tiny_model, machine=ObservableMachine(circuit, observable))
+
+
+def rows_of(model: TrainedModel, count: int) -> tuple[Any, Any, Any]:
+    """Features, the same scaled, and scores."""
+    rng = np.random.default_rng(count)
+    columns = {
+        name: np.floor(rng.gamma(2.0, 30.0, count)) + 1.0 for name in required_inputs(model.recipe, model.feature_names)
+    }
+    X = derive(model.recipe, model.feature_names, columns)
+    Z = model.scaler.apply(X)
+    return X, Z, model.scores(Z)
+
+
+def test_the_highest_scores_are_explained_until_the_time_is_up(slow_model: TrainedModel) -> None:
+    X, Z, scores = rows_of(slow_model, ROWS)
+    start = time.monotonic()
+    found = reasons(slow_model, X, Z, scores, np.arange(ROWS), 0.25)
+    took = time.monotonic() - start
+    explained = found != NOT_EXPLAINED
+    assert 4 <= explained.sum() < ROWS  # the first block of rows is explained however slow the machine is
+    assert scores[explained].min() >= scores[~explained].max()
+    assert took < 3.0  # all of them: ten seconds and more
+    few = np.flatnonzero(explained)[:10]
+    assert list(found[few]) == list(reasons(slow_model, X, Z, scores, few)[few])
+
+
+def test_no_block_is_begun_that_would_end_late() -> None:
+    """Rows of a millisecond each: of 0.4 seconds no more than 400 rows come, whatever else the machine does."""
+    done = []
+    for block in _in_time(np.arange(10_000), 0.4, 16):
+        time.sleep(0.001 * len(block))
+        done += block.tolist()
+    assert 16 <= len(done) <= 400
+    assert done == list(range(len(done)))
+
+
+def test_with_time_enough_nothing_changes(tiny_model: TrainedModel) -> None:
+    X, Z, scores = rows_of(tiny_model, 200)
+    wanted = np.arange(0, 200, 3)
+    found = reasons(tiny_model, X, Z, scores, wanted, 600.0)
+    assert list(found) == list(reasons(tiny_model, X, Z, scores, wanted))
+    assert np.flatnonzero(found != "").tolist() == wanted.tolist()
+    assert NOT_EXPLAINED not in found
+    assert reasons(tiny_model, X[:0], Z[:0], scores[:0], wanted[:0], 1.0).shape == (0,)
+
+
+def test_without_time_every_row_keeps_its_score(tiny_model: TrainedModel) -> None:
+    rng = np.random.default_rng(1)
+    columns: dict[str, Any] = {name: rng.integers(1, 9, 300) * 1.0 for name in ("events", "logons", "failures")}
+    batch = FeatureBatch("b" * 8, "lateral", columns, {}, range(300), {})
+    options = ScoreOptions(explain="all")
+    cut, whole = score(tiny_model, "1", batch, options, 0.0), score(tiny_model, "1", batch, options)
+    assert list(cut.status) == list(whole.status)
+    assert np.array_equal(np.asarray(cut.probability), np.asarray(whole.probability), equal_nan=True)
+    scored = [status == "ok" for status in cut.status]
+    assert 0 < sum(scored) < 300
+    assert list(cut.reason) == [NOT_EXPLAINED if ok else "" for ok in scored]
+
+
+@pytest.fixture
+def scored(tmp_path: Any, publish_tiny: Callable[[Any], None]) -> Callable[[float, float | None], Scored]:
+    """``scored(wait, seconds)``: a job whose caller waits so long, on a worker that gives reasons so many seconds."""
+    home = tmp_path / "home"
+    publish_tiny(home)
+    held = ModelCache(Registry(home / "registry", home / "trusted_keys")).get("lateral", "live")
+    names = held.card.required_fields
+    body = "\n".join([",".join(names), *(",".join([str(k)] * len(names)) for k in range(1, 51))]).encode()
+
+    def run(wait: float, seconds: float | None) -> Scored:
+        options, now = ScoreOptions(explain="all"), time.time()
+        return score_job(
+            ScoreJob("batch-0001", "lateral", options, 50, "text/csv", now + wait, now), body, held, seconds
+        )
+
+    return run
+
+
+def test_a_caller_who_hardly_waits_gets_scores_without_reasons(scored: Callable[..., Scored]) -> None:
+    assert (scored(60.0, 30.0).scored, scored(60.0, 30.0).unexplained) == (50, 0)
+    assert (scored(60.0, 0.0).scored, scored(60.0, 0.0).unexplained) == (50, 50)
+    assert (scored(-1.0, 30.0).scored, scored(-1.0, 30.0).unexplained) == (50, 50)
+    assert scored(-1.0, None).unexplained == 0
+
+
+def test_each_lanes_reasons_end_before_its_soft_limit(tmp_path: Any) -> None:
+    settings = load_settings(home=tmp_path)
+    for lane in (scoring_lane, qpu_lane):
+        soft = build_app(settings, lane(settings)).conf.task_soft_time_limit
+        assert scoring_worker(settings, lane).reason_seconds == pytest.approx(0.625 * soft)
