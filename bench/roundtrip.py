@@ -33,11 +33,9 @@ from rich.console import Console
 from rich.table import Table
 
 from scorer.circuits.zz import ZZMap
+from scorer.demo.small_model import small_model
 from scorer.features.recipe import load_recipe
-from scorer.features.transform import Scaler, derive, required_inputs
-from scorer.models.calibration import fit_platt
-from scorer.models.fit import fit_svc, fit_twin
-from scorer.models.machine import ObservableMachine
+from scorer.features.transform import derive, required_inputs
 from scorer.models.trained import TrainedModel
 from scorer.registry.keys import Signer
 from scorer.registry.store import Registry
@@ -95,29 +93,8 @@ def model() -> TrainedModel:
     inputs = window_counts(required_inputs(recipe, names), 1200, rng)
     X = derive(recipe, names, inputs)
     y = (X.sum(1) + rng.normal(0.0, 1.0, len(X)) > np.quantile(X.sum(1), 0.7)).astype(np.int64)
-    scaler = Scaler.fit(X[:600], names)
-    Z = scaler.apply(X)
     circuit = ZZMap(qubits=QUBITS, reps=2, entanglement="full", bandwidth=0.3)
-    observable, twin = fit_svc(Z[:600], y[:600], circuit, 1.0), fit_twin(Z[:600], y[:600], 1.0, 1.0)
-    held, labels = Z[600:], y[600:]
-    scores, twin_scores = observable.scores(circuit, held), twin.scores(held)
-    return TrainedModel(
-        name="lateral",
-        family="svc",
-        recipe=recipe,
-        grain="window",
-        feature_names=names,
-        scaler=scaler,
-        machine=ObservableMachine(circuit, observable),
-        twin=twin,
-        calibration=fit_platt(scores, labels),
-        twin_calibration=fit_platt(twin_scores, labels),
-        benign_scores=np.sort(scores[labels == 0]),
-        twin_benign_scores=np.sort(twin_scores[labels == 0]),
-        fpr=0.01,
-        reference=np.median(X[y == 0], axis=0),
-        facts={"trained_on": "rows made up by a benchmark", "starter": True},
-    )
+    return small_model(recipe, names, X, y, circuit, 0.01, "rows made up by a benchmark")
 
 
 def window_counts(names: Sequence[str], rows: int, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:

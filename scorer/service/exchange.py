@@ -44,7 +44,8 @@ QUEUE_KEYS = {
     QUEUE_DELIVER: "qscore:d:" + QUEUE_DELIVER,
     QUEUE_QPU: "qscore:x:" + QUEUE_QPU,
 }
-_WORKERS = "qscore:workers:"
+#: Before a lane's name: its living workers, each with the epoch second at which it counts as gone.
+WORKERS = "qscore:workers:"
 _LANES = ("score", "deliver", "qpu")
 _ATTEMPTS = "qscore:attempt:"
 
@@ -140,6 +141,19 @@ class Exchange:
         """Store rows that are still to be written, what became of their part so far, and which run is to write them."""
         with reached():
             self.client.set(key, _packed_rows(rows, tally, attempt, due), ex=ROWS_LIFE)
+
+    def put_again(self, key: str, waiting: WaitingRows, queue: str, message: bytes) -> None:
+        """Store what is left of a part, and put the message of the run that is to write it on its queue: both or
+        neither, so that no rows lie here for which nobody comes."""
+        with reached(), self.client.pipeline(transaction=True) as pipe:
+            pipe.set(key, _packed_rows(*waiting), ex=ROWS_LIFE)
+            pipe.lpush(QUEUE_KEYS[queue], message)
+            pipe.execute()
+
+    def push(self, queue: str, message: bytes) -> None:
+        """Put a message on a queue."""
+        with reached():
+            self.client.lpush(QUEUE_KEYS[queue], message)
 
     def put_new_rows(self, key: str, rows: Sequence[Any], tally: Acknowledgement) -> None:
         """The same for the first run; rows of an earlier submission that still wait stay as they are."""
@@ -238,13 +252,13 @@ class Exchange:
         """Say that a worker is alive."""
         now = time.time()
         with reached(), self.client.pipeline(transaction=True) as pipe:
-            pipe.zadd(_WORKERS + lane, {worker: now + HEARTBEAT_LIFE})
-            pipe.zremrangebyscore(_WORKERS + lane, 0, now)
+            pipe.zadd(WORKERS + lane, {worker: now + HEARTBEAT_LIFE})
+            pipe.zremrangebyscore(WORKERS + lane, 0, now)
             pipe.execute()
 
     def sign_off(self, lane: str, worker: str) -> None:
         with reached():
-            self.client.zrem(_WORKERS + lane, worker)
+            self.client.zrem(WORKERS + lane, worker)
 
     def pulse(self) -> Pulse:
         """Depths and live workers, in one round trip."""
@@ -256,7 +270,7 @@ def _ask_pulse(pipe: Pipeline) -> None:
     for key in QUEUE_KEYS.values():
         pipe.llen(key)
     for lane in _LANES:
-        pipe.zcount(_WORKERS + lane, now, "+inf")
+        pipe.zcount(WORKERS + lane, now, "+inf")
 
 
 def _pulse(answers: Sequence[Any]) -> Pulse:

@@ -9,18 +9,17 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from celery import Celery
 from flask import Flask, Response, g, jsonify, request
-from kombu.exceptions import OperationalError
 from werkzeug.exceptions import HTTPException
 
+from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.auth import ApiKey, KeyFile
 from scorer.service.broker import redis_client
-from scorer.service.celery_app import build_app, qpu_lane, queue_of, scoring_lane
-from scorer.service.exchange import Exchange, Pulse
+from scorer.service.celery_app import queue_of
+from scorer.service.enqueue import Enqueuer, no_worker
+from scorer.service.exchange import Exchange
 from scorer.service.jobs import INLINE_BYTES, Reply, ScoreJob
-from scorer.service.logs import get_log
 from scorer.service.metrics import Metrics, new_metrics
 from scorer.service.request_checks import ScoreRequest, discard_body, read_body, score_request
 from scorer.service.settings import Settings
@@ -31,9 +30,7 @@ from scorer.wire.errors import (
     BodyTooLarge,
     Problem,
     QScoreError,
-    QueueFull,
     ScoringTimeout,
-    Unavailable,
 )
 from scorer.wire.names import (
     HEADER_BATCH,
@@ -45,10 +42,6 @@ from scorer.wire.names import (
     MAX_BODY_BYTES,
     MEDIA_CSV,
     MEDIA_PROBLEM,
-    QUEUE_BULK,
-    QUEUE_INTERACTIVE,
-    QUEUE_QPU,
-    TASK_SCORE,
 )
 
 _RETRY_AFTER = {429: "2", 503: "5"}  # seconds
@@ -64,8 +57,7 @@ class Gateway:
     keys: KeyFile
     cards: CardStore
     exchange: Exchange
-    queue: Celery
-    qpu_queue: Celery
+    queue: Enqueuer
     metrics: Metrics
 
     def allow(self, scope: str) -> ApiKey:
@@ -74,60 +66,38 @@ class Gateway:
         key.allows(scope)
         return key
 
-    def admit(self, pulse: Pulse, queue: str) -> None:
-        """Raises QueueFull or Unavailable when a batch would only wait in vain."""
-        lane = (QUEUE_QPU,) if queue == QUEUE_QPU else (QUEUE_INTERACTIVE, QUEUE_BULK)
-        waiting = sum(pulse.waiting[name] for name in lane)
-        if waiting >= self.settings.gateway.max_waiting:
-            raise QueueFull(f"{waiting} batches wait for a worker", "Try again later, or add workers.")
-        if queue == QUEUE_QPU:
-            _require_qpu_worker(pulse)
-        else:
-            _require_worker(pulse)
-
     def run(self, asked: ScoreRequest, body: bytes) -> Reply:
-        """Queue one body and wait for its reply. Raises ScoringTimeout or Unavailable."""
-        now = time.time()
-        reply_key = f"qscore:reply:{uuid.uuid4().hex}"
-        deadline = now + asked.timeout
+        """Queue one body and wait for its reply. Raises QueueFull, ScoringTimeout or Unavailable."""
         large = len(body) > INLINE_BYTES
+        job = _job(asked, None if large else body)
         # The key outlives the caller a little: what is never fetched goes by itself.
-        pulse, body_key = self.exchange.offer(body if large else None, asked.timeout + 30)
-        try:
-            self.admit(pulse, asked.queue)
-        except Unavailable:
-            # Bodies of refused batches would fill the server just when it is busy.
-            self.exchange.drop(body_key)
-            raise
-        job = ScoreJob(
-            asked.batch_id,
-            asked.model,
-            asked.options,
-            asked.rows,
-            asked.media_type,
-            deadline,
-            now,
-            reply_key,
-            None if large else body,
-            body_key,
-            asked.submitter,
-        )
-        self._enqueue(job, asked.queue)
-        reply = self.exchange.wait_reply(reply_key, deadline - time.time())
+        self.queue.put(job, asked.queue, body if large else None, asked.timeout + 30)
+        reply = self.exchange.wait_reply(str(job.reply_key), job.deadline - time.time())
         if reply is None:
-            self.exchange.drop(body_key)
+            self.exchange.drop(job.body_key)
             raise ScoringTimeout(
                 f"no worker answered for batch {asked.batch_id} within {asked.timeout:g} s",
                 "Run `qscore status`; add workers, send smaller batches or give more time.",
             )
         return reply
 
-    def _enqueue(self, job: ScoreJob, queue: str) -> None:
-        app = self.qpu_queue if queue == QUEUE_QPU else self.queue
-        try:
-            app.send_task(TASK_SCORE, kwargs=job.to_kwargs(), queue=queue, task_id=job.batch_id, kwargsrepr="")
-        except (OperationalError, OSError) as error:
-            raise Unavailable(f"the batch cannot be queued ({type(error).__name__})", "Run `qscore status`.") from error
+
+def _job(asked: ScoreRequest, body: bytes | None) -> ScoreJob:
+    """The job of a request; without ``body``, with a key for one that travels apart."""
+    now = time.time()
+    return ScoreJob(
+        asked.batch_id,
+        asked.model,
+        asked.options,
+        asked.rows,
+        asked.media_type,
+        deadline=now + asked.timeout,
+        submitted=now,
+        reply_key=f"qscore:reply:{uuid.uuid4().hex}",
+        body=body,
+        body_key=f"qscore:body:{uuid.uuid4().hex}" if body is None else None,
+        submitter=asked.submitter,
+    )
 
 
 def create_app(settings: Settings) -> Flask:
@@ -139,8 +109,7 @@ def create_app(settings: Settings) -> Flask:
         KeyFile(settings.api_keys),
         CardStore(settings.registry, settings.trusted_keys),
         exchange,
-        build_app(settings, scoring_lane(settings)),
-        build_app(settings, qpu_lane(settings)),
+        Enqueuer.of(settings, exchange.client),
         new_metrics(exchange.pulse),
     )
     app = Flask("qscore", static_folder=None)
@@ -160,7 +129,8 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
     @app.get("/readyz")
     def readyz() -> Response:
         pulse = gateway.exchange.pulse()
-        _require_worker(pulse)
+        if pulse.workers["score"] == 0:
+            raise no_worker("score")
         return jsonify(status="ready", workers=dict(pulse.workers), waiting=dict(pulse.waiting))
 
     @app.get("/metrics")
@@ -287,18 +257,3 @@ def _http_error(error: HTTPException) -> QScoreError:
     )
     named.status = error.code or 400
     return named
-
-
-def _require_worker(pulse: Pulse) -> None:
-    if pulse.workers["score"] == 0:
-        raise Unavailable(
-            "no scoring worker is alive", "Run `qscore status` on the gateway's host; `qscore up` starts workers."
-        )
-
-
-def _require_qpu_worker(pulse: Pulse) -> None:
-    if pulse.workers["qpu"] == 0:
-        raise Unavailable(
-            "this model's circuit is too large for the ordinary workers, and no worker of the qpu lane is alive",
-            "Set worker.qpu_processes = 1 in qscore.toml (or `qscore up --qpu 1`) where qscore[qiskit] is installed.",
-        )

@@ -17,8 +17,8 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
+from scorer.logs import configure_logs
 from scorer.service.gateway import create_app
-from scorer.service.logs import configure_logs
 from scorer.service.process import end_with_parent
 from scorer.service.settings import Settings, load_settings
 from scorer.service.tls import TlsFiles, server_files

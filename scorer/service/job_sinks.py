@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scorer.delivery.sink import SendOutcome, Sink, SinkRefused
+from scorer.logs import get_log
 from scorer.service.jobs import DeliveryJob
-from scorer.service.logs import get_log
 from scorer.service.settings import Settings
 from scorer.wire.errors import ConfigurationError, QScoreError
 from scorer.wire.names import ELASTIC

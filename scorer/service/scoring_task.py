@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from scorer.codec import decode, encode_reply
 from scorer.delivery.rows import ScoredRow, ScoringFacts, scored_rows
+from scorer.models.reasons import NOT_EXPLAINED
 from scorer.scoring import score
 from scorer.service.jobs import Reply, ScoreJob
 from scorer.service.models_cache import HeldModel
@@ -33,16 +34,26 @@ _NOT_WRITTEN = (
 
 @dataclass(frozen=True)
 class Scored:
-    """``rows``: what is to be written, in row order; empty unless the job asked for writing."""
+    """``rows``: what is to be written, in row order; empty unless the job asked for writing. ``unexplained``: rows
+    that were to get a reason, for which there was no time."""
 
     reply: Reply
     rows: list[ScoredRow]
     version: str
     scored: int
+    unexplained: int = 0
 
 
-def score_job(job: ScoreJob, body: bytes, held: HeldModel) -> Scored:
-    """Score one body. Raises MalformedBody, RowCountMismatch and the other errors of bad input."""
+def score_job(
+    job: ScoreJob, body: bytes, held: HeldModel, reason_seconds: float | None = None, configured_sink: str = ""
+) -> Scored:
+    """Score one body; reasons end ``reason_seconds`` from now, and at half of what its caller will still wait.
+
+    ``configured_sink``: where rows go for which the job names no sink.
+
+    Raises MalformedBody, RowCountMismatch and the other errors of bad input.
+    """
+    until = _reasons_until(job, reason_seconds)
     batch = decode(
         body,
         job.media_type,
@@ -52,10 +63,10 @@ def score_job(job: ScoreJob, body: bytes, held: HeldModel) -> Scored:
         batch_id=job.batch_id,
         write=job.options.write,
     )
-    scores = score(held.model, held.version, batch, job.options)
+    scores = score(held.model, held.version, batch, job.options, until)
     rows: list[ScoredRow] = []
     if job.options.write:
-        rows, scores = _rows_to_write(batch, scores, held, _facts(job, held))
+        rows, scores = _rows_to_write(batch, scores, held, _facts(job, held, configured_sink))
     counts = _problem_counts(scores)
     scored = job.rows - sum(counts.values()) + counts.get("bad_context", 0)
     headers = {
@@ -67,14 +78,28 @@ def score_job(job: ScoreJob, body: bytes, held: HeldModel) -> Scored:
         HEADER_PROBLEMS: json.dumps(counts),
     }
     lines = encode_reply(scores) if job.reply_key is not None else b""  # nobody waits for them
-    return Scored(Reply(lines, headers), rows, held.version, scored)
+    return Scored(Reply(lines, headers), rows, held.version, scored, scores.reason.count(NOT_EXPLAINED))
 
 
-def _facts(job: ScoreJob, held: HeldModel) -> ScoringFacts | None:
-    """What documents say beside the score; a search's events leave it out, and its user sees unscored rows at once."""
-    if job.sink != ELASTIC:
+def _reasons_until(job: ScoreJob, seconds: float | None) -> float | None:
+    """By ``time.monotonic()``: what decoding and scoring take is taken from the reasons."""
+    return None if seconds is None else time.monotonic() + min(seconds, 0.5 * (job.deadline - time.time()))
+
+
+def _facts(job: ScoreJob, held: HeldModel, configured_sink: str) -> ScoringFacts | None:
+    """What documents say beside the score; events of other sinks leave it out.
+
+    Rows that could not be scored become documents where a connector sent them; whoever waits for a reply sees them.
+    """
+    if (job.sink or configured_sink) != ELASTIC:
         return None
-    return ScoringFacts(errors=True, threshold=job.options.threshold, sha256=held.sha256, scored=time.time())
+    return ScoringFacts(
+        errors=job.sink == ELASTIC,
+        threshold=job.options.threshold,
+        sha256=held.sha256,
+        scored=time.time(),
+        submitted=job.submitted,
+    )
 
 
 def _rows_to_write(

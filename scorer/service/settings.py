@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from scorer.service.elastic_settings import ElasticSettings, ElasticSource
+from scorer.elastic.settings import ElasticSettings, ElasticSource
 from scorer.wire.errors import ConfigurationError
 
 __all__ = [
@@ -53,6 +53,7 @@ class WorkerSettings(_Section):
     """Scoring processes on this machine."""
 
     processes: int = Field(2, ge=1, le=256)
+    delivery_processes: int = Field(2, ge=1, le=64)  # writing rows to the sink, each with one request at a time
     task_seconds: float = Field(10.0, gt=0)  # hard limit of one scoring task
     visibility_seconds: int = Field(24, ge=2)  # redelivery of a dead worker's task; above twice task_seconds
     qpu_processes: int = Field(0, ge=0, le=64)  # of the qpu lane: models above 12 qubits; needs qscore[qiskit]

@@ -1,4 +1,5 @@
-"""The two tasks: score a batch, deliver its rows. Thin: what they compute lies in scoring_task and delivery."""
+"""The two tasks: score a batch, deliver its rows. Thin: what they compute lies in scoring_task and delivery; how they
+lie on Celery, in celery_tasks."""
 
 from __future__ import annotations
 
@@ -8,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 from kombu.exceptions import OperationalError
 
@@ -17,24 +17,23 @@ from scorer.delivery.deliver import DeliveryResult, deliver
 from scorer.delivery.rows import ScoredRow, check_rows
 from scorer.delivery.sink import RecallingSink, Sink
 from scorer.engine.bloch import NoSimulator
+from scorer.logs import get_log
 from scorer.service.celery_app import build_app, delivery_lane
-from scorer.service.exchange import Exchange
+from scorer.service.exchange import Exchange, WaitingRows
 from scorer.service.job_sinks import UnusableSink
 from scorer.service.jobs import DeliveryJob, Reply, ScoreJob
-from scorer.service.logs import get_log
 from scorer.service.models_cache import ModelCache
 from scorer.service.scoring_task import Scored, score_job
 from scorer.service.settings import Settings
 from scorer.wire.errors import (
     ConfigurationError,
-    MalformedBody,
     Problem,
     QScoreError,
     ScoringTimeout,
     Unavailable,
 )
 from scorer.wire.messages import Acknowledgement
-from scorer.wire.names import QUEUE_DELIVER, TASK_DELIVER, TASK_SCORE
+from scorer.wire.names import QUEUE_DELIVER, TASK_DELIVER
 
 #: Runs after which a batch counts as the cause of its workers' deaths.
 MAX_RUNS = 3
@@ -57,11 +56,14 @@ _LONGEST_ASKED_PAUSE = 90.0
 
 @dataclass(frozen=True)
 class ScoringWorker:
-    """Runs scoring jobs. ``send_delivery`` puts a delivery job on its queue."""
+    """Runs scoring jobs. ``send_delivery`` puts a delivery job on its queue. ``reason_seconds``: after
+    how many a batch's reasons end; None: when they are done. ``sink``: the configured one, for jobs that name none."""
 
     exchange: Exchange
     models: ModelCache
     send_delivery: Callable[[DeliveryJob], None]
+    reason_seconds: float | None = None
+    sink: str = ""
 
     def run(self, raw: dict[str, Any]) -> None:
         """One message, whatever it holds: answers its caller, or drops it when the caller has gone."""
@@ -109,7 +111,9 @@ class ScoringWorker:
 
     def _score(self, job: ScoreJob, body: bytes) -> Reply:
         held = self.models.get(job.model, job.options.version)
-        scored = score_job(job, body, held)
+        scored = score_job(job, body, held, self.reason_seconds, self.sink)
+        if scored.unexplained:
+            get_log().warning("reasons_cut", batch_id=job.batch_id, model=job.model, rows=scored.unexplained)
         if job.options.write:
             self._enqueue_rows(job, scored)
         return scored.reply
@@ -130,16 +134,19 @@ class ScoringWorker:
 
 @dataclass(frozen=True)
 class DeliveryWorker:
-    """Runs delivery jobs. ``sink_of``: where a job's rows go. ``send_again`` puts a job back on its queue, to run
-    after so many seconds."""
+    """Runs delivery jobs. ``sink_of``: where a job's rows go. ``message_of``: what lies on the queue for a job that is
+    to run after so many seconds."""
 
     exchange: Exchange
     sink_of: Callable[[DeliveryJob], Sink]
     dead_letters: DeadLetters
-    send_again: Callable[[DeliveryJob, float], None]
+    message_of: Callable[[DeliveryJob, float], bytes]
 
     def run(self, raw: dict[str, Any]) -> None:
-        """One message: its rows end in the sink or in the dead letters, or come again."""
+        """One message: its rows end in the sink or in the dead letters, or come again.
+
+        Raises Unavailable where the queue's server fails: the message must then stay, or its rows wait for nobody.
+        """
         job = DeliveryJob.from_kwargs(raw)
         log = get_log().bind(batch_id=job.batch_id, part=job.part)
         if _superseded(self.exchange, job):
@@ -152,7 +159,7 @@ class DeliveryWorker:
                 return
         # Whoever holds the rows may die with them: this message stays until they are settled.
         log.info("held_by_another")
-        self.send_again(job, _CLAIMED_PAUSE)
+        self.exchange.push(QUEUE_DELIVER, self.message_of(job, _CLAIMED_PAUSE))
 
     def _run(self, job: DeliveryJob, log: Any) -> None:
         stored = self.exchange.get_rows(job.rows_key)
@@ -199,8 +206,8 @@ class DeliveryWorker:
 
     def _again(self, job: DeliveryJob, result: DeliveryResult, tally: Acknowledgement) -> None:
         again, pause = replace(job, attempt=job.attempt + 1), _pause(job.attempt, result.retry_after)
-        self.exchange.put_rows(job.rows_key, result.unsent, tally, again.attempt, time.time() + pause)
-        self.send_again(again, pause)
+        waiting = WaitingRows(result.unsent, tally, again.attempt, time.time() + pause)
+        self.exchange.put_again(job.rows_key, waiting, QUEUE_DELIVER, self.message_of(again, pause))
 
 
 def delivery_sender(settings: Settings) -> Callable[[DeliveryJob], None]:
@@ -217,31 +224,6 @@ def delivery_sender(settings: Settings) -> Callable[[DeliveryJob], None]:
             ) from error
 
     return send
-
-
-def register_scoring(app: Celery, make_worker: Callable[[], ScoringWorker]) -> None:
-    """Define qscore.score on ``app``. ``make_worker`` runs in each pool process when its first task arrives."""
-
-    # A lost process: again at once. MAX_RUNS of the attempt counter is the bound that also covers a lost worker.
-    @app.task(name=TASK_SCORE, typing=False, max_retries=MAX_RUNS, default_retry_delay=0)  # type: ignore[untyped-decorator]
-    def score_task(**message: Any) -> None:
-        _logged(make_worker().run, message)
-
-
-def register_delivery(app: Celery, make_worker: Callable[[], DeliveryWorker]) -> None:
-    """Define qscore.deliver on ``app``."""
-
-    @app.task(name=TASK_DELIVER, typing=False, max_retries=MAX_DELIVERY_RUNS, default_retry_delay=5)  # type: ignore[untyped-decorator]
-    def deliver_task(**message: Any) -> None:
-        _logged(make_worker().run, message)
-
-
-def _logged(run: Callable[[dict[str, Any]], None], message: dict[str, Any]) -> None:
-    """A message that is no job cannot be answered: say so once and forget it."""
-    try:
-        run(message)
-    except MalformedBody as error:
-        get_log().error("message_refused", reason=error.sentence())
 
 
 def _superseded(exchange: Exchange, job: ScoreJob | DeliveryJob) -> bool:

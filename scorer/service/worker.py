@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -22,25 +23,28 @@ from celery import Celery, bootsteps, signals
 from celery.worker import state
 
 from scorer.delivery.dead_letters import DeadLetters
-from scorer.delivery.sinks import make_sink
 from scorer.engine.fast import enable_compiled
+from scorer.logs import configure_logs, get_log
 from scorer.registry.store import Registry
-from scorer.service import tasks
+from scorer.service import celery_tasks, tasks
 from scorer.service.broker import redis_client
 from scorer.service.celery_app import Lane, build_app, delivery_lane, qpu_lane, scoring_lane
+from scorer.service.enqueue import packed_task
 from scorer.service.exchange import HEARTBEAT_EVERY, Exchange
 from scorer.service.job_sinks import Sinks
 from scorer.service.jobs import DeliveryJob
-from scorer.service.logs import configure_logs, get_log
 from scorer.service.models_cache import ModelCache
 from scorer.service.process import ONE_THREAD, end_with_parent
 from scorer.service.settings import Settings, load_settings
+from scorer.service.sinks import make_sink
 from scorer.wire.errors import ConfigurationError, Unavailable
 from scorer.wire.names import QUEUE_DELIVER, TASK_DELIVER
 
 LANES: dict[str, Callable[[Settings], Lane]] = {"score": scoring_lane, "deliver": delivery_lane, "qpu": qpu_lane}
 
 
+#: Share of a scoring task's hard limit after which its reasons end; its soft limit is 0.8 of it.
+REASONS = 0.5
 #: Beats in a row with messages waiting and nothing to do, after which a worker counts as deaf.
 _IDLE_BEATS = 3
 
@@ -49,19 +53,23 @@ def worker_app(settings: Settings, lane: Lane) -> Celery:
     """The lane's Celery application with its task and its heartbeat."""
     app = build_app(settings, lane)
     if lane.name == "score":
-        tasks.register_scoring(app, functools.cache(functools.partial(scoring_worker, settings)))
+        celery_tasks.register_scoring(app, functools.cache(functools.partial(scoring_worker, settings)))
     elif lane.name == "qpu":
-        tasks.register_scoring(app, functools.cache(functools.partial(qpu_worker, settings)))
+        celery_tasks.register_scoring(app, functools.cache(functools.partial(qpu_worker, settings)))
     else:
-        tasks.register_delivery(app, functools.cache(functools.partial(delivery_worker, settings, app)))
+        celery_tasks.register_delivery(app, functools.cache(functools.partial(delivery_worker, settings, app)))
     app.steps["worker"].add(_heartbeat(settings, lane))
     return app
 
 
-def scoring_worker(settings: Settings) -> tasks.ScoringWorker:
+def scoring_worker(settings: Settings, lane: Callable[[Settings], Lane] = scoring_lane) -> tasks.ScoringWorker:
     registry = Registry(settings.registry, settings.trusted_keys)
     return tasks.ScoringWorker(
-        Exchange(redis_client(settings, connections=2)), ModelCache(registry), tasks.delivery_sender(settings)
+        Exchange(redis_client(settings, connections=2)),
+        ModelCache(registry),
+        tasks.delivery_sender(settings),
+        REASONS * lane(settings).task_seconds,
+        settings.sink,
     )
 
 
@@ -70,18 +78,18 @@ def qpu_worker(settings: Settings) -> tasks.ScoringWorker:
     from scorer.engine.aer import use_aer
 
     use_aer()
-    return scoring_worker(settings)
+    return scoring_worker(settings, qpu_lane)
 
 
 def delivery_worker(settings: Settings, app: Celery) -> tasks.DeliveryWorker:
-    def send_again(job: DeliveryJob, pause: float) -> None:
-        app.send_task(TASK_DELIVER, kwargs=job.to_kwargs(), queue=QUEUE_DELIVER, countdown=pause)
+    def message_of(job: DeliveryJob, pause: float) -> bytes:
+        return packed_task(app, TASK_DELIVER, job.to_kwargs(), QUEUE_DELIVER, str(uuid.uuid4()), pause)
 
     return tasks.DeliveryWorker(
         Exchange(redis_client(settings, connections=2)),
         Sinks(settings, make_sink).of,
         DeadLetters(settings.dead_letters),
-        send_again,
+        message_of,
     )
 
 
@@ -138,13 +146,14 @@ def main(arguments: list[str]) -> None:
     settings = load_settings()
     lane = LANES[arguments[0]](settings)
     configure_logs(f"worker-{lane.name}")
-    processes = {"score": settings.worker.processes, "qpu": max(1, settings.worker.qpu_processes)}.get(lane.name, 1)
+    worker = settings.worker
+    processes = {"score": worker.processes, "qpu": max(1, worker.qpu_processes), "deliver": worker.delivery_processes}
     if lane.name == "qpu":
         _require_aer()
     if lane.name != "deliver":
         signals.worker_process_init.connect(_load_engine)
     app = worker_app(settings, lane)
-    app.worker_main(_options(lane, processes))
+    app.worker_main(_options(lane, processes[lane.name]))
 
 
 def _load_engine(**_kwargs: Any) -> None:

@@ -47,10 +47,12 @@ class Bench:
     dead_letters: DeadLetters
     sent: list[tuple[DeliveryJob, float]] = field(default_factory=list)
 
+    def message_of(self, job: DeliveryJob, pause: float) -> bytes:
+        self.sent.append((job, pause))
+        return b"{}"
+
     def run(self, sink: Scripted, job: DeliveryJob = JOB) -> None:
-        worker = DeliveryWorker(
-            self.exchange, lambda _job: sink, self.dead_letters, lambda job, pause: self.sent.append((job, pause))
-        )
+        worker = DeliveryWorker(self.exchange, lambda _job: sink, self.dead_letters, self.message_of)
         worker.run(job.to_kwargs())
 
     def waiting(self) -> int:

@@ -49,7 +49,8 @@ def test_a_dead_child_is_started_again(tmp_path: Path) -> None:
     assert one.restarts == 1
     assert one.pid not in (None, first)
     one.stop()
-    assert (one.pid, one.state) == (None, "stopped")
+    stopped: tuple[int | None, str] = (one.pid, one.state)
+    assert stopped == (None, "stopped")
 
 
 def test_a_child_that_keeps_dying_is_given_up_with_its_last_words(tmp_path: Path) -> None:
