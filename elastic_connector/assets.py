@@ -35,13 +35,15 @@ class Names:
         return f"{self.prefix}@mappings"
 
     @property
+    def settings_template(self) -> str:
+        """Settings and retention: in a component of their own, because what stands in the index template itself would
+        take precedence over the user's own component."""
+        return f"{self.prefix}@settings"
+
+    @property
     def custom_template(self) -> str:
         """The component template that belongs to the user: composed last, never written, never removed."""
         return f"{self.scores}@custom"
-
-    @property
-    def scores_pipeline(self) -> str:
-        return f"{self.scores}@pipeline"
 
     @property
     def source_pipeline(self) -> str:
@@ -95,6 +97,7 @@ def cluster_assets(capabilities: Capabilities, names: Names = STANDARD) -> tuple
     template = {"template": {"mappings": mappings(capabilities.constant_keyword, names.prefix)}}
     pipelines = _json("pipelines.json", names)
     return (
+        Asset("component_template", names.settings_template, _json("settings.json", names)),
         Asset("component_template", names.mappings_template, template),
         *(Asset("ingest_pipeline", name, body) for name, body in pipelines.items()),
         Asset("index_template", names.scores, _json("index_template.json", names)),

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Event
 
-from elastic_connector.batches import Sender, StreamRoute, halves, new_batch
+from elastic_connector.batches import Sender, StreamRoute, in_place_of, new_batch
 from elastic_connector.flow import OF_THE_MODEL, RowPage
 from elastic_connector.lacking import Scores, Tally, lacking
 from elastic_connector.ledger import Ledger
 from elastic_connector.state import Lease
 from scorer.elastic.failures import RETRYABLE
+from scorer.logs import get_log
 from scorer.service.exchange import Outcome
-from scorer.service.logs import get_log
 from scorer.wire.errors import QScoreError, Unavailable
 
 _LOOK = 0.25  # seconds between looks at the queue while something else has it
@@ -232,8 +232,8 @@ class _Work:
             return
         if problem.code in OF_THE_MODEL:  # no row is to blame: nothing may be written for any
             raise problem.error()
-        if not problem.retryable:
-            self.ledger.split(batch.batch_id, halves(batch, f"{problem.code}: {problem.detail}"))
+        if parts := in_place_of(batch, problem):
+            self.ledger.split(batch.batch_id, parts)
 
     def _renew(self) -> None:
         now = self.run.clock()

@@ -17,7 +17,7 @@ from scorer.service.celery_app import build_app, qpu_lane, queue_of, scoring_lan
 from scorer.service.exchange import Exchange, Outcome, Pulse
 from scorer.service.jobs import INLINE_BYTES, ScoreJob
 from scorer.service.settings import Settings
-from scorer.wire.errors import MalformedBody, QueueFull, Unavailable
+from scorer.wire.errors import MalformedBody, Problem, QueueFull, ScoringTimeout, Unavailable
 from scorer.wire.messages import ModelCard, ScoreOptions
 from scorer.wire.names import DEFECT_COLUMN, MEDIA_ARROW, QUEUE_BULK, QUEUE_DELIVER, QUEUE_QPU, TASK_SCORE
 
@@ -82,6 +82,17 @@ def halves(batch: Batch, why: str) -> tuple[Batch, ...]:
     return tuple(
         Batch(uuid.uuid4().hex, packed(part), part.num_rows, position, batch.first_submitted) for part, position in cut
     )
+
+
+def in_place_of(batch: Batch, problem: Problem) -> tuple[Batch, ...]:
+    """What is sent in place of a batch that no worker scored; none where it comes again as it is.
+
+    A batch that took longer than a task may would take as long the next time: it is cut too. A single row gets no blame
+    for that, because the worker may have been busy.
+    """
+    if problem.code == ScoringTimeout.code:
+        return halves(batch, problem.detail) if batch.rows > 1 else ()
+    return () if problem.retryable else halves(batch, problem.detail)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ wrong with a cell is said for its row alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +53,7 @@ class FieldPath:
                     if found is not None:
                         return found
         elif type(node) is list:
-            found = [value for item in node if (value := self._find(item, at)) is not None]
+            found = [value for item in _objects(node) if (value := self._find(item, at)) is not None]
             flat = [v for value in found for v in (value if type(value) is list else [value])]
             return flat or None
         return None
@@ -69,6 +69,20 @@ class FieldPath:
             value = node.get(inner) if type(node) is dict else None
             found.append(self._find(source, 0) if value is None else value)
         return found
+
+
+def _objects(node: list[Any]) -> Iterator[dict[str, Any]]:
+    """The objects in an array, in order, however deep arrays lie in arrays: a document may hold a thousand."""
+    waiting = [iter(node)]
+    while waiting:
+        for item in waiting[-1]:
+            if type(item) is list:
+                waiting.append(iter(item))
+                break
+            if type(item) is dict:
+                yield item
+        else:
+            waiting.pop()
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,9 @@ _CONTENT: Mapping[Kind, tuple[str, ...]] = {
     "index": ("mappings", "settings"),
 }  # fmt: skip
 
+#: Settings that an index has for life.
+_FIXED = frozenset({"number_of_shards"})
+
 
 @dataclass(frozen=True)
 class Live:
@@ -106,6 +109,8 @@ class Cluster:
         body = asset.marked()
         if asset.kind == "index" and self.read("index", asset.name) is not None:
             self.ask("PUT", f"/{quote(asset.name)}/_mapping", body["mappings"])
+            changing = {key: value for key, value in body["settings"]["index"].items() if key not in _FIXED}
+            self.ask("PUT", f"/{quote(asset.name)}/_settings", {"index": changing})
             return
         self.ask("PUT", _path(asset.kind, asset.name), body)
 
@@ -134,8 +139,8 @@ class Cluster:
             raise NonsenseReply(f"Elasticsearch's answer about the mapping of {index} has not its form") from None
 
     def documents(self, index: str) -> int:
-        """How many documents an index or a stream holds; 0 where there is none."""
-        raw = self.ask("GET", f"/{quote(index)}/_count", missing=(404,))
+        """How many documents an index or a stream holds, closed indices left out; 0 where there is none."""
+        raw = self.ask("GET", f"/{quote(index)}/_count?ignore_unavailable=true", missing=(404,))
         count = raw.get("count") if isinstance(raw, Mapping) else 0
         return count if isinstance(count, int) else 0
 

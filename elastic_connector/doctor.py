@@ -18,7 +18,7 @@ from elastic_connector.findings import Finding, attempt, ok
 from elastic_connector.plan import plan
 from elastic_connector.privileges import runtime_role
 from scorer.elastic.client import ServerInfo, server_info
-from scorer.service.elastic_settings import ElasticSettings
+from scorer.elastic.settings import ElasticSettings
 from scorer.wire.errors import NonsenseReply
 
 #: The oldest server with everything that the assets use: a KQL query (8.16), lifecycle in a template, copy_from in set.
@@ -76,7 +76,10 @@ class Doctor:
         before = time.time()
         raw = self._cluster.ask("GET", "/_nodes/stats/os?filter_path=nodes.*.timestamp")
         here = (before + time.time()) / 2
-        for node, body in sorted((raw.get("nodes") or {}).items()):
+        nodes = raw.get("nodes") if isinstance(raw, Mapping) else None
+        if not isinstance(nodes, Mapping) or not nodes:
+            raise NonsenseReply("Elasticsearch does not say what time its nodes have")
+        for node, body in sorted(nodes.items()):
             yield _clock_of(str(node)[:40], body, here)
 
     def _privileges(self) -> Iterator[Finding]:

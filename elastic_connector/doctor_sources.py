@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from elastic_connector.closed import closed_indices
 from elastic_connector.cluster import Cluster
 from elastic_connector.fields import field_types, leaves
 from elastic_connector.findings import Finding, ok
+from scorer.elastic.copies import no_place
 from scorer.elastic.failures import Missing
-from scorer.service.elastic_settings import ElasticSettings, ElasticSource
+from scorer.elastic.settings import ElasticSettings, ElasticSource
 from scorer.wire.errors import NonsenseReply
 
 _DATES = ("date", "date_nanos")
@@ -64,7 +66,7 @@ def check_source(cluster: Cluster, settings: ElasticSettings, source: ElasticSou
     yield _time_field(cluster, source, fields)
     yield from _closed(cluster, source)
     yield from _query(cluster, source)
-    yield from _copied(source)
+    yield from _copied(cluster, settings, source)
     yield from _lease_and_lag(cluster, settings, source)
 
 
@@ -98,10 +100,7 @@ def _time_field(cluster: Cluster, source: ElasticSource, fields: Mapping[str, An
 
 
 def _closed(cluster: Cluster, source: ElasticSource) -> Iterator[Finding]:
-    path = f"/_resolve/index/{quote(source.index, safe=',*-:')}?expand_wildcards=open,closed"
-    raw = cluster.ask("GET", path, missing=(404,))
-    found = (raw or {}).get("indices", [])
-    closed = [str(index.get("name")) for index in found if "closed" in (index.get("attributes") or [])]
+    closed = closed_indices(cluster.client, source.index)
     if closed:
         said = f"{len(closed)} closed indices are not read, such as {closed[0][:120]}"
         yield Finding(f"source {source.name}", "warn", said, "Open them, then run `qscore elastic backfill`.")
@@ -117,12 +116,34 @@ def _query(cluster: Cluster, source: ElasticSource) -> Iterator[Finding]:
             yield Finding(f"source {source.name}", "warn", said, "Try the query in Discover.")
 
 
-def _copied(source: ElasticSource) -> Iterator[Finding]:
-    unmapped = sorted(set(source.copy_fields) - set(field_types()))
-    if unmapped:
-        said = f"copied fields that cannot be searched on scores: {', '.join(unmapped)}"
+def _copied(cluster: Cluster, settings: ElasticSettings, source: ElasticSource) -> Iterator[Finding]:
+    """Copied fields that have no place on a score, and those that are kept there without being searchable."""
+    check, mapped = f"source {source.name}", _mapped_types(cluster, settings, source)
+    misplaced = {name: why for name in source.copy_fields if (why := no_place(name) or _below(name, mapped))}
+    for name, why in misplaced.items():
+        remedy = f"Take it out of `copy` of the source {source.name}; scores are written without it, and flagged."
+        yield Finding(check, "warn", f"{name} is not copied onto scores: {why}", remedy)
+    flattened = tuple(f"{name}." for name, kind in mapped.items() if kind == "flattened")
+    unmapped = {name for name in source.copy_fields if name not in mapped and not name.startswith(flattened)}
+    if unmapped - misplaced.keys():
+        said = f"copied fields that cannot be searched on scores: {', '.join(sorted(unmapped - misplaced.keys()))}"
         remedy = "Map them in the component template logs-qscore.scores@custom; they are kept in _source meanwhile."
-        yield Finding(f"source {source.name}", "warn", said, remedy)
+        yield Finding(check, "warn", said, remedy)
+
+
+def _mapped_types(cluster: Cluster, settings: ElasticSettings, source: ElasticSource) -> Mapping[str, str]:
+    """Field -> type, of the template's fields and of those that the user's own templates gave to the newest index."""
+    backing = cluster.backing_indices().get(f"{cluster.names.scores}-{settings.namespace_of(source)}")
+    there = dict(leaves(cluster.mapping(backing[-1]).get("properties") or {})) if backing else {}
+    return field_types() | there
+
+
+def _below(name: str, mapped: Mapping[str, str]) -> str:
+    """Why a name has no place in a mapping of the user's; empty where it has one."""
+    parts = name.split(".")
+    above = (".".join(parts[:length]) for length in range(1, len(parts)))
+    leaf = next((one for one in above if mapped.get(one, "flattened") != "flattened"), "")
+    return f"{leaf} is mapped as {mapped[leaf]}, and nothing can stand below it" if leaf else ""
 
 
 def _count(cluster: Cluster, source: ElasticSource, query: Mapping[str, Any]) -> int:
@@ -150,7 +171,9 @@ def _lease_and_lag(cluster: Cluster, settings: ElasticSettings, source: ElasticS
     behind = _seconds(checkpoint["time"], check)
     waiting = _count(cluster, source, _after(source, str(checkpoint["time"]), now, settings))
     lag = now - behind - settings.settle_seconds
-    said = f"scored up to {checkpoint['time']}, {max(lag, 0):.0f} s behind, {waiting} documents waiting"
+    said = f"scored up to {checkpoint['time']}, "
+    # A source in which nothing happens has an old checkpoint, and is not behind.
+    said += f"{max(lag, 0):.0f} s behind, {waiting} documents waiting" if waiting else "nothing waits"
     if waiting and lag > _SLACK + settings.overlap_seconds:
         yield Finding(
             check, "warn", said, "See whether the queue grows (`qscore status`): add workers, or backfill less."

@@ -26,6 +26,12 @@ from scorer.wire.names import (
     TIME_COLUMN,
 )
 
+#: Stands in a hit whose fields are more than one answer of Elasticsearch may hold.
+TOO_LARGE = "qscore_too_large"
+#: Stands in a hit of which no row could be made.
+UNREADABLE = "qscore_unreadable"
+_UNREADABLE_STATUS = "not_scored: no row can be made of the document; look at it in Discover"
+_TOO_LARGE_STATUS = "not_scored: the fields that are read of the document are larger than one answer may be"
 FLAG_FIELDS_CUT = "copied_fields_cut"
 _COPIED_TEXT = 1024  # characters of one copied value
 _COPIED_VALUES = 100  # of one copied field
@@ -51,6 +57,8 @@ class EventShaper:
         """One row per hit, in order: inputs float64, context text, and where there are any, statuses."""
         sources = [hit["_source"] for hit in hits]
         made = _Making(len(sources))
+        made.note({row: _TOO_LARGE_STATUS for row, hit in enumerate(hits) if TOO_LARGE in hit})
+        made.note({row: _UNREADABLE_STATUS for row, hit in enumerate(hits) if UNREADABLE in hit})
         fields = {f.name: self._column(f, sources) for f in self._fields()}
         time, wrong_times = self._times(sources)
         made.note(wrong_times)

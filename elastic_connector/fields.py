@@ -16,13 +16,18 @@ IGNORE_ABOVE = 8191
 
 @dataclass(frozen=True)
 class DocumentField:
-    """One field: dotted name, Elasticsearch type, what it means. ``value``: of a constant, where it has one."""
+    """One field: dotted name, Elasticsearch type, what it means. ``value``: of a constant, where it has one.
+
+    ``indexed``: whether it has an index of its own beside its column (doc values), by which it is found as well, and
+    sorted and counted, only slower.
+    """
 
     name: str
     type: str
     meaning: str
     constant: bool = False
     value: str = ""
+    indexed: bool = True
 
 
 def assets_folder() -> Traversable:
@@ -38,7 +43,10 @@ def document_fields() -> tuple[DocumentField, ...]:
         DocumentField(name, "constant_keyword", meaning, constant=True, value=value)
         for name, (value, meaning) in raw["constant"].items()
     ]
-    plain = [DocumentField(name, kind, meaning) for name, (kind, meaning) in raw["fields"].items()]
+    plain = [
+        DocumentField(name, kind, meaning, indexed=not column)
+        for name, (kind, meaning, *column) in raw["fields"].items()
+    ]
     return tuple(sorted([*constants, *plain], key=lambda field: field.name))
 
 
@@ -47,18 +55,13 @@ def field_types() -> dict[str, str]:
     return {field.name: field.type for field in document_fields()}
 
 
-def mappings(
-    constant_keyword: bool = True, prefix: str = "qscore", only: Collection[str] | None = None
-) -> dict[str, Any]:
+def mappings(constant_keyword: bool = True, prefix: str = "qscore") -> dict[str, Any]:
     """The mapping of a score document. Without ``constant_keyword`` (a server that lacks the type) it is keyword.
 
-    ``prefix``: of the dataset's name, which the constant data_stream.dataset must agree with. ``only``: these fields
-    alone; None: all.
+    ``prefix``: of the dataset's name, which the constant data_stream.dataset must agree with.
     """
     properties: dict[str, Any] = {}
     for field in document_fields():
-        if only is not None and field.name not in only:
-            continue
         *parents, leaf = field.name.split(".")
         level = properties
         for parent in parents:
@@ -73,9 +76,36 @@ def _mapping(field: DocumentField, constant_keyword: bool, prefix: str) -> dict[
         return {"type": field.type} | ({"value": value} if value else {})
     if field.constant:
         return {"type": "keyword"}
+    column = {} if field.indexed else {"index": False}
     if field.type == "keyword":
-        return {"type": "keyword", "ignore_above": IGNORE_ABOVE}
-    return {"type": field.type}
+        return {"type": "keyword", "ignore_above": IGNORE_ABOVE} | column
+    return {"type": field.type} | column
+
+
+def merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Two mappings' ``properties`` as one; of a field that both have, what ``theirs`` says."""
+    found = dict(ours)
+    for name, body in theirs.items():
+        inner = body.get("properties") if isinstance(body, Mapping) else None
+        before = found.get(name)
+        if isinstance(inner, Mapping) and isinstance(before, Mapping) and isinstance(before.get("properties"), Mapping):
+            body = {**before, **body, "properties": merged(before["properties"], inner)}
+        found[name] = body
+    return found
+
+
+def picked(properties: Mapping[str, Any], names: Collection[str], prefix: str = "") -> dict[str, Any]:
+    """Of a mapping's ``properties`` the fields with these dotted names, each below the objects that it lies in."""
+    found: dict[str, Any] = {}
+    for name, body in properties.items():
+        whole = prefix + name
+        inner = body.get("properties") if isinstance(body, Mapping) else None
+        below = picked(inner, names, f"{whole}.") if isinstance(inner, Mapping) else {}
+        if whole in names:
+            found[name] = {**body, "properties": below} if below else body
+        elif below:
+            found[name] = {"properties": below} | ({"type": body["type"]} if "type" in body else {})
+    return found
 
 
 def leaves(properties: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

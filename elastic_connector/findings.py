@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from scorer.elastic.failures import Missing
+from scorer.elastic.failures import Missing, printable
 from scorer.wire.errors import Forbidden, QScoreError
 
+_ITSELF = "Set elastic.url to Elasticsearch itself; something before it may answer in its place."
 State = Literal["ok", "warn", "fail", "skip"]
 
 
@@ -43,7 +44,10 @@ def attempt(check: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
     except Missing as error:
         found.append(Finding(check, "skip", f"this server cannot tell: {error.detail}"))
     except QScoreError as error:
-        found.append(Finding(check, "fail", error.detail, error.remedy))
+        found.append(Finding(check, "fail", error.detail, error.remedy or _ITSELF))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # an answer that was not looked into
+        said = f"an answer of the server has not its form ({type(error).__name__}: {printable(str(error), 80)})"
+        found.append(Finding(check, "fail", said, _ITSELF))
     return found
 
 

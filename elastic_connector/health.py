@@ -18,6 +18,8 @@ from elastic_connector.state import iso
 from elastic_connector.status import LEADING, Board, SourceStatus
 from scorer.wire.errors import ConfigurationError
 
+#: Closed indices that are named; the metric counts all.
+_SHOWN = 20
 _Value = Callable[[SourceStatus], float | None]
 
 _GAUGES: dict[str, tuple[str, _Value]] = {
@@ -31,6 +33,7 @@ _GAUGES: dict[str, tuple[str, _Value]] = {
         lambda s: None if s.checkpoint is None else s.checkpoint / 1000.0,
     ),
     "in_flight_rows": ("Rows sent and not yet acknowledged", lambda s: s.in_flight_rows),
+    "closed_indices": ("Indices of the source that are closed and so not read", lambda s: len(s.closed_indices)),
     "in_flight_bytes": ("Bytes of those rows", lambda s: s.in_flight_bytes),
 }
 _COUNTERS: dict[str, tuple[str, _Value]] = {
@@ -91,6 +94,7 @@ def state_json(board: Board) -> bytes:
             "reason": s.reason,
             "checkpoint": None if s.checkpoint is None else iso(s.checkpoint),
             "lag_seconds": round(s.lag_seconds, 3),
+            "closed_indices": s.closed_indices[:_SHOWN],
         }
         for s in board
     ]

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from elasticsearch import Elasticsearch
 
 from elastic_connector.state import iso
-from elastic_connector.status import DEGRADED, LEADING, SourceStatus
+from elastic_connector.status import DEGRADED, LEADING, Board, SourceStatus
 from scorer.elastic.failures import reached
+from scorer.logs import get_log
+from scorer.wire.errors import QScoreError
 from scorer.wire.names import SCORES_DATASET, SCORES_STREAM
 
 EVERY = 60.0  # seconds
+_SHOWN = 20  # closed indices that a heartbeat names
+#: Seconds after which a source that had no heartbeat yet, or whose heartbeat failed, is looked at again.
+SOON = 5.0
 
 
 def heartbeat(status: SourceStatus, now: int) -> dict[str, Any]:
@@ -31,10 +40,17 @@ def heartbeat(status: SourceStatus, now: int) -> dict[str, Any]:
         "already_there": totals.already_there,
         "dead": totals.dead,
         "retries": totals.retries,
+        "closed_indices": list(status.closed_indices[:_SHOWN]) or None,
     }
     document: dict[str, Any] = {
         "@timestamp": iso(now),
-        "event": {"kind": "metric", "action": "heartbeat", "module": "qscore", "dataset": SCORES_DATASET},
+        "event": {
+            "kind": "metric",
+            "action": "heartbeat",
+            "module": "qscore",
+            "dataset": SCORES_DATASET,
+            "ingested": iso(now),
+        },
         "data_stream": {"type": "logs", "dataset": SCORES_DATASET, "namespace": status.namespace},
         "qscore": {
             "heartbeat": {name: value for name, value in beat.items() if value is not None},
@@ -51,5 +67,39 @@ def send_heartbeat(client: Elasticsearch, status: SourceStatus, now: int) -> boo
     if status.state not in (LEADING, DEGRADED) or not status.owner:
         return False
     with reached("write a heartbeat", "index privilege create_doc on the stream of scores"):
-        client.index(index=f"{SCORES_STREAM}-{status.namespace}", document=heartbeat(status, now), op_type="create")
+        client.index(
+            index=f"{SCORES_STREAM}-{status.namespace}",
+            document=heartbeat(status, now),
+            op_type="create",
+            # Without its template the name would become an index, in whose place no stream can be made.
+            require_data_stream=True,
+        )
     return True
+
+
+@dataclass
+class Heartbeats:
+    """When each source's next heartbeat is due: soon after it was taken, then every minute. ``now``: milliseconds by
+    the server's clock; ``stop``: after which nothing is sent any more."""
+
+    client: Elasticsearch
+    board: Board
+    now: Callable[[], int]
+    stop: threading.Event
+    clock: Callable[[], float] = time.monotonic
+    _due: dict[str, float] = field(default_factory=dict)
+
+    def send_due(self) -> None:
+        """Never raises for what the cluster does: a heartbeat that failed must not end the others."""
+        for status in self.board:
+            began = self.clock()
+            if self.stop.is_set() or began < self._due.setdefault(status.source, began + SOON):
+                continue
+            sent = False
+            try:
+                sent = send_heartbeat(self.client, status, self.now())
+            except QScoreError as error:
+                get_log().warning("no_heartbeat", source=status.source, reason=error.detail)
+            except Exception:  # whatever it was: without heartbeats scoring would seem to have stopped
+                get_log().exception("no_heartbeat", source=status.source)
+            self._due[status.source] = began + (EVERY if sent else SOON)

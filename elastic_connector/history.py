@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Any
 
@@ -14,11 +14,10 @@ from elasticsearch import Elasticsearch
 
 from elastic_connector.backfill import Backfill, LiveLag, Progress, Scope
 from elastic_connector.batches import Queues
-from elastic_connector.clock import ServerClock
 from elastic_connector.documents import EventShaper
 from elastic_connector.flow import RowPage
 from elastic_connector.lacking import Scores, Tally, lacking
-from elastic_connector.reader import EventReader
+from elastic_connector.reader import EventReader, ReadSettings, source_query
 from elastic_connector.readers import ReaderPlan, read_settings
 from elastic_connector.reconcile import (
     Reconciliation,
@@ -28,12 +27,13 @@ from elastic_connector.reconcile import (
     window_key,
     window_orphans,
 )
-from elastic_connector.snapshot import Snapshots
+from elastic_connector.snapshot import Json, Snapshots
 from elastic_connector.state import Lease, StreamState
 from elastic_connector.windows_reader import WindowSource, window_source
 from elastic_connector.windows_recipe import WindowRecipe
+from scorer.elastic.clock import ServerClock
 from scorer.elastic.failures import reached
-from scorer.service.elastic_settings import ElasticSettings, ElasticSource
+from scorer.elastic.settings import ElasticSettings, ElasticSource
 from scorer.wire.errors import BadOption, NonsenseReply
 from scorer.wire.messages import ModelCard
 
@@ -50,6 +50,7 @@ class History:
     card: ModelCard
     clock: ServerClock
     queues: Queues | None = None  # where rows are sent; none is needed to count
+    _read: list[ReadSettings] = field(default_factory=list, repr=False)
 
     @property
     def scores(self) -> Scores:
@@ -75,10 +76,13 @@ class History:
     def earliest(self, of_scores: bool) -> int | None:
         """The time of the first document of the source, or of the first score of the model in any version."""
         index = self.scores.stream if of_scores else self.source.index
-        query: dict[str, Any] = {"match_all": {}}
+        query: Json = {"match_all": {}}
         if of_scores:
             query = {"term": {"qscore.model.name": self.card.name}}
-        field = "@timestamp" if of_scores else self.recipe.time_names[0]
+        return self._first(index, query, "@timestamp" if of_scores else self.recipe.time_names[0])
+
+    def _first(self, index: str, query: Json, field: str) -> int | None:
+        """The least value of a time field among the documents that match; None where none does."""
         with reached(f"find the first document of {index}", _READ):
             answer: Any = self.client.search(
                 index=index, size=0, query=query, aggs={"first": {"min": {"field": field}}}, ignore_unavailable=True
@@ -91,12 +95,12 @@ class History:
 
     def pages(self, scope: Scope, start: int) -> Iterator[RowPage]:
         """Rows of the scope from ``start`` on, and at the end an empty page that stands at the scope's end."""
-        plan = ReaderPlan(self.client, self.source, self.elastic, self.card, self.clock, 0)
-        settings = replace(read_settings(plan), time_field=self.recipe.time_names[0])
+        arrival = self._settings()
+        settings = replace(arrival, time_field=self.recipe.time_names[0])
         snapshots = Snapshots(self.client, self.source.index)
         with reached(f"read {self.source.index}", _READ):
             if self.card.grain == "window":
-                windows = window_source(snapshots, self.recipe, read_settings(plan))
+                windows = window_source(snapshots, self.recipe, arrival)
                 yield from windows.between(start / 1000, scope.high / 1000)
             else:
                 shaper = EventShaper(self.recipe, self.source.copy_fields)
@@ -154,11 +158,24 @@ class History:
         )
 
     def live_lag(self) -> float | None:
-        """Seconds by which live scoring of the source is behind; None where no connector leads it."""
+        """Seconds by which live scoring of the source is behind; None where no connector leads it.
+
+        Of windows, beyond the time that each takes to close; of events, the age of the oldest document that waits: the
+        checkpoint stands still in a source where nothing happens, and that is no lag.
+        """
         state = self._live_state()
         if state is None or not state.owner or state.checkpoint is None:
             return None
-        return max(0.0, self.clock.now() - state.checkpoint / 1000.0)
+        settled = self.clock.now() - self.elastic.settle_seconds
+        if self.card.grain == "window":
+            return max(0.0, settled - self.recipe.span - state.checkpoint / 1000.0)
+        oldest = self._oldest_waiting(state.checkpoint, int(1000 * settled))
+        return 0.0 if oldest is None else max(0.0, settled - oldest / 1000.0)
+
+    def _oldest_waiting(self, checkpoint: int, settled: int) -> int | None:
+        settings = self._settings()
+        query = source_query(settings, checkpoint + 1, max(settled, checkpoint + 1))
+        return self._first(self.source.index, query, settings.time_field)
 
     def _live_state(self) -> StreamState | None:
         with reached("read the state of live scoring", "index privilege read on the state index"):
@@ -169,11 +186,15 @@ class History:
             )
         return StreamState.from_response(answer) if answer.get("found") else None
 
+    def _settings(self) -> ReadSettings:
+        """How live scoring reads the source; asked of the server once."""
+        if not self._read:
+            plan = ReaderPlan(self.client, self.source, self.elastic, self.card, self.clock, 0)
+            self._read.append(read_settings(plan))
+        return self._read[0]
+
     def _keys_between(self, low: int, high: int) -> set[tuple[Any, ...]]:
-        plan = ReaderPlan(self.client, self.source, self.elastic, self.card, self.clock, 0)
-        windows: WindowSource = window_source(
-            Snapshots(self.client, self.source.index), self.recipe, read_settings(plan)
-        )
+        windows: WindowSource = window_source(Snapshots(self.client, self.source.index), self.recipe, self._settings())
         return {window_key(row, self.recipe) for rows, _ in windows.reader.between(low, high) for row in rows}
 
     def _forget(self, scope: Scope) -> None:

@@ -9,8 +9,8 @@ from elasticsearch import ApiError
 
 from elastic_connector.assets import Kind, cluster_assets
 from elastic_connector.cluster import Cluster
-from elastic_connector.fields import mappings
-from elastic_connector.plan import Change, plan
+from elastic_connector.fields import picked
+from elastic_connector.plan import Change, plan, wanted_properties
 from scorer.elastic.failures import translated
 from scorer.wire.errors import ConfigurationError, QScoreError
 
@@ -44,8 +44,8 @@ def _bring_up(cluster: Cluster, change: Change) -> None:
     stream = quote(change.name)
     if change.action == "update":
         # Only what is lacking: some fields (@timestamp, constants that have their value) cannot be put a second time.
-        body = mappings(cluster.capabilities().constant_keyword, cluster.names.prefix, change.fields)
-        cluster.ask("PUT", f"/{stream}/_mapping?write_index_only=true", {"properties": body["properties"]})
+        lacking = picked(wanted_properties(cluster, cluster.capabilities()), change.fields)
+        cluster.ask("PUT", f"/{stream}/_mapping?write_index_only=true", {"properties": lacking})
     elif change.action == "roll over":
         cluster.ask("POST", f"/{stream}/_rollover")
 

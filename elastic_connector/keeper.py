@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from elastic_connector.state import Lease, LeaseLost
-from scorer.service.logs import get_log
+from scorer.logs import get_log
 from scorer.wire.errors import QScoreError
 
 _AGAIN = 1.0  # seconds after a renewal that failed

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from string import Template
 from typing import Any, Final
 
-from elastic_connector.assets import STANDARD, Capabilities, cluster_assets
 from elastic_connector.dashboard import dashboard
 from elastic_connector.fields import IGNORE_ABOVE, DocumentField, assets_folder, document_fields
 from elastic_connector.rules import Rule, load_rules
@@ -41,7 +40,6 @@ def package_files(version: str, licence: bytes) -> dict[str, bytes]:
         f"{_STREAM}/lifecycle.yml": _text("lifecycle.yml").encode(),
         f"{_STREAM}/fields/base-fields.yml": _fields_yaml(f for f in document_fields() if _base(f)),
         f"{_STREAM}/fields/fields.yml": _fields_yaml(f for f in document_fields() if not _base(f)),
-        f"{_STREAM}/elasticsearch/ingest_pipeline/default.json": _pipeline(),
         f"kibana/dashboard/{PACKAGE}-overview.json": _json(dashboard(f"{PACKAGE}-overview", _DATA_VIEW)),
         **{f"kibana/security_rule/{rule.id}.json": _rule(rule) for rule in load_rules()},
     }
@@ -66,18 +64,13 @@ def _fields_yaml(fields: Iterable[DocumentField]) -> bytes:
         lines.append(f"  description: {json.dumps(field.meaning)}")
         if field.value:
             lines.append(f"  value: {json.dumps(field.value)}")
+        if not field.indexed:
+            lines.append("  index: false")
         if field.type == "keyword":
             lines.append(f"  ignore_above: {IGNORE_ABOVE}")
         elif field.type in _MALFORMED and field.name != "@timestamp":
             lines.append("  ignore_malformed: true")
     return ("\n".join(lines) + "\n").encode()
-
-
-def _pipeline() -> bytes:
-    """The scores' pipeline; Fleet itself calls the user's own pipeline after it."""
-    (body,) = (asset.body for asset in cluster_assets(Capabilities()) if asset.name == STANDARD.scores_pipeline)
-    own = [processor for processor in body["processors"] if "pipeline" not in processor]
-    return _json({**body, "description": "Scores of qscore: when they arrived.", "processors": own})
 
 
 def _rule(rule: Rule) -> bytes:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from elastic_connector.assets import Asset, Names, cluster_assets
+from elastic_connector.assets import Asset, Capabilities, Names, cluster_assets
 from elastic_connector.cluster import Cluster, Live
-from elastic_connector.fields import leaves, mappings
+from elastic_connector.fields import leaves, mappings, merged
 
 Action = Literal["keep", "create", "update", "roll over", "remove", "foreign"]
 
@@ -35,7 +35,7 @@ def plan(cluster: Cluster) -> list[Change]:
     """Every asset and every existing stream of scores, in the order in which an installation goes."""
     capabilities = cluster.capabilities()
     changes = [_asset_change(cluster, asset) for asset in cluster_assets(capabilities, cluster.names)]
-    wanted = _wanted_types(cluster, mappings(capabilities.constant_keyword, cluster.names.prefix))
+    wanted = dict(leaves(wanted_properties(cluster, capabilities)))
     for stream, backing in cluster.backing_indices().items():
         changes.append(_stream_change(cluster, stream, backing[-1], wanted))
     return changes
@@ -79,14 +79,13 @@ def json_diff(live: Mapping[str, Any], ours: Mapping[str, Any]) -> tuple[str, ..
     return tuple(difflib.unified_diff(before, after, _LIVE, _OURS, n=2, lineterm=""))
 
 
-def _wanted_types(cluster: Cluster, ours: Mapping[str, Any]) -> dict[str, str]:
-    """Type of every field that a stream's newest index should have; the user's own template has the last word."""
-    wanted = dict(leaves(ours["properties"]))
+def wanted_properties(cluster: Cluster, capabilities: Capabilities) -> dict[str, Any]:
+    """What a stream's newest index should map; the user's own template has the last word."""
+    ours = mappings(capabilities.constant_keyword, cluster.names.prefix)["properties"]
     custom = cluster.read("component_template", cluster.names.custom_template)
-    if custom is not None:
-        template = custom.content.get("template") or {}
-        wanted.update(leaves((template.get("mappings") or {}).get("properties") or {}))
-    return wanted
+    template = custom.content.get("template") if custom is not None else None
+    theirs = template.get("mappings") if isinstance(template, Mapping) else None
+    return merged(ours, (theirs.get("properties") or {}) if isinstance(theirs, Mapping) else {})
 
 
 def _stream_change(cluster: Cluster, stream: str, index: str, wanted: Mapping[str, str]) -> Change:

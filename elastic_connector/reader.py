@@ -13,13 +13,13 @@ from typing import Any
 
 import orjson
 
-from elastic_connector.documents import EventShaper, Hit
+from elastic_connector.documents import TOO_LARGE, UNREADABLE, EventShaper, Hit
 from elastic_connector.flow import RowPage
 from elastic_connector.snapshot import Json, PointInTime, SnapshotLost, Snapshots
-from scorer.elastic.failures import reached
+from scorer.elastic.failures import AnswerTooLarge, reached
 from scorer.elastic.lookup import is_there
-from scorer.service.logs import get_log
-from scorer.wire.errors import NonsenseReply
+from scorer.logs import get_log
+from scorer.wire.errors import NonsenseReply, Unavailable
 from scorer.wire.names import SCORES_STREAM
 
 #: Bytes of documents in one page, about: the next page is made smaller where one was larger.
@@ -27,6 +27,10 @@ PAGE_BYTES = 8 * 1024 * 1024
 _IDS_AT_ONCE = 5_000
 #: Points in time that may be lost one after the other before the round is given up, to be tried again after a pause.
 _LOST_AT_ONCE = 3
+#: By how much smaller a page is asked for after one that was too large.
+_SHRINK = 4
+#: What a document counts that is nested too deeply to be measured.
+_NESTED_BYTES = 64 * 1024
 _COLD = ["data_cold", "data_frozen"]
 
 Key = tuple[str, str]  # index and id
@@ -108,11 +112,26 @@ class EventReader:
         first = hits[0]["sort"][0] if hits else 0
         size = self._learn(hits)
         repeated = position is None or first < self.repeated_until
-        return RowPage(self.shaper.table(hits), position, repeated, len(hits), size)
+        return RowPage(self._table(hits), position, repeated, len(hits), size)
+
+    def _table(self, hits: Sequence[Hit]) -> Any:
+        """Rows of a page. A document of which none can be made is written as an error, and holds up no other."""
+        try:
+            return self.shaper.table(hits)
+        except Exception:  # whatever a document did to it
+            get_log().exception("documents_unreadable", index=hits[0]["_index"], id=hits[0]["_id"], documents=len(hits))
+            return self.shaper.table([hit if self._readable(hit) else bare(hit, UNREADABLE) for hit in hits])
+
+    def _readable(self, hit: Hit) -> bool:
+        try:
+            self.shaper.table([hit])
+        except Exception:
+            return False
+        return True
 
     def _learn(self, hits: Sequence[Hit]) -> int:
         """Bytes of a page; the next one is asked for in a size that keeps to PAGE_BYTES."""
-        size = sum(len(orjson.dumps(hit["_source"])) for hit in hits)
+        size = sum(map(_size, hits))
         fitting = PAGE_BYTES * max(1, len(hits)) // max(1, size)
         # Growing slowly: large documents come in runs.
         self._size = max(1, min(self.settings.page, fitting, 2 * self._size))
@@ -124,6 +143,7 @@ class EventReader:
         overlap = self.settings.overlap
         if self._looked_back is None:
             self._looked_back, self._looked_back_from = now, since
+            self._seen_from = self._seen_from or since  # where a source is begun, nothing before it is late
             return
         if not overlap or now - self._looked_back < overlap / 2000:
             return
@@ -142,8 +162,14 @@ class EventReader:
         at = 0
         while at < len(found):
             some = found[at : at + self._size]
+            try:
+                hits = self._got(some)
+            except AnswerTooLarge:
+                if len(some) > 1:
+                    self._size = max(1, len(some) // _SHRINK)
+                    continue
+                hits = [bare(some[0], TOO_LARGE)]
             at += len(some)
-            hits = self._got(some)
             if hits:
                 yield self._page(hits, None)
 
@@ -172,7 +198,7 @@ class EventReader:
             while True:
                 pit = pit or self.snapshots.open()
                 try:
-                    hits = _hits(pit.search(self._body(low, high, after, with_source)), with_source)
+                    hits = self._search(pit, low, high, after, with_source)
                 except SnapshotLost:
                     lost += 1
                     if lost > _LOST_AT_ONCE:
@@ -196,9 +222,29 @@ class EventReader:
             if pit is not None:
                 pit.close()
 
-    def _body(self, low: int, high: int, after: list[Any] | None, with_source: bool) -> Json:
+    def _search(self, pit: PointInTime, low: int, high: int, after: list[Any] | None, with_source: bool) -> list[Hit]:
+        """One page. Where documents are too large together for one answer, fewer; one that is too large alone comes
+        without its fields, and says so."""
+        while True:
+            size = min(self._size, self.settings.page) if with_source else _IDS_AT_ONCE
+            try:
+                return _hits(pit.search(self._body(low, high, after, size, with_source)), with_source)
+            except AnswerTooLarge:
+                if not with_source:
+                    raise
+                if size == 1:
+                    found = _hits(pit.search(self._body(low, high, after, 1, False)), True)
+                    return [bare(hit, TOO_LARGE) for hit in found]
+                self._size = max(1, size // _SHRINK)
+            except Unavailable as error:
+                # A page that overtaxed the server, or even ended it, must not be asked for again as it was.
+                if with_source and not isinstance(error, SnapshotLost):
+                    self._size = max(1, size // _SHRINK)
+                raise
+
+    def _body(self, low: int, high: int, after: list[Any] | None, size: int, with_source: bool) -> Json:
         body = {
-            "size": min(self._size, self.settings.page) if with_source else _IDS_AT_ONCE,
+            "size": size,
             "track_total_hits": False,
             "query": source_query(self.settings, low, high),
             # Milliseconds whatever the mapping is (date or date_nanos), so that indices of both sort together.
@@ -252,6 +298,18 @@ def _address(hit: Hit) -> Json:
     """Of a document for _mget, which finds one that was written with a routing by that routing alone."""
     routing = hit.get("_routing")
     return {"_index": hit["_index"], "_id": hit["_id"]} | ({"routing": routing} if isinstance(routing, str) else {})
+
+
+def bare(hit: Hit, why: str) -> Hit:
+    """A hit without its document, marked."""
+    return {**hit, "_source": {}, why: True}
+
+
+def _size(hit: Hit) -> int:
+    try:
+        return len(orjson.dumps(hit["_source"]))
+    except TypeError:  # nested too deeply to be written again
+        return _NESTED_BYTES
 
 
 def _key(hit: Hit) -> Key:

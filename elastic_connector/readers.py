@@ -8,17 +8,18 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from elastic_connector.clock import ServerClock
 from elastic_connector.documents import EventShaper
 from elastic_connector.flow import RowReader
 from elastic_connector.reader import EventReader, Key, ReadSettings
 from elastic_connector.snapshot import Snapshots
 from elastic_connector.windows_reader import window_source
 from elastic_connector.windows_recipe import WindowRecipe
+from scorer.elastic.clock import ServerClock
+from scorer.elastic.copies import no_place
 from scorer.elastic.failures import reached
 from scorer.elastic.lookup import present_ids
-from scorer.service.elastic_settings import ElasticSettings, ElasticSource
-from scorer.service.logs import get_log
+from scorer.elastic.settings import ElasticSettings, ElasticSource
+from scorer.logs import get_log
 from scorer.wire.errors import ConfigurationError, Forbidden
 from scorer.wire.messages import ModelCard, score_id
 from scorer.wire.names import SCORES_STREAM
@@ -55,9 +56,16 @@ def build_reader(plan: ReaderPlan) -> RowReader:
         )
     _check_privileges(plan)
     snapshots = Snapshots(plan.client, plan.source.index)
-    snapshots.warn_of_closed()
+    _warn_of_copies(plan.source)
     recipe = WindowRecipe.from_card(plan.card.details.get("recipe"), plan.source.fields, plan.card.required_fields)
     return make(plan, snapshots, recipe, read_settings(plan))
+
+
+def _warn_of_copies(source: ElasticSource) -> None:
+    """The score matters more than a copy: what has no place on scores is left out there."""
+    for name in source.copy_fields:
+        if why := no_place(name):
+            get_log().warning("copy_left_out", source=source.name, field=name, reason=why, remedy="take it out of copy")
 
 
 def _check_privileges(plan: ReaderPlan) -> None:

@@ -9,21 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from elastic_connector.batches import Queues
-from elastic_connector.clock import ServerClock
 from elastic_connector.health import health_server
-from elastic_connector.heartbeat import EVERY, send_heartbeat
+from elastic_connector.heartbeat import Heartbeats
 from elastic_connector.setting import Cards, Setting
 from elastic_connector.source import SourceRunner
 from elastic_connector.status import Board, SourceStatus
 from elastic_connector.term import GRACE
 from scorer.elastic.client import connect, read_secret, server_info
+from scorer.elastic.clock import ServerClock
+from scorer.elastic.settings import ElasticSource
+from scorer.logs import get_log
 from scorer.service.broker import redis_client
-from scorer.service.elastic_settings import ElasticSource
 from scorer.service.exchange import Exchange
-from scorer.service.logs import get_log
 from scorer.service.settings import Settings
 from scorer.wire.client import GatewayClient
-from scorer.wire.errors import ConfigurationError, QScoreError, Unavailable
+from scorer.wire.errors import ConfigurationError, Unavailable
 from scorer.wire.messages import ModelCard
 
 _TICK = 0.2
@@ -89,13 +89,14 @@ def run_connector(
     stop: threading.Event,
     *,
     once: bool = False,
-    since: int = 0,
+    since: int | None = 0,
     only: tuple[str, ...] = (),
     ready: Callable[[Board, int], None] = lambda _board, _port: None,
 ) -> list[SourceStatus]:
     """Run until ``stop``, or with ``once`` until all documents that are there are scored; what became of each source.
 
-    ``since``: milliseconds at which a source that was never read begins. ``only``: names of sources; none: all.
+    ``since``: milliseconds at which a source that was never read begins; None: now. ``only``: names of sources; none:
+    all.
     ``ready`` is called once everything has started, with the port of the health endpoint (0: none).
     Raises ConfigurationError; with ``once`` also what ended a source.
     """
@@ -157,20 +158,10 @@ def _run_all(runners: list[SourceRunner], setting: Setting, started: Callable[[]
         thread.start()
     started()
     stop = runners[0].stop
-    beat_at = time.monotonic() + min(EVERY, 5.0)  # the first soon, so that a start shows
+    beats = Heartbeats(setting.client, setting.board, setting.clock.millis, stop)
     while any(thread.is_alive() for thread in threads) and not stop.is_set():
         stop.wait(_TICK)
-        if time.monotonic() >= beat_at:
-            beat_at = time.monotonic() + EVERY
-            _beat(setting)
+        beats.send_due()
     deadline = time.monotonic() + GRACE + 2 * setting.elastic.timeout
     for thread in threads:
         thread.join(max(0.1, deadline - time.monotonic()))
-
-
-def _beat(setting: Setting) -> None:
-    for status in setting.board:
-        try:
-            send_heartbeat(setting.client, status, setting.clock.millis())
-        except QScoreError as error:
-            get_log().warning("no_heartbeat", source=status.source, reason=error.detail)

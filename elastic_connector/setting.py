@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from elasticsearch import Elasticsearch
 
 from elastic_connector.batches import Queues
-from elastic_connector.clock import ServerClock
 from elastic_connector.status import Board
-from scorer.service.elastic_settings import ElasticSettings
+from scorer.elastic.clock import ServerClock
+from scorer.elastic.settings import ElasticSettings
 from scorer.wire.messages import ModelCard
 
 Cards = Callable[[str, str], ModelCard]
@@ -18,7 +18,8 @@ Cards = Callable[[str, str], ModelCard]
 
 @dataclass(frozen=True)
 class Setting:
-    """Made once, by the runner. ``since``: where a source without a checkpoint is begun, milliseconds."""
+    """Made once, by the runner. ``since``: where a source without a checkpoint is begun, milliseconds; None: where
+    its first leader begins, by the server's clock."""
 
     client: Elasticsearch
     queues: Queues
@@ -26,5 +27,5 @@ class Setting:
     elastic: ElasticSettings
     clock: ServerClock
     board: Board
-    since: int = 0
+    since: int | None = 0
     once: bool = False

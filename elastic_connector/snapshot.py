@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
 from scorer.elastic.failures import reached
-from scorer.service.logs import get_log
 from scorer.wire.errors import NonsenseReply, Unavailable
 
 #: How long the server keeps a point in time between two searches.
@@ -68,10 +67,9 @@ class Snapshots:
 
     client: Elasticsearch
     index: str
-    _warned: set[str] = field(default_factory=set, repr=False)
 
     def open(self) -> PointInTime:
-        """Indices that are missing or closed are left out; `closed` says which."""
+        """Indices that are missing or closed are left out; `closed.closed_indices` says which are closed."""
         with reached(f"read the source {self.index}", _READ):
             answer = self.client.open_point_in_time(index=self.index, keep_alive=KEEP_ALIVE, ignore_unavailable=True)
         try:
@@ -87,25 +85,6 @@ class Snapshots:
             yield pit
         finally:
             pit.close()
-
-    def warn_of_closed(self) -> list[str]:
-        """Closed indices that the source names, said once each: their documents wait until they are opened."""
-        with reached(f"list the indices of {self.index}", _READ):
-            answer = self.client.indices.resolve_index(
-                name=self.index.split(","), expand_wildcards="all", ignore_unavailable=True
-            ).body
-        listed = answer.get("indices", []) if isinstance(answer, Mapping) else []
-        closed = sorted(
-            str(item.get("name"))
-            for item in listed
-            if isinstance(item, Mapping) and "closed" in (item.get("attributes") or ())
-        )
-        for name in closed:
-            if name not in self._warned:
-                get_log().warning("index_closed", index=name, remedy="its documents are not read until it is opened")
-                self._warned.add(name)
-        self._warned.intersection_update(closed)
-        return closed
 
 
 def _shards(answer: Any) -> int:

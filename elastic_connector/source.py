@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from dataclasses import dataclass, field
 
 from elastic_connector.batches import Sender, StreamRoute
@@ -14,9 +15,9 @@ from elastic_connector.state import Lease, LeaseLost, new_owner
 from elastic_connector.status import DEGRADED, STANDBY, STOPPED
 from elastic_connector.term import LONGEST_PAUSE, ONCE_FAILURES, Term
 from scorer.elastic.failures import ElasticBusy
-from scorer.service.elastic_settings import ElasticSource
-from scorer.service.logs import get_log
-from scorer.wire.errors import QScoreError, QueueFull
+from scorer.elastic.settings import ElasticSource
+from scorer.logs import get_log
+from scorer.wire.errors import QScoreError, QueueFull, Unavailable
 from scorer.wire.messages import ModelCard
 
 
@@ -32,6 +33,7 @@ class SourceRunner:
     _owner: str = field(default_factory=new_owner)
     _lease: Lease | None = None
     _failures: int = 0
+    _watching_since: float | None = None  # monotonic seconds
 
     @property
     def name(self) -> str:
@@ -68,18 +70,35 @@ class SourceRunner:
             self._owner,
         )
         if not lease.acquire(card.version):
-            self._update(state=STANDBY, version=card.version, reason="", owner="", epoch=0)
-            self.stop.wait(lease.look_every)
-            return False
+            return self._stand_by(lease, card)
+        self._watching_since = None
         try:
             return self._lead(lease, card)
         finally:
             self._lease = None  # another term is another contender
 
+    def _stand_by(self, lease: Lease, card: ModelCard) -> bool:
+        """Wait for the next look; True where a single run has waited for longer than a dead leader's lease lasts."""
+        # Lag and rows on their way are the leader's to tell: what this process knew of them is no longer so.
+        self._update(
+            state=STANDBY, version=card.version, reason="", owner="", epoch=0, checkpoint=None, position=None,
+            lag_seconds=0.0, lag_documents=None, in_flight_rows=0, in_flight_bytes=0, closed_indices=(),
+        )  # fmt: skip
+        now = time.monotonic()
+        self._watching_since = now if self._watching_since is None else self._watching_since
+        if self.setting.once and now - self._watching_since > 2 * lease.seconds + lease.poll:
+            self.failure = Unavailable(
+                f"the source {self.name} is led by another connector",
+                "It scores what arrives; stop it before a single run, or leave out --once to stand by.",
+            )
+            return True
+        self.stop.wait(lease.look_every)
+        return False
+
     def _lead(self, lease: Lease, card: ModelCard) -> bool:
         sender = self._announced(lease, card)
         get_log().info("leading", source=self.name, model=self.source.model, epoch=lease.epoch, owner=lease.owner)
-        takeovers = self.setting.board[self.name].takeovers + (lease.epoch > 1)
+        takeovers = self.setting.board[self.name].takeovers + lease.taken_over
         self._update(owner=lease.owner, epoch=lease.epoch, takeovers=takeovers)
         began = self.setting.clock.millis()
         keeper = LeaseKeeper(lease, sender.announce)
@@ -112,6 +131,8 @@ class SourceRunner:
             if term.run():
                 return True
             card = self.setting.cards(self.source.model, self.source.version)
+            # A version may come back: what arrived before this term began, this very leader may have sent for it.
+            began = self.setting.clock.millis()
         return self.stop.is_set()
 
     def _degraded(self, error: QScoreError) -> bool:

@@ -61,8 +61,9 @@ class StreamState:
                 primary_term=_typed(raw["_primary_term"], int),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
+            known = raw.get("_id") if isinstance(raw, dict) else raw
             raise NonsenseReply(
-                f"the state document {str(raw.get('_id'))[:120]!r} cannot be read ({error})",
+                f"the state document {str(known)[:120]!r} cannot be read ({error})",
                 "Delete it, and the source is read from its start; scores that exist are not written twice.",
             ) from None
 
@@ -89,6 +90,8 @@ class Lease:
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     state: StreamState | None = None
+    #: Whether the last leader had not given the lease back: it had died, or fallen silent.
+    taken_over: bool = False
     _held_until: float = float("-inf")
     _watched: tuple[int, int] | None = None
     _watched_since: float = 0.0
@@ -133,6 +136,7 @@ class Lease:
             mine = found.owner == self.owner  # of an earlier term of this very process, which has ended
             if found.owner and not mine and now - self._watched_since < self.seconds:
                 return False
+            self.taken_over = bool(found.owner) and not mine
             return self._take(found, epoch=found.epoch + 1, checkpoint=found.checkpoint)
 
     def renew(self, checkpoint: int | None = None, version: str = "") -> None:

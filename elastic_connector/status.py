@@ -37,6 +37,7 @@ class SourceStatus:
     takeovers: int = 0
     busy: int = 0  # times that Elasticsearch or the queue said: later
     problems: int = 0  # batches that workers refused
+    closed_indices: tuple[str, ...] = ()  # that the source names and nobody can read
     totals: Totals = field(default_factory=Totals)
 
 

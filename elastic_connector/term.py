@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from elastic_connector.batches import Sender, halves, new_batch
+from elastic_connector.batches import Sender, in_place_of, new_batch
+from elastic_connector.closed import ClosedWatch
 from elastic_connector.flow import OF_THE_MODEL, RowPage, RowReader
 from elastic_connector.keeper import LeaseKeeper
 from elastic_connector.ledger import Batch, Ledger, Totals
@@ -17,9 +18,9 @@ from elastic_connector.setting import Setting
 from elastic_connector.state import LeaseLost
 from elastic_connector.status import DEGRADED, LEADING
 from scorer.elastic.failures import ElasticBusy
-from scorer.service.elastic_settings import ElasticSource
+from scorer.elastic.settings import ElasticSource
+from scorer.logs import get_log
 from scorer.service.exchange import Outcome
-from scorer.service.logs import get_log
 from scorer.wire.errors import QScoreError, QueueFull, Unavailable
 from scorer.wire.messages import ModelCard
 
@@ -33,6 +34,8 @@ _WAIT = 0.5
 _COUNT_EVERY = 60.0
 #: How far a single run reads ahead of the server's clock, which is known to the second, in seconds.
 _ONCE_AHEAD = 2.0
+#: Milliseconds by which the clock may lie behind the server's, and an earlier single run may have read ahead of it.
+_MARGIN = 5_000
 
 
 @dataclass
@@ -46,9 +49,10 @@ class Term:
     card: ModelCard
     sender: Sender
     keeper: LeaseKeeper
-    began: int  # milliseconds by the server's clock; earlier leaders cannot have sent what arrived later
+    began: int  # milliseconds by the server's clock; earlier leaders cannot have sent what arrived well after it
     ledger: Ledger = field(init=False)
     reader: RowReader = field(init=False)
+    _closed: ClosedWatch = field(init=False)
     _pages: Iterator[RowPage] | None = None
     _position: int = 0
     _resumed: bool = False
@@ -62,13 +66,15 @@ class Term:
     def __post_init__(self) -> None:
         setting = self.setting
         self.ledger = Ledger(setting.elastic.late_seconds, self.totals)
-        plan = ReaderPlan(setting.client, self.source, setting.elastic, self.card, setting.clock, self.began)
+        plan = ReaderPlan(setting.client, self.source, setting.elastic, self.card, setting.clock, self.began + _MARGIN)
         self.reader = build_reader(plan)
+        self._closed = ClosedWatch(setting.client, self.source.name, self.source.index)
         checkpoint = self.keeper.checkpoint
-        self._position = setting.since if checkpoint is None else checkpoint
+        since = self.began if setting.since is None else setting.since
+        self._position = since if checkpoint is None else checkpoint
         self._resumed = checkpoint is None
-        if checkpoint is None and setting.since:
-            self.keeper.checkpoint = setting.since  # so that a restart before the first document begins here too
+        if checkpoint is None and since:
+            self.keeper.checkpoint = since  # so that a restart before the first document begins here too
 
     def run(self) -> bool:
         """Until the lease is lost, a stop, a new version (False), or with ``once`` the end (True)."""
@@ -147,7 +153,7 @@ class Term:
     def _end_round(self) -> None:
         self._pages = None
         self._caught_up = True
-        self._show(lag_documents=self.ledger.rows_in_flight)
+        self._show(lag_documents=self.ledger.rows_in_flight, closed_indices=self._closed.look())
 
     def _take_page(self, page: RowPage, server_now: float) -> None:
         batch = new_batch(page, server_now)
@@ -158,7 +164,11 @@ class Term:
         self._caught_up = False
         self._count_waiting()
         status = self.setting.board[self.source.name]
-        self._show(documents=status.documents + page.documents, bytes=status.bytes + page.bytes)
+        self._show(
+            documents=status.documents + page.documents,
+            bytes=status.bytes + page.bytes,
+            closed_indices=self._closed.look(),
+        )
         if batch.rows:
             self._send(batch)
 
@@ -230,8 +240,8 @@ class Term:
         )
         if problem.code in OF_THE_MODEL:
             self._failed(error)
-        elif not problem.retryable:
-            self.ledger.split(batch.batch_id, halves(batch, problem.detail))
+        elif parts := in_place_of(batch, problem):
+            self.ledger.split(batch.batch_id, parts)
 
     def _failed(self, error: QScoreError) -> None:
         """Degraded, until the next step that succeeds."""
@@ -243,7 +253,8 @@ class Term:
         if isinstance(error, QueueFull):
             self._show(busy=busy)
             return
-        if self._failures == 1:
+        shown = self.setting.board[self.source.name]
+        if (shown.state, shown.reason) != (DEGRADED, error.sentence()):
             get_log().error("source_degraded", source=self.source.name, reason=error.sentence())
         self._show(state=DEGRADED, reason=error.sentence(), busy=busy)
         once = self.setting.once
@@ -290,8 +301,11 @@ class Term:
         )
 
     def _lag(self) -> float:
-        """Age of the oldest document that is known to wait; 0 when all that is settled is scored."""
+        """Age of the oldest document that is known to wait; 0 when all that is settled is scored.
+
+        Not that of the checkpoint: a source in which nothing happened since yesterday is not a day behind.
+        """
         if self._caught_up and self.ledger.empty:
             return 0.0
-        behind = self.keeper.checkpoint or self.ledger.oldest_position()
+        behind = self.ledger.oldest_position() or self._position
         return max(0.0, (self.setting.clock.millis() - behind) / 1000.0) if behind else 0.0

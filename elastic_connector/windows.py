@@ -16,7 +16,8 @@ from typing import Any
 
 from elastic_connector.windows_query import PRECISION_THRESHOLD, Json, Span, WindowQuery, value, window_of
 from elastic_connector.windows_recipe import WindowRecipe
-from scorer.service.logs import get_log
+from scorer.elastic.failures import AnswerTooLarge
+from scorer.logs import get_log
 from scorer.wire.errors import NonsenseReply
 
 #: What stands in qscore.flags where a distinct count lies above what Elasticsearch counts nearly exactly.
@@ -25,6 +26,8 @@ FLAG_APPROXIMATE = "cardinality_approximate"
 DOCUMENTS_AT_ONCE = 20_000
 #: Windows that are listed in one query as ranges.
 _WINDOWS_AT_ONCE = 200
+#: By how much smaller a page is asked for after one whose answer was larger than it may be.
+_SHRINK = 4
 #: A window that starts this many seconds from now would hold back the checkpoint until then; its clock is wrong.
 FUTURE = 3600.0
 _REMEMBERED = 20_000  # windows whose number of documents is kept, so that an overlap is not counted twice
@@ -227,11 +230,22 @@ class _Counting:
             flags=(FLAG_APPROXIMATE,) if rough else (),
         )
 
+    def _page(self, body: Json) -> Mapping[str, Any]:
+        """One page of buckets; fewer of them where keys of kilobytes would make the answer larger than it may be."""
+        composite = body["aggs"]["rows"]["composite"]
+        while True:
+            try:
+                return self.search(body)
+            except AnswerTooLarge:
+                if composite["size"] == 1:
+                    raise
+                composite["size"] = max(1, composite["size"] // _SHRINK)
+
     def _buckets(self, body: Callable[[Json | None], Json]) -> Iterator[list[Json]]:
         """All pages of a composite aggregation."""
         after: Json | None = None
         while True:
-            found = _part(self.search(body(after)), "aggregations", "rows")
+            found = _part(self._page(body(after)), "aggregations", "rows")
             buckets, after = found.get("buckets"), found.get("after_key")
             if not isinstance(buckets, list) or not all(_is_bucket(b) for b in buckets):
                 raise _nonsense("buckets")

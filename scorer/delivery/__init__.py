@@ -4,7 +4,6 @@ from scorer.delivery.dead_letters import DeadLetter, DeadLetters
 from scorer.delivery.deliver import DeliveryResult, deliver
 from scorer.delivery.rows import ScoredRow, ScoredRows, ScoringFacts, check_rows, scored_rows
 from scorer.delivery.sink import Refused, SendOutcome, Sink, SinkBusy, SinkRefused
-from scorer.delivery.sinks import make_sink
 
 __all__ = [
     "DeadLetter",
@@ -20,6 +19,5 @@ __all__ = [
     "SinkRefused",
     "check_rows",
     "deliver",
-    "make_sink",
     "scored_rows",
 ]

@@ -8,6 +8,7 @@ from scorer.wire.names import MAX_FIELDS_BYTES
 
 #: Characters that an entity or an origin keeps; longer values are cut, so that one field cannot fill an index.
 MAX_TEXT = 1024
+_LONGEST_LONG = 18  # digits that every long of Elasticsearch holds; a window may count more documents than an integer
 _MAX_COPIES = 100  # fields, and values of one
 
 Copies = dict[str, str | list[str]]
@@ -24,7 +25,7 @@ def revision_of(text: str) -> int | None:
     """0 where none is given, None where it is no whole number."""
     if not text:
         return 0
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_LONG else None
 
 
 def copies_of(text: str) -> Copies | None:

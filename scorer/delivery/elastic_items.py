@@ -42,10 +42,13 @@ class Ledger:
     already_there: int = 0
     refused: list[Refused] = field(default_factory=list)
     settled: set[int] = field(default_factory=set)
+    #: Refused with the fields that were copied onto them: to be sent without.
+    burdened: list[ScoredRow] = field(default_factory=list)
     fault: DeliveryFailed | None = None
     uncertain: bool = False
 
-    def account(self, row: ScoredRow, item: Item) -> None:
+    def account(self, row: ScoredRow, item: Item, bare: bool = False) -> None:
+        """``bare``: the row was sent without its copies."""
         if item.status in _TAKEN:
             self.taken += 1
         elif item.status == 409:
@@ -53,6 +56,9 @@ class Ledger:
         elif (fault := _item_fault(item)) is not None:
             self.fault = self.fault or fault
             self.uncertain = self.uncertain or item.status >= 500
+            return
+        elif item.status == 400 and row.get("fields") and not bare:
+            self.burdened.append(row)
             return
         else:
             self.refused.append(Refused(row, _reason(item), _logged(item)))

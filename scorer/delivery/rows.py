@@ -59,11 +59,12 @@ class ScoredRow(TypedDict):
     family: NotRequired[str]
     span: NotRequired[float]  # seconds of the window; 0: the row is an event
     scored: NotRequired[float]  # epoch seconds
+    latency_ms: NotRequired[int]  # from its batch's submission to scoring
 
 
 @dataclass(frozen=True)
 class ScoringFacts:
-    """What a batch's rows say of how they were scored, beside the card. ``scored``: epoch seconds.
+    """What a batch's rows say of how they were scored, beside the card. ``scored``, ``submitted``: epoch seconds.
 
     ``errors``: rows that could not be scored are wanted too, each with its status in ``error``.
     """
@@ -72,6 +73,7 @@ class ScoringFacts:
     threshold: float | None = None  # the caller's own line, if any
     sha256: str = ""
     scored: float = 0.0
+    submitted: float = 0.0
 
 
 class ScoredRows(NamedTuple):
@@ -125,6 +127,7 @@ class _Shared(TypedDict):
     family: NotRequired[str]
     span: NotRequired[float]
     scored: NotRequired[float]
+    latency_ms: NotRequired[int]
 
 
 def _shared(batch_id: str, scores: ScoreBatch, card: ModelCard, facts: ScoringFacts) -> _Shared:
@@ -142,6 +145,8 @@ def _shared(batch_id: str, scores: ScoreBatch, card: ModelCard, facts: ScoringFa
         shared["threshold"] = card.threshold if facts.threshold is None else facts.threshold
         shared["sha256"], shared["family"], shared["scored"] = facts.sha256, card.family, facts.scored
         shared["span"] = _span(card)
+        if facts.submitted:  # clocks of two machines: never before it was submitted
+            shared["latency_ms"] = max(0, round(1000 * (facts.scored - facts.submitted)))
     return shared
 
 
@@ -265,6 +270,7 @@ def check_rows(raw: Any) -> list[ScoredRow]:
 _OPTIONAL: Mapping[str, type | tuple[type, ...]] = {
     "error": str, "revision": int, "row_id": str, "fields": dict, "flags": list, "threshold": (int, float),
     "sha256": str, "family": str, "span": (int, float), "scored": (int, float),
+    "latency_ms": int,
 }  # fmt: skip
 
 

@@ -11,12 +11,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import urllib3
-from elastic_transport import NodeConfig, OrjsonSerializer, Urllib3HttpNode
+from elastic_transport import NodeConfig, Urllib3HttpNode
 from elasticsearch import Elasticsearch
 from urllib3.connection import ProxyConfig
 
+from scorer.elastic.answers import AnswerSerializer
+from scorer.elastic.bounded import BoundedPool
 from scorer.elastic.failures import reached
-from scorer.service.elastic_settings import ElasticSettings
+from scorer.elastic.settings import ElasticSettings
 from scorer.wire.errors import ConfigurationError, NonsenseReply
 
 #: Plain HTTP would show the API key to everyone on the way; nobody is on the way to this machine.
@@ -53,7 +55,7 @@ def connect(settings: ElasticSettings, basic_auth: tuple[str, str] | None = None
         "sniff_on_start": False,
         "http_compress": False,
         "connections_per_node": _KEPT_CONNECTIONS,
-        "serializers": {"application/json": OrjsonSerializer()},
+        "serializers": {"application/json": AnswerSerializer()},
     }
     where = _where(settings)
     tls = _tls(settings) if "cloud_id" in where or str(where["hosts"][0]).startswith("https") else {}
@@ -93,7 +95,7 @@ def _api_key(settings: ElasticSettings) -> str:
     if settings.api_key_file is None:
         raise ConfigurationError(
             "elastic.api_key_file is not set",
-            "Name a file (mode 0600) that holds the encoded API key; `qscore elastic install` makes one.",
+            "Name a file (mode 0600) that holds the encoded API key; `qscore elastic install --user NAME` makes one.",
         )
     return read_secret(settings.api_key_file.expanduser(), "elastic.api_key_file")
 
@@ -145,7 +147,7 @@ def _tls(settings: ElasticSettings) -> dict[str, Any]:
 
 
 def _node_class(settings: ElasticSettings) -> type[Urllib3HttpNode]:
-    """The client's own node class, or one that goes through the proxy and shows a certificate with a fingerprint."""
+    """The client's own node class with an end to answers, with the proxy, and a certificate beside a fingerprint."""
     proxy = urllib3.util.parse_url(settings.proxy) if settings.proxy else None
     if proxy is not None and (proxy.scheme not in ("http", "https") or not proxy.host):
         shown = settings.proxy.rpartition("@")[2][:200]  # a password may stand before it
@@ -164,5 +166,6 @@ def _node_class(settings: ElasticSettings) -> type[Urllib3HttpNode]:
                 )
                 self.pool.proxy, self.pool.proxy_headers, self.pool.proxy_config = proxy, login, through
                 self.pool.conn_kw |= {"proxy": proxy, "proxy_config": through}
+            self.pool: Any = BoundedPool(self.pool)
 
     return Node

@@ -10,7 +10,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from scorer.elastic.failures import reached
-from scorer.service.logs import get_log
+from scorer.logs import get_log
 from scorer.wire.errors import NonsenseReply, QScoreError
 
 #: Difference to our own clock, in seconds, from which on it is said in the log.
@@ -33,8 +33,11 @@ class ServerClock:
     _not_before: float = 0.0
 
     def now(self) -> float:
-        """Never ahead of the server; up to a second behind. Raises what scorer.elastic.failures names, but only until
-        the server has said it once: after that, a server that is away costs nobody what they were about to do."""
+        """Never ahead of the server; behind by a second and by what its answer took, at most.
+
+        Raises what scorer.elastic.failures names, but only until the server has said it once: after that, a server that
+        is away costs nobody what they were about to do.
+        """
         if self._asked is None:
             self._ask()
         elif time.monotonic() - self._asked > _ASK_EVERY and time.monotonic() >= self._not_before:
@@ -49,14 +52,16 @@ class ServerClock:
         return int(self.now() * 1000)
 
     def _ask(self) -> None:
-        before = time.monotonic()
         with reached("ask Elasticsearch for its time", "cluster privilege monitor"):
             answer: Any = self.client.cat.health(format="json", h="epoch").body
         first = answer[0] if isinstance(answer, list) and answer else None
         epoch = first.get("epoch") if isinstance(first, Mapping) else None
         if not isinstance(epoch, str | int) or not str(epoch).isdigit():
             raise NonsenseReply("Elasticsearch does not say what time it is", "Run `qscore elastic doctor`.")
-        self._offset, self._asked = float(epoch) - before, before
+        # By when the answer was here, and not by when it was asked for: a server that took ten seconds over it read
+        # its clock within them, and documents that it stamps after that must not count as settled already.
+        after = time.monotonic()
+        self._offset, self._asked = float(epoch) - after, after
         off = self.own() - float(epoch)
         if abs(off) > _NOTABLE:
             get_log().warning("clock_off", seconds=round(off, 1), remedy="scoring goes by Elasticsearch's clock")

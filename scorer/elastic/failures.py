@@ -6,6 +6,7 @@ certificate, fingerprint, protocol              Unreachable
 403                                             Forbidden, naming the privilege
 429, 502, 503, 504, flood-stage block           ElasticBusy, with the pause that was asked for
 another 5xx                                     ElasticBusy
+an answer of more than 64 MiB                   AnswerTooLarge (what was asked was done)
 OpenSearch, or a client too new for its server  ConfigurationError
 404                                             Missing
 anything else                                   Refused
@@ -29,6 +30,7 @@ from elastic_transport import (
 )
 from elasticsearch import ApiError, UnsupportedProductError
 
+from scorer.elastic.bounded import ANSWER_BYTES, TooMuch
 from scorer.wire.errors import (
     ConfigurationError,
     Forbidden,
@@ -50,6 +52,12 @@ class ElasticBusy(Unavailable):
     code = "elastic_busy"
     retry_after: float | None = None  # seconds that it asked for
     certain: bool = False
+
+
+class AnswerTooLarge(NonsenseReply):
+    """More than one answer may hold; what was asked may have been done. Asking for less may help."""
+
+    code = "elastic_answer_too_large"
 
 
 class Missing(QScoreError):
@@ -103,6 +111,12 @@ def translated(error: Exception, action: str, privilege: str = "") -> QScoreErro
         return Unreachable(
             f"could not {action}: no answer in time", "Look at the cluster's load, or raise elastic.timeout."
         )
+    if isinstance(error.__cause__, TooMuch):
+        return AnswerTooLarge(
+            f"could not {action}: the answer is larger than {ANSWER_BYTES // 1024**2} MiB",
+            "Name fewer or shorter fields in `fields` and `copy` of the source, or a narrower `index`; where no source"
+            " is read, something between here and Elasticsearch answers for it.",
+        )
     return Unreachable(
         f"could not {action}: {_first_line(error)}", "Check elastic.url, the network, and that the cluster is up."
     )
@@ -150,7 +164,7 @@ def _answered(error: ApiError, action: str, privilege: str) -> QScoreError:
     if status == 401:
         return Unauthorised(
             f"could not {action}: the API key is not accepted ({reason})",
-            "Put a valid key into elastic.api_key_file; `qscore elastic install` makes one.",
+            "Put a valid key into elastic.api_key_file; `qscore elastic install --user NAME` makes one.",
         )
     if status == 403:
         needed = f" (it needs the {privilege})" if privilege else ""

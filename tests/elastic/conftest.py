@@ -58,8 +58,10 @@ def elasticsearch(require: Callable[[bool, str], None]) -> Iterator[Server]:
     require(available(), ". ".join(missing()))
     with dev_server(print) as dev:
         admin = Elasticsearch(dev.url, basic_auth=(dev.user, dev.password), request_timeout=60)
+        server = Server(dev, admin)
         try:
-            yield Server(dev, admin)
+            server.revoke(server.api_key("first", {}))  # makes the index .security, so that no test finds it new
+            yield server
         finally:
             admin.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import queue
 import signal
@@ -22,9 +21,8 @@ from typing import Any
 
 from elasticsearch import helpers
 
-from scorer.registry.keys import Signer
-from scorer.registry.store import Registry
-from tests.conftest import make_tiny_model
+from scorer.demo.elastic_setup import SCORES_QUERY, Source, settings_text
+from tests.conftest import make_tiny_model, publish_model
 from tests.elastic.conftest import Server
 
 MODEL = "lateral_flow"
@@ -39,10 +37,7 @@ MAPPINGS = {
 
 def publish_event_model(home: Path) -> None:
     """Signs a small model that scores single connections and makes it live."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    signer, _ = Signer.load_or_create(home / "private" / "signing_key.pem", home / "trusted_keys")
-    model = dataclasses.replace(make_tiny_model(MODEL), grain="event")
-    Registry(home / "registry", home / "trusted_keys").publish(model, signer)
+    publish_model(home, dataclasses.replace(make_tiny_model(MODEL), grain="event"))
 
 
 @dataclass
@@ -62,16 +57,15 @@ class Site:
         return f"logs-qscore.scores-{self.namespace}"
 
     def configure(self, index: str | None = None, **elastic: Any) -> None:
-        """Write qscore.toml; times are short, so that tests are."""
+        """Write qscore.toml; times are short, so that tests are, and long enough for a machine that is busy: a lease
+        that is lost to a pause, or documents that take longer to be found than the overlap, would fail them."""
         values = {
-            "url": self.server.url, "api_key_file": str(self.key_file), "namespace": self.namespace,
-            "lease_seconds": 3.0, "poll_seconds": 0.5, "settle_seconds": 0.0, "overlap_seconds": 5.0,
+            "lease_seconds": 6.0, "poll_seconds": 0.5, "settle_seconds": 1.0, "overlap_seconds": 15.0,
             "late_seconds": 10.0, "page_documents": 200, **self.settings, **elastic,
         }  # fmt: skip
-        source = {"name": self.source, "index": index or self.index, "model": MODEL}
-        lines = ["[elastic]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
-        lines += ["[[elastic.sources]]", *(f"{name} = {json.dumps(value)}" for name, value in source.items())]
-        (self.home / "qscore.toml").write_text("\n".join(lines) + "\n")
+        source = Source(self.source, index or self.index, MODEL)
+        text = settings_text(self.server.url, self.key_file, self.namespace, [source], **values)
+        (self.home / "qscore.toml").write_text(text)
 
     def add(self, documents: int, start: int = 0, ingested: float | None = None, index: str | None = None) -> None:
         """Index connections, visible on return; ids are ``d<number>``."""
@@ -87,8 +81,7 @@ class Site:
         if not admin.indices.exists(index=self.stream):
             return []
         admin.indices.refresh(index=self.stream)
-        wanted = {"query": {"bool": {"must_not": [{"term": {"event.kind": "metric"}}]}}}
-        return list(helpers.scan(admin, index=self.stream, query=wanted))
+        return list(helpers.scan(admin, index=self.stream, query={"query": SCORES_QUERY}))
 
     def counts(self) -> Counter[str]:
         """Document id -> scores."""

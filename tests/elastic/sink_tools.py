@@ -12,7 +12,7 @@ from elasticsearch import Elasticsearch
 from scorer.delivery import ScoredRow, ScoringFacts, scored_rows
 from scorer.delivery.elastic import ElasticSink
 from scorer.elastic.client import connect
-from scorer.service.elastic_settings import ElasticSettings
+from scorer.elastic.settings import ElasticSettings
 from tests.unit.delivery.builders import make_batches, make_card
 
 Result = TypeVar("Result")

@@ -18,33 +18,15 @@ from elasticsearch import Elasticsearch, helpers
 from elastic_connector.assets import Names
 from elastic_connector.cluster import Cluster
 from elastic_connector.install import install
-from elastic_connector.privileges import runtime_role
 from scorer.demo.elastic_documents import MAPPINGS
-from scorer.registry.keys import Signer
-from scorer.registry.store import Registry
+from scorer.demo.elastic_setup import SCORES_QUERY, Source, settings_text, write_runtime_key
 from scorer.service.stack import running_stack
-from tests.conftest import make_tiny_model
+from tests.conftest import make_tiny_model, publish_model
 
 MODEL, VERSION = "lateral", "1-starter"
 SOURCE = "events"
-_SETTINGS = """
-sink = "elastic"
-
-[elastic]
-url = "{url}"
-api_key_file = "{key}"
-namespace = "{namespace}"
-settle_seconds = 0.5
-poll_seconds = 0.5
-lease_seconds = 4
-late_seconds = 15
-page_documents = 100
-
-[[elastic.sources]]
-name = "{source}"
-index = "{index}"
-model = "{model}"
-"""
+#: Times are short, so that tests are.
+_TIMES = {"settle_seconds": 0.5, "poll_seconds": 0.5, "lease_seconds": 4, "late_seconds": 15, "page_documents": 100}
 
 
 @dataclass(frozen=True)
@@ -74,7 +56,7 @@ class Stage:
     def written(self) -> list[dict[str, Any]]:
         """Hits of all scores and errors; heartbeats are none."""
         self.admin.indices.refresh(index=self.scores, ignore_unavailable=True)
-        query = {"query": {"bool": {"must_not": [{"term": {"event.kind": "metric"}}]}}}
+        query = {"query": SCORES_QUERY}
         return list(helpers.scan(self.admin, index=self.scores, query=query, ignore_unavailable=True))
 
 
@@ -87,10 +69,8 @@ def open_stage(folder: Path, server: Any, namespace: str, grain: str = "event") 
     admin.indices.create(index=index, mappings=MAPPINGS)
     home = folder / "home"
     home.mkdir(mode=0o700)
-    key = home / "key"
-    key.touch(mode=0o600)
-    key.write_text(server.api_key(f"stage-{namespace}", runtime_role([index])))
-    text = _SETTINGS.format(url=server.url, key=key, namespace=namespace, source=SOURCE, index=index, model=MODEL)
+    write_runtime_key(admin, f"stage-{namespace}", [index], home / "key")
+    text = settings_text(server.url, home / "key", namespace, [Source(SOURCE, index, MODEL)], **_TIMES)
     (home / "qscore.toml").write_text(text)
     publish(home, grain)
     stage = Stage(home, admin, namespace, index)
@@ -103,10 +83,7 @@ def open_stage(folder: Path, server: Any, namespace: str, grain: str = "event") 
 
 def publish(home: Path, grain: str, seed: int = 5) -> None:
     """One more version of the small model, and live."""
-    signer, _ = Signer.load_or_create(home / "private" / "signing_key.pem", home / "trusted_keys")
-    model = dataclasses.replace(make_tiny_model(seed=seed), grain=grain)
-    registry = Registry(home / "registry", home / "trusted_keys")
-    registry.set_alias(MODEL, "live", registry.publish(model, signer))
+    publish_model(home, dataclasses.replace(make_tiny_model(seed=seed), grain=grain), live=True)
 
 
 def logon(start: float, number: int, ingested: float | None = None) -> dict[str, Any]:

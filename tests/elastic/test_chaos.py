@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from elastic_connector.devserver import available, missing
-from tests.elastic.chaos import run
+from tests.elastic.chaos.play import run
 
 
 @pytest.mark.slow
@@ -17,6 +17,6 @@ def test_every_document_has_one_score_after_kills(require: Callable[[bool, str],
     verdict, play = run(2, 7, told.append, ["leader", "elasticsearch"])
     assert verdict.documents > 100
     assert (verdict.missing, verdict.duplicates, verdict.strangers) == (0, 0, 0), "\n".join(told)
-    assert [kill["target"] for kill in play.kills] == ["leader", "elasticsearch"]
-    assert all(kill["in_flight"] > 0 for kill in play.kills), play.kills
+    assert [kill.target for kill in play.kills] == ["leader", "elasticsearch"]
+    assert all((kill.in_flight or 0) > 0 for kill in play.kills), play.kills
     assert verdict.work["times a connector became the leader"] >= 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scorer.elastic.client import connect, server_info
-from scorer.service.elastic_settings import ElasticSettings
+from scorer.elastic.settings import ElasticSettings
 from tests.elastic.conftest import Server
 
 PROGRAM = """
@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 import elasticsearch
 from scorer.elastic.client import connect, server_info
-from scorer.service.elastic_settings import ElasticSettings
+from scorer.elastic.settings import ElasticSettings
 from scorer.wire.errors import QScoreError
 
 print(elasticsearch.__version__[0])

@@ -20,7 +20,7 @@ from elastic_connector.doctor import Doctor
 from elastic_connector.findings import Finding, failed
 from elastic_connector.privileges import installer_role, runtime_role
 from scorer.cli.main import build
-from scorer.service.elastic_settings import ElasticSettings
+from scorer.elastic.settings import ElasticSettings
 from tests.elastic.conftest import Server
 from tests.elastic.sink_tools import under_flood_stage
 
@@ -41,7 +41,7 @@ def index(elasticsearch: Server) -> Iterator[str]:
 
 def settings_of(server: Server, index: str, namespace: str, **source: Any) -> ElasticSettings:
     given = {"name": SOURCE, "index": index, "model": "lateral", **source}
-    return ElasticSettings(url=server.url, namespace=namespace, sources=[given])  # type: ignore[list-item]
+    return ElasticSettings(url=server.url, namespace=namespace, sources=[given])
 
 
 def examine(client: Elasticsearch, settings: ElasticSettings) -> list[Finding]:
@@ -186,6 +186,10 @@ def test_a_source_without_index_with_a_closed_one_and_without_matches(
     assert one(nothing, "no document matches its query").state == "warn"
     copied = examine(runtime, settings_of(installed, index, namespace, copy=["process.command_line", "user.name"]))
     assert one(copied, "cannot be searched").detail.endswith("process.command_line")
+    misplaced = examine(runtime, settings_of(installed, index, namespace, copy=["user.name.first", "labels.env"]))
+    finding = one(misplaced, "user.name.first is not copied onto scores: user.name is a single value")
+    assert "Take it out of `copy`" in finding.remedy
+    assert not [f for f in misplaced if "cannot be searched" in f.detail]
     installed.admin.indices.create(index=f"{index}-old")
     installed.admin.indices.close(index=f"{index}-old")
     closed = examine(installed.admin, settings_of(installed, f"{index}*", namespace))
@@ -201,6 +205,20 @@ def test_a_full_disk(installed: Server, runtime: Elasticsearch, index: str, name
     blocked = one(findings, f"{stream} takes no writes")
     assert blocked.state == "fail"
     assert "Free disk space" in blocked.remedy
+
+
+def test_a_closed_index_of_the_scores_hides_nothing_else(
+    installed: Server, runtime: Elasticsearch, index: str, namespace: str
+) -> None:
+    """Counting a stream of which one index is closed is an error of its own in Elasticsearch."""
+    admin, stream = installed.admin, f"logs-qscore.scores-{namespace}"
+    first = admin.create(index=stream, id="1", document={"@timestamp": "2026-01-01"})["_index"]
+    admin.indices.rollover(alias=stream)
+    admin.create(index=stream, id="2", document={"@timestamp": "2026-01-01"}, refresh=True)
+    admin.indices.close(index=first)
+    findings = examine(runtime, settings_of(installed, index, namespace))
+    admin.indices.open(index=first)
+    assert one(findings, f"{stream}: 1 documents in 2 indices").state == "ok"
 
 
 class OpenSearch(BaseHTTPRequestHandler):

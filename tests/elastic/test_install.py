@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from elasticsearch import Elasticsearch
 from typer.testing import CliRunner
 
@@ -20,6 +21,7 @@ from elastic_connector.keys import apply_keys, key_plan, key_requests, refuse_ke
 from elastic_connector.plan import Change, differences, plan
 from elastic_connector.privileges import installer_role
 from scorer.cli.main import build
+from scorer.standins.kibana_endpoint import KibanaEndpoint
 from scorer.wire.errors import BadOption, ConfigurationError, QScoreError
 from tests.elastic.conftest import Server
 
@@ -107,13 +109,13 @@ def test_a_planned_change_changes_nothing(cluster: Cluster) -> None:
 
 def test_what_was_changed_by_hand_is_shown_and_mended(cluster: Cluster) -> None:
     install(cluster)
-    name = cluster.names.scores_pipeline
+    name = cluster.names.source_pipeline
     live = cluster.ask("GET", f"/_ingest/pipeline/{name}")[name]
-    cluster.ask("PUT", f"/_ingest/pipeline/{name}", {**live, "processors": live["processors"][:1]})
+    cluster.ask("PUT", f"/_ingest/pipeline/{name}", {**live, "processors": []})
     (change,) = differences(plan(cluster))
     assert (change.action, change.name) == ("update", name)
     assert "by hand" in change.why
-    assert any(line.startswith("+") and "@custom" in line for line in change.lines)
+    assert any(line.startswith("+") and "event.ingested" in line for line in change.lines)
     install(cluster)
     assert differences(plan(cluster)) == []
 
@@ -144,6 +146,31 @@ def test_a_field_of_another_type_makes_the_stream_roll_over(cluster: Cluster) ->
     assert (change.action, change.lines) == ("roll over", ("- qscore.band: text -> keyword",))
     install(cluster)
     assert len(cluster.backing_indices()[stream]) == 2
+    assert differences(plan(cluster)) == []
+
+
+def test_a_field_of_the_users_own_template_comes_to_streams_that_are_there(cluster: Cluster) -> None:
+    install(cluster)
+    stream = put_score(cluster)
+    mapped = {"process": {"properties": {"command_line": {"type": "keyword", "ignore_above": 99}}}}
+    body = {"template": {"mappings": {"properties": mapped}}}
+    cluster.ask("PUT", f"/_component_template/{cluster.names.custom_template}", body)
+    (change,) = differences(plan(cluster))
+    assert (change.action, change.lines) == ("update", ("+ process.command_line: keyword",))
+    install(cluster)
+    assert differences(plan(cluster)) == []
+    live = cluster.mapping(cluster.backing_indices()[stream][-1])
+    assert live["properties"]["process"]["properties"]["command_line"]["ignore_above"] == 99
+    cluster.ask("PUT", f"/_component_template/{cluster.names.custom_template}", {"template": {}})
+
+
+def test_settings_of_the_state_index_are_put_back(cluster: Cluster) -> None:
+    install(cluster)
+    state = cluster.names.state_index
+    cluster.client.indices.put_settings(index=state, settings={"index": {"hidden": False}})
+    (change,) = differences(plan(cluster))
+    assert (change.action, change.name) == ("update", state)
+    install(cluster)
     assert differences(plan(cluster)) == []
 
 
@@ -185,7 +212,7 @@ def test_scores_are_data_and_stay_with_what_they_need(cluster: Cluster) -> None:
     install(cluster)
     stream = put_score(cluster)
     changes = {change.name: change for change in uninstall(cluster)}
-    for name in (cluster.names.scores, cluster.names.mappings_template, cluster.names.scores_pipeline):
+    for name in (cluster.names.scores, cluster.names.mappings_template, cluster.names.settings_template):
         assert changes[name].action == "keep"
         assert stream in changes[name].why
         assert "--delete-data" in changes[name].why
@@ -234,17 +261,22 @@ def test_a_pipeline_that_a_source_uses_stays(cluster: Cluster) -> None:
     cluster.client.indices.delete(index=source)
 
 
-def test_scores_get_their_time_of_arrival(cluster: Cluster) -> None:
+def test_retention_and_pipeline_of_the_users_own_template_win(cluster: Cluster) -> None:
     install(cluster)
-    stream = put_score(cluster, "a", qscore={"score": 0.5})
-    (hit,) = cluster.client.search(index=stream)["hits"]["hits"]
-    assert hit["_source"]["event"]["ingested"]
-    pipeline, custom = cluster.names.scores_pipeline, f"{cluster.names.scores}@custom"
-    cluster.ask("PUT", f"/_ingest/pipeline/{custom}", {"processors": [{"set": {"field": "tags", "value": "mine"}}]})
-    put_score(cluster, "b")
+    pipeline, custom = f"{cluster.names.prefix}-mine", cluster.names.custom_template
+    cluster.ask("PUT", f"/_ingest/pipeline/{pipeline}", {"processors": [{"set": {"field": "tags", "value": "mine"}}]})
+    settings = {"index.default_pipeline": pipeline, "index.refresh_interval": "17s"}
+    mine = {"template": {"settings": settings, "lifecycle": {"data_retention": "7d"}}}
+    cluster.ask("PUT", f"/_component_template/{custom}", mine)
+    simulated = cluster.ask("POST", f"/_index_template/_simulate/{cluster.names.scores}")["template"]
+    assert simulated["lifecycle"]["data_retention"] == "7d", "the user's own template has the last word"
+    assert simulated["settings"]["index"]["refresh_interval"] == "17s"
+    stream = put_score(cluster, "a")
     assert cluster.client.search(index=stream, query={"term": {"tags": "mine"}})["hits"]["total"]["value"] == 1
-    cluster.ask("DELETE", f"/_ingest/pipeline/{custom}")
-    assert pipeline in actions(plan(cluster))
+    assert differences(plan(cluster)) == []
+    cluster.client.indices.put_settings(index=stream, settings={"index.default_pipeline": None})
+    cluster.ask("DELETE", f"/_component_template/{custom}")
+    cluster.ask("DELETE", f"/_ingest/pipeline/{pipeline}")
 
 
 def test_keys_are_made_once_and_follow_the_sources(cluster: Cluster, tmp_path: Path, elasticsearch: Server) -> None:
@@ -347,6 +379,23 @@ def test_the_commands_install_and_see_no_difference(installed: Server, home: Pat
     assert gone.exit_code == 0, gone.output
     assert "qscore@mappings" in gone.output
     assert run.invoke(app, ["elastic", "diff", *login]).exit_code == 0, "a dry run removes nothing"
+
+
+def test_nothing_is_removed_before_the_question_is_answered(installed: Server, home: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(home / "ca.pem"))
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(home / "server.pem"))
+    login = ["--user", installed.dev.user, "--password-file", str(home / "password")]
+    with KibanaEndpoint(installed.dev.user, installed.dev.password, home / "server.pem") as kibana:
+        there = ["--kibana-url", kibana.url, "--kibana-ca", str(home / "ca.pem")]
+        made = CliRunner().invoke(build(), ["elastic", "install", *login, "--no-keys", *there])
+        assert made.exit_code == 0, made.output
+        before = dict(kibana.objects), dict(kibana.rules)
+        asked = CliRunner().invoke(build(), ["elastic", "uninstall", *login, *there, "--delete-data"], input="n\n")
+        assert asked.exit_code == 1, asked.output
+        assert "for good?" in asked.output
+        assert (dict(kibana.objects), dict(kibana.rules)) == before
+    assert CliRunner().invoke(build(), ["elastic", "diff", *login]).exit_code == 0
 
 
 def test_a_difference_is_exit_code_1(elasticsearch: Server, home: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import build
 
 LINT = Path(__file__).parent / "package_lint"
 
@@ -21,20 +22,17 @@ def linter(tmp_path_factory: pytest.TempPathFactory, require: Callable[[bool, st
     require(go is not None, "Go is not installed; the package's check needs it: https://go.dev/dl")
     out = tmp_path_factory.mktemp("lint") / "package_lint"
     built = subprocess.run(
-        [str(go), "build", "-mod=readonly", "-o", str(out), "."], cwd=LINT, capture_output=True, text=True, timeout=580
-    )
+        [str(go), "build", "-mod=readonly", "-buildvcs=false", "-o", str(out), "."],
+        cwd=LINT, capture_output=True, text=True, timeout=580, check=False,
+    )  # fmt: skip
     assert built.returncode == 0, built.stderr[-2000:]
     return out
 
 
 @pytest.fixture(scope="session")
-def package(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package as `make package-elastic` builds it."""
-    out = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, str(repository / "packaging" / "build_elastic.py"), "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
-    (built,) = out.glob("*.zip")
-    return built
+    return build("build_elastic.py", tmp_path_factory.mktemp("dist"))
 
 
 def check(linter: Path, path: Path) -> subprocess.CompletedProcess[str]:

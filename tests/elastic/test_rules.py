@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def make_row(**changes: Any) -> ScoredRow:
     identity = uuid.uuid4().hex * 2
     row: dict[str, Any] = {**FULL_ROW, "id": identity, "row_id": identity, **changes}
     row["entities"] = {"user": "eve", "src": "10.0.0.1", "dest": "srv1"} | changes.get("entities", {})
-    return ScoredRow(**row)  # type: ignore[typeddict-item]
+    return cast(ScoredRow, row)
 
 
 @pytest.fixture
@@ -55,12 +55,11 @@ def write(installed: Server, stream: str, namespace: str) -> Write:
             body = dict(row) if "@timestamp" in row else document(row, namespace)  # type: ignore[arg-type]
             body["data_stream"] = {**body["data_stream"], "namespace": namespace}
             identity = body["event"].get("id", uuid.uuid4().hex)
-            if arrived is None:
-                installed.admin.create(index=stream, id=identity, document=body)
-                continue
-            body["event"]["ingested"] = arrived.isoformat()
-            body["qscore"]["row"] = {"id": identity}
-            installed.admin.create(index=stream, id=identity, document=body, pipeline="_none")
+            # The sink sets it, by the cluster's clock.
+            body["event"] = {**body["event"], "ingested": (arrived or dt.datetime.now(dt.UTC)).isoformat()}
+            if arrived is not None:
+                body["qscore"]["row"] = {"id": identity}
+            installed.admin.create(index=stream, id=identity, document=body)
         installed.admin.indices.refresh(index=stream)
 
     return create
@@ -121,7 +120,10 @@ def test_what_arrived_before_the_rules_time_is_not_looked_at(installed: Server, 
 
 
 def test_the_rule_for_stopped_scoring_counts_heartbeats(installed: Server, stream: str, write: Write) -> None:
-    write(make_row(), beat(), error_row())
+    leading, degraded = beat(), beat()
+    leading["qscore"]["heartbeat"]["state"] = "leading"
+    assert degraded["qscore"]["heartbeat"]["state"] == "degraded", "alive, and nothing is scored"
+    write(make_row(), leading, degraded, error_row())
     (query,) = [stopped_rule().query]
     assert installed.admin.count(index=stream, query={"kql": {"query": query}})["count"] == 1
 

@@ -16,6 +16,7 @@ from elastic_connector.privileges import runtime_role
 from elastic_connector.state import Lease, LeaseLost, StreamState
 from scorer.wire.errors import ConfigurationError, NonsenseReply, Unreachable
 from tests.elastic.conftest import Server
+from tests.elastic.run_tools import eventually
 
 SECONDS, POLL = 2.0, 0.5
 
@@ -59,6 +60,7 @@ def test_the_first_takes_it_and_the_second_waits_for_the_whole_lease(contender: 
     hand.now += 0.2
     assert standby.acquire("1"), "nothing moved for the length of the lease"
     assert standby.epoch == leader.epoch + 1
+    assert (leader.taken_over, standby.taken_over) == (False, True)
 
 
 def test_every_renewal_starts_the_watch_anew(contender: Callable[..., Lease]) -> None:
@@ -128,10 +130,11 @@ def test_a_lease_that_was_given_back_is_taken_at_once(contender: Callable[..., L
     assert standby.acquire()
     assert standby.state is not None
     assert (standby.state.checkpoint, standby.epoch) == (77, 2)
+    assert not standby.taken_over, "it was given, not taken"
 
 
 def test_a_renewal_whose_answer_was_lost_is_recognised(contender: Callable[..., Lease]) -> None:
-    leader = contender()
+    leader = contender(clock=Hand())
     leader.acquire()
     before = leader.state
     leader.renew(10)
@@ -173,32 +176,29 @@ def test_the_keeper_goes_on_after_failed_renewals(contender: Callable[..., Lease
     lease = contender()
     lease.acquire()
     real, dead = lease.client, Elasticsearch("http://127.0.0.1:9", request_timeout=1, max_retries=0)
+
+    def written() -> int | None:
+        return StreamState.from_response(installed.admin.get(index="qscore-state", id=lease.id).body).checkpoint
+
     with LeaseKeeper(lease, lambda: lease.epoch) as keeper:
         lease.client = dead
-        deadline = time.monotonic() + 10
-        while lease.held() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        assert eventually(lambda: not lease.held())
         assert not keeper.held(), "without renewals it may no longer submit"
         with pytest.raises(Unreachable):
             lease.renew()
-        lease.client = real
         keeper.checkpoint = 4242
-        while not keeper.held() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert keeper.held()
+        lease.client = real
+        assert eventually(keeper.held)
+        assert eventually(lambda: written() == 4242), "a renewal that was under way may have held the one before"
         assert not keeper.lost
     dead.close()
-    assert StreamState.from_response(installed.admin.get(index="qscore-state", id=lease.id).body).checkpoint == 4242
 
 
 def test_a_higher_epoch_on_the_queue_means_that_another_leads(contender: Callable[..., Lease]) -> None:
     lease = contender()
     lease.acquire()
     with LeaseKeeper(lease, lambda: lease.epoch + 1) as keeper:
-        deadline = time.monotonic() + 10
-        while not keeper.lost and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert keeper.lost
+        assert eventually(lambda: keeper.lost)
         assert not keeper.held()
 
 

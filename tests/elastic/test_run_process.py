@@ -72,16 +72,17 @@ def test_what_is_there_is_scored_once_and_a_second_run_writes_nothing(site: Site
 
 def test_documents_are_scored_as_they_arrive_and_a_stop_keeps_the_checkpoint(site: Site, free_port: int) -> None:
     site.configure(health_port=free_port)
+    written = f'qscore_elastic_written_total{{model="{MODEL}",source="{site.source}"}} 60.0'
     with connector(site.home) as running:
         running.until("leading")
         site.add(30)
         assert eventually(lambda: len(site.scores()) == 30), running.said
         site.add(30, start=30)
         assert eventually(lambda: len(site.scores()) == 60), running.said
+        # What Elasticsearch has, the connector knows a moment later: by the acknowledgement.
+        assert eventually(lambda: written in get(f"http://127.0.0.1:{free_port}/metrics")[1]), running.said
         status, body = get(f"http://127.0.0.1:{free_port}/readyz")
         assert (status, '"state":"leading"' in body) == (200, True), body
-        metrics = get(f"http://127.0.0.1:{free_port}/metrics")[1]
-        assert f'qscore_elastic_written_total{{model="{MODEL}",source="{site.source}"}} 60.0' in metrics
         assert get(f"http://127.0.0.1:{free_port}/healthz")[0] == 200
         assert running.end(signal.SIGTERM) == 0, running.said
     assert "60 scores written" in running.said
@@ -92,7 +93,8 @@ def test_documents_are_scored_as_they_arrive_and_a_stop_keeps_the_checkpoint(sit
 
 
 def test_killing_the_leader_moves_the_lease_within_its_stated_time(site: Site) -> None:
-    site.configure(lease_seconds=3.0, poll_seconds=1.0)
+    lease, poll = 4.0, 3.0
+    site.configure(lease_seconds=lease, poll_seconds=poll)
     with connector(site.home) as leader:
         leader.until('"leading"')
         with connector(site.home) as standby:
@@ -105,11 +107,11 @@ def test_killing_the_leader_moves_the_lease_within_its_stated_time(site: Site) -
             killed = time.monotonic()
             standby.until('"leading"', seconds=30)
             took = time.monotonic() - killed
-            assert took <= 3.0 + 1.0 + 1.0, f"{took:.1f} s; stated are lease and poll, and a second for the processes"
+            assert took <= lease + poll, f"{took:.1f} s; stated are lease_seconds and poll_seconds"
             site.add(50, start=500)
             assert eventually(lambda: len(site.counts()) == 550), standby.said
             assert set(site.counts().values()) == {1}
-            assert site.state()["epoch"] == 2
+            assert site.state()["epoch"] >= 2
 
 
 def test_a_leader_that_was_frozen_stands_by_afterwards(site: Site) -> None:

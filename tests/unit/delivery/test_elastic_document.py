@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scorer.delivery import ScoredRow, ScoringFacts, check_rows, scored_rows
 from scorer.delivery.elastic_document import document, encode
 from scorer.delivery.techniques import TECHNIQUES, threat
+from scorer.elastic.copies import LEAVES, OBJECTS, OWN_ROOTS
 from scorer.features.recipe import load_recipe
 from scorer.wire.errors import MalformedBody
 from scorer.wire.messages import row_identity, score_id
@@ -42,7 +43,7 @@ def test_a_score_is_an_enrichment_with_an_integer_risk() -> None:
     assert (event["start"], event["end"]) == ("2023-11-14T22:20:00.000Z", "2023-11-14T22:30:00.000Z")
     assert event["duration"] == 600 * 10**9
     assert event["created"] == "2023-11-14T22:13:20.500Z"
-    assert "ingested" not in event  # the pipeline's
+    assert "ingested" not in event  # not sent yet
     assert made["data_stream"] == {"type": "logs", "dataset": "qscore.scores", "namespace": "lab"}
     score = made["qscore"]
     assert (score["score"], score["decision"], score["prediction"], score["band"]) == (0.1, False, 0, "high")
@@ -154,14 +155,16 @@ def test_copies_that_cannot_be_read_are_left_out_and_said(text: str) -> None:
     [
         "qscore.score", "event.kind", "event.risk_score", "data_stream.namespace", "@timestamp", "_id", "signal.x",
         "kibana.alert.uuid", "host.risk.calculated_score", "user.risk.static_level", "error.code", "threat.framework",
-        "host.name", "", "a..b", ".".join("a" * 30),
+        "", "a..b", ".".join("a" * 30),
     ],
 )  # fmt: skip
 def test_a_copy_never_takes_the_place_of_what_is_ours(name: str) -> None:
     row = rows()[0]
     plain = document(row, "default")
     row["fields"] = {name: "copied"}
-    assert document(row, "default") == plain
+    made = document(row, "default")
+    assert made["qscore"].pop("flags") == ["copied_field_left_out"]
+    assert made == plain
 
 
 def test_a_copied_text_never_stands_where_the_template_has_an_object(repository: Path) -> None:
@@ -173,13 +176,51 @@ def test_a_copied_text_never_stands_where_the_template_has_an_object(repository:
     plain = document(row, "default")
     for name in {".".join(parent.split(".")[: at + 1]) for parent in parents for at in range(parent.count(".") + 1)}:
         row["fields"] = {name: "copied"}
-        assert document(row, "default") == plain, name
+        made = document(row, "default")
+        assert made["qscore"].pop("flags") == ["copied_field_left_out"]
+        assert made == plain, name
+
+
+def test_the_listed_places_of_copies_are_those_of_the_template(repository: Path) -> None:
+    listed = tomllib.loads((repository / "elastic_connector" / "assets" / "fields.toml").read_text("utf-8"))["fields"]
+    foreign = {name: kind for name, (kind, *_) in listed.items() if name.partition(".")[0] not in OWN_ROOTS}
+    assert {name for name, kind in foreign.items() if kind != "flattened"} == LEAVES
+    assert {name for name, kind in foreign.items() if kind == "flattened"} <= OBJECTS
+
+
+@pytest.mark.parametrize("name", ["user.name.first", "source.ip.v4", "process.parent.name.caseless.x", "tags.x"])
+@pytest.mark.parametrize("entities", [{}, {"user": "eve", "src": "10.0.0.1"}])
+def test_a_copy_below_a_single_value_is_left_out_and_flagged(name: str, entities: dict[str, str]) -> None:
+    """Elasticsearch would refuse the whole document: an object stands where a keyword is mapped."""
+    row = rows(1, qscore_flags=["other"])[0]
+    row["entities"] = entities
+    plain = document(row, "default")
+    row["fields"] = {name: "copied", "agent.id": "a7"}
+    made = document(row, "default")
+    assert made["qscore"].pop("flags") == ["other", "copied_field_left_out"]
+    assert made.pop("agent") == {"id": "a7"}
+    assert plain["qscore"].pop("flags") == row["flags"] == ["other"]
+    assert made == plain
+
+
+def test_labels_take_what_stands_below_them_and_no_text() -> None:
+    row = rows()[0]
+    row["fields"] = {"labels": "text", "labels.env": "lab"}
+    assert document(row, "default")["labels"] == {"env": "lab"}
+
+
+def test_a_window_may_count_more_documents_than_an_integer_holds(repository: Path) -> None:
+    row = rows(1, qscore_revision=["3000000000"])[0]
+    assert document(row, "default")["qscore"]["revision"] == 3_000_000_000
+    listed = tomllib.loads((repository / "elastic_connector" / "assets" / "fields.toml").read_text("utf-8"))
+    assert listed["fields"]["qscore.revision"][0] == "long"
 
 
 def test_copies_stand_beside_what_is_there() -> None:
     row = rows()[0]
-    row["fields"] = {"host.id": "h1", "event.code": "4624", "user.name.first": "x", "agent.name": "a"}
+    row["fields"] = {"host.id": "h1", "event.code": "4624", "host.name": "x", "agent.name": "a"}
     made = document(row, "default")
+    assert "flags" not in made["qscore"]
     assert made["host"] == {"name": "srv00", "id": "h1"}
     assert made["event"]["code"] == "4624"
     assert made["user"] == {"name": "user0"}

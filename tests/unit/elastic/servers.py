@@ -36,7 +36,7 @@ class CuttingProxy:
                 lines = [f"{self.command} {self.path} HTTP/1.1", *(f"{k}: {v}" for k, v in self.headers.items())]
                 lines = [line for line in lines if not line.lower().startswith(("connection:", "host:"))]
                 head = "\r\n".join([*lines, f"Host: {parts.netloc}", "Connection: close", "", ""])
-                with socket.create_connection((parts.hostname, parts.port), timeout=30) as upstream:  # type: ignore[arg-type]
+                with socket.create_connection((parts.hostname, parts.port), timeout=30) as upstream:
                     upstream.sendall(head.encode() + body)
                     answer = b"".join(iter(lambda: upstream.recv(65536), b""))
                 self.close_connection = True
@@ -90,7 +90,7 @@ def scripted_server(answer: Callable[[str, str, bytes], Canned]) -> Iterator[str
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PUT = do_HEAD = _answer  # noqa: N815
+        do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = _answer  # noqa: N815
 
         def log_message(self, *_arguments: object) -> None:
             pass

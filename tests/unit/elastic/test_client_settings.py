@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from scorer.elastic.client import connect, server_info
 from scorer.elastic.lookup import backing_indices, existing_ids
-from scorer.service.elastic_settings import ElasticSettings, ElasticSource, check_source_pattern
+from scorer.elastic.settings import ElasticSettings, ElasticSource, check_source_pattern
 from scorer.service.settings import load_settings
 from scorer.wire.errors import ConfigurationError, NonsenseReply, QScoreError, Unreachable
 from tests.unit.elastic.servers import Canned, scripted_server
@@ -174,7 +174,7 @@ def tls_server(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.handle_error = lambda *_: None  # type: ignore[method-assign, assignment]  # refused handshakes are meant
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # refused handshakes are meant
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     yield f"https://127.0.0.1:{server.server_address[1]}"
     server.shutdown()

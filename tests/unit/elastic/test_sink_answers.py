@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scorer.delivery import DeadLetters, SinkBusy, SinkRefused, deliver
 from scorer.delivery.elastic import ElasticSink
 from scorer.elastic.client import connect
-from scorer.service.elastic_settings import ElasticSettings
+from scorer.elastic.settings import ElasticSettings
 from tests.unit.delivery.builders import make_rows
 from tests.unit.elastic.servers import Canned, scripted_server
 
@@ -32,10 +32,22 @@ def key(tmp_path: Path) -> Path:
     return path
 
 
-def cluster(bulk: Callable[[list[str]], Canned]) -> Callable[[str, str, bytes], Canned]:
+#: What time it is by the cluster of these tests.
+TIME = Canned(200, [{"epoch": "1790000000"}])
+
+
+def cluster(
+    bulk: Callable[[list[str]], Canned],
+    tasks: Callable[[], Canned] = lambda: Canned(200, {"tasks": []}),
+    time: Canned = TIME,
+) -> Callable[[str, str, bytes], Canned]:
     """A cluster with one backing index, without documents, whose bulk answers are made from the ids asked for."""
 
     def answer(_method: str, path: str, body: bytes) -> Canned:
+        if path.startswith("/_tasks"):
+            return tasks()
+        if path.startswith("/_cat/health"):
+            return time
         if "_bulk" in path:
             return bulk([json.loads(line)["create"]["_id"] for line in body.splitlines()[::2]])
         if "_mget" in path:
@@ -72,6 +84,74 @@ def test_each_item_is_accounted_for(key: Path) -> None:
     assert (outcome.taken, outcome.already_there, len(outcome.refused)) == (2, 1, 0)
     assert list(outcome.unsent) == make_rows(5)[2:4]
     assert isinstance(outcome.fault, SinkBusy)
+
+
+@pytest.mark.parametrize(("time", "year"), [(TIME, "2026-09-21T"), (Canned(403, {"error": {"type": "x"}}), "20")])
+def test_documents_carry_the_clusters_time_of_arrival(key: Path, time: Canned, year: str) -> None:
+    """Rules look by it. Where the cluster does not tell, it is ours: a score without it would be seen by no rule."""
+    seen: list[str] = []
+    answers = cluster(lambda ids: items(ids, *[201] * len(ids)), time=time)
+
+    def answer(method: str, path: str, body: bytes) -> Canned:
+        if "_bulk" in path:
+            seen.extend(json.loads(line)["event"]["ingested"] for line in body.splitlines()[1::2])
+        return answers(method, path, body)
+
+    with scripted_server(answer) as url:
+        assert sink_at(url, key).send(make_rows(2)).taken == 2
+    assert len(seen) == 2
+    assert all(ingested.startswith(year) for ingested in seen)
+
+
+def under_way(*numbers: int, tag: str = "qscore-logs-qscore.scores-t", seconds: float = 0.0, **more: Any) -> Canned:
+    listed = [
+        {"node": "n", "id": number, "headers": {"X-Opaque-Id": tag}, "running_time_in_nanos": int(seconds * 1e9)}
+        for number in numbers
+    ]
+    return Canned(200, {"tasks": [*listed, {"node": "n", "id": 99, "headers": {}}], **more})
+
+
+def test_requests_that_are_under_way_are_waited_for_and_later_ones_are_not(key: Path) -> None:
+    """Of those that were there when it was first asked, the last is gone at the third time; others go on for ever."""
+    answers = [under_way(1, 2), under_way(2, 3), under_way(3, 4), under_way(3, 4)]
+    with scripted_server(cluster(lambda ids: items(ids, *[201] * len(ids)), lambda: answers.pop(0))) as url:
+        assert sink_at(url, key).send(make_rows(2)).taken == 2
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize("tasks", [under_way(1), under_way(node_failures=[{"type": "failed_node_exception"}])])
+def test_nothing_is_written_while_an_earlier_request_may_still_be_carried_out(
+    key: Path, tasks: Canned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scorer.delivery.elastic.UNDER_WAY_SECONDS", 0.2)
+    with scripted_server(cluster(lambda _ids: pytest.fail("written"), lambda: tasks)) as url:
+        outcome = sink_at(url, key).send(make_rows(2))
+    assert len(outcome.unsent) == 2
+    assert isinstance(outcome.fault, SinkBusy)
+
+
+@pytest.mark.parametrize(("seconds", "taken"), [(0.2, 2), (9.0, 0)])
+def test_rows_of_an_earlier_leader_wait_for_requests_of_its_time_alone(
+    key: Path, seconds: float, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Younger ones are those of the other delivery processes, which write at the same time without end."""
+    monkeypatch.setattr("scorer.delivery.elastic.UNDER_WAY_SECONDS", 0.2)
+    tasks = under_way(1, seconds=seconds)
+    with scripted_server(cluster(lambda ids: items(ids, *[201] * len(ids)), lambda: tasks)) as url:
+        assert sink_at(url, key).session(0.0, repeated=False).send(make_rows(2)).taken == taken
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 410])
+def test_a_cluster_that_does_not_list_requests_is_written_to_all_the_same(key: Path, status: int) -> None:
+    """A key without `monitor`, or Elasticsearch serverless, which has no such interface."""
+    refusal = Canned(status, {"error": {"type": "security_exception", "reason": "no"}})
+    with scripted_server(cluster(lambda ids: items(ids, *[201] * len(ids)), lambda: refusal)) as url:
+        assert sink_at(url, key).send(make_rows(2)).taken == 2
+
+
+def test_rows_that_are_sent_for_the_first_time_wait_for_nothing(key: Path) -> None:
+    with scripted_server(cluster(lambda ids: items(ids, *[201] * len(ids)), lambda: pytest.fail("asked"))) as url:
+        assert sink_at(url, key).session(2e9, repeated=False).send(make_rows(2)).taken == 2
 
 
 @pytest.mark.parametrize("status", [400, 404, 413])

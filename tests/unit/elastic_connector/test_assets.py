@@ -41,7 +41,7 @@ FULL_ROW = ScoredRow(
 
 
 def error_row() -> ScoredRow:
-    return ScoredRow(**{**FULL_ROW, "error": "missing_feature: events is empty", "grain": "event"})  # type: ignore[typeddict-item]
+    return ScoredRow(**{**FULL_ROW, "error": "missing_feature: events is empty", "grain": "event"})
 
 
 def beat() -> dict[str, Any]:
@@ -104,7 +104,8 @@ def test_the_state_index_lies_outside_every_template() -> None:
     (state,) = [asset for asset in assets if asset.kind == "index"]
     assert template.body["index_patterns"] == ["logs-qscore.scores-*"]
     assert not state.name.startswith("logs-")
-    assert template.body["template"]["lifecycle"]["data_retention"] == "90d"
+    assert "template" not in template.body, "it would take precedence over the user's own component template"
+    assert assets[0].body["template"]["lifecycle"]["data_retention"] == "90d"
 
 
 def test_another_prefix_shares_no_name() -> None:

@@ -9,7 +9,7 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from elastic_connector.batches import halves, new_batch
+from elastic_connector.batches import halves, in_place_of, new_batch
 from elastic_connector.devserver import free_port
 from elastic_connector.fields import document_fields
 from elastic_connector.flow import RowPage
@@ -21,7 +21,15 @@ from elastic_connector.status import DEGRADED, LEADING, STANDBY, Board, SourceSt
 from scorer.cli.elastic_run import since_millis
 from scorer.codec import decode
 from scorer.models.trained import TrainedModel
-from scorer.wire.errors import BadOption, ConfigurationError, MalformedBody, Unreachable
+from scorer.wire.errors import (
+    BadOption,
+    ConfigurationError,
+    MalformedBody,
+    Problem,
+    QueueFull,
+    ScoringTimeout,
+    Unreachable,
+)
 from scorer.wire.messages import ModelCard
 from scorer.wire.names import DEFECT_COLUMN, MEDIA_ARROW
 
@@ -136,6 +144,17 @@ def test_a_batch_that_no_worker_scores_is_cut_down_to_the_row_at_fault() -> None
         halves(one[0], "again")
 
 
+def test_a_batch_that_takes_too_long_is_cut_but_a_row_is_not_blamed_for_it() -> None:
+    late = Problem.of(ScoringTimeout("batch b of 5 rows took longer than a task may", "Send smaller batches."))
+    batch = new_batch(RowPage(table(5), 90), 1.0)
+    assert [(part.rows, part.position) for part in in_place_of(batch, late)] == [(2, None), (3, 90)]
+    assert in_place_of(new_batch(RowPage(table(1), 90), 1.0), late) == (), "it comes again as it is"
+    busy = Problem.of(QueueFull("100 batches wait", "Wait."))
+    assert in_place_of(batch, busy) == ()
+    at_fault = Problem.of(MalformedBody("the body is no Arrow", "Look."))
+    assert [part.rows for part in in_place_of(batch, at_fault)] == [2, 3]
+
+
 class Gateway:
     """Stands where the gateway's client does: answers until it is told not to."""
 
@@ -173,12 +192,12 @@ def test_cards_are_not_asked_for_at_every_look() -> None:
 
 @pytest.mark.parametrize(
     ("text", "millis"),
-    [("beginning", 0), ("now", 9000), ("2026-03-01T08:15:00Z", 1772352900000), ("2026-03-01 08:15", 1772352900000)],
+    [("beginning", 0), ("now", None), ("2026-03-01T08:15:00Z", 1772352900000), ("2026-03-01 08:15", 1772352900000)],
 )
-def test_where_a_source_begins(text: str, millis: int) -> None:
-    assert since_millis(text, 9.0) == millis
+def test_where_a_source_begins(text: str, millis: int | None) -> None:
+    assert since_millis(text) == millis
 
 
 def test_a_beginning_that_is_no_time_is_refused() -> None:
     with pytest.raises(BadOption, match="'soon' is no time"):
-        since_millis("soon", 9.0)
+        since_millis("soon")

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
@@ -14,7 +15,6 @@ from elasticsearch import Elasticsearch
 
 from elastic_connector.backfill import Backfill, LiveLag, Scope
 from elastic_connector.batches import Sender, StreamRoute
-from elastic_connector.clock import ServerClock
 from elastic_connector.documents import EventShaper
 from elastic_connector.flow import RowPage
 from elastic_connector.history import epoch_millis
@@ -27,11 +27,15 @@ from elastic_connector.snapshot import SnapshotLost, Snapshots
 from elastic_connector.status import Board, SourceStatus
 from elastic_connector.term import Term
 from elastic_connector.windows_recipe import WindowRecipe
+from scorer.elastic.bounded import ANSWER_BYTES
+from scorer.elastic.client import connect
+from scorer.elastic.clock import ServerClock
 from scorer.elastic.failures import ElasticBusy
+from scorer.elastic.settings import ElasticSettings, ElasticSource
 from scorer.features.recipe import load_recipe
-from scorer.service.elastic_settings import ElasticSettings, ElasticSource
 from scorer.service.exchange import Outcome
 from scorer.wire.errors import ArtifactRejected, Problem, Unreachable
+from scorer.wire.names import DEFECT_COLUMN, TIME_COLUMN
 from tests.unit.elastic.servers import Canned, scripted_server
 
 MODEL = "lateral_flow"
@@ -49,6 +53,9 @@ class Cluster:
     epoch: list[Canned] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     searches: int = 0
+    overtaxed: int = 0  # searches that the server does not survive
+    sizes: list[int] = field(default_factory=list)
+    source: dict[str, Any] = field(default_factory=lambda: {"@timestamp": AT})
 
     def __call__(self, _method: str, path: str, body: bytes) -> Canned:
         if path.startswith("/_cat/health"):
@@ -62,9 +69,16 @@ class Cluster:
 
     def _search(self, body: dict[str, Any]) -> Canned:
         self.searches += 1
+        self.sizes.append(body["size"])
+        if self.overtaxed:
+            self.overtaxed -= 1
+            return Canned(503, {"error": {"type": "node_disconnected_exception", "reason": "gone"}})
         if self.lost:
             return Canned(404, {"error": {"type": "search_context_missing_exception", "reason": "gone"}})
-        hit = {"_index": "logs-a", "_id": "d1", "sort": [AT, 1]} | ({"_routing": self.routing} if self.routing else {})
+        hit: dict[str, Any] = {"_index": "logs-a", "_id": "d1", "sort": [AT, 1]}
+        hit |= {"_routing": self.routing} if self.routing else {}
+        if body["_source"]:
+            hit["_source"] = self.source
         return Canned(200, {"hits": {"hits": [] if "search_after" in body else [hit]}})
 
 
@@ -122,6 +136,35 @@ def test_snapshots_that_are_lost_again_and_again_end_the_round(serve: Callable[[
     assert cluster.searches == 4
 
 
+def test_a_page_that_the_server_did_not_survive_is_asked_for_smaller(serve: Callable[[Cluster], Elasticsearch]) -> None:
+    """Five megabytes in each of two hundred documents: the same page again would end the server again."""
+    cluster = Cluster(overtaxed=2)
+    reading = reader(serve(cluster))
+    for _ in range(2):
+        with pytest.raises(ElasticBusy):
+            list(reading.round(AT, AT + 1))
+    assert [page.table["origin_id"].to_pylist() for page in reading.round(AT, AT + 1)] == [["d1"]]
+    assert cluster.sizes[:3] == [50, 12, 3]
+
+
+def test_a_document_that_is_too_large_for_any_answer_is_written_as_an_error(tmp_path: Path) -> None:
+    huge = {"@timestamp": AT, "network": {"transport": "x" * (ANSWER_BYTES + 1)}}
+    cluster = Cluster([{"found": True, "_source": huge}], source=huge)
+    key = tmp_path / "key"
+    key.touch(mode=0o600)
+    key.write_text("a2V5OnNlY3JldA==")
+    with scripted_server(cluster) as url:
+        reading = reader(connect(ElasticSettings(url=url, api_key_file=key)))
+        pages = [*reading.round(AT, AT + 1), *reader(reading.snapshots.client).resume(AT)]
+        reading.snapshots.client.close()
+    assert cluster.sizes[:5] == [50, 12, 3, 1, 1]
+    for page in pages:
+        (row,) = page.table.to_pylist()
+        assert (row["origin_id"], row[TIME_COLUMN]) == ("d1", AT / 1000)
+        assert row[DEFECT_COLUMN].startswith("not_scored: the fields that are read of the document are larger")
+    assert len(pages) == 2
+
+
 def test_reconciling_takes_no_score_for_an_orphan_while_a_shard_is_starting(
     serve: Callable[[Cluster], Elasticsearch],
 ) -> None:
@@ -133,7 +176,7 @@ def test_reconciling_takes_no_score_for_an_orphan_while_a_shard_is_starting(
 def test_the_clock_goes_on_while_the_server_is_away(
     serve: Callable[[Cluster], Elasticsearch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("elastic_connector.clock._ASK_EVERY", 0.0)
+    monkeypatch.setattr("scorer.elastic.clock._ASK_EVERY", 0.0)
     away = Canned(503, {"error": {"type": "unavailable", "reason": "starting"}})
     answers = [away, Canned(200, [{"epoch": "1000"}]), away, Canned(200, [{"epoch": "5000"}])]
     clock = ServerClock(serve(Cluster(epoch=answers)), own=lambda: 1000.0)

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 
 from elastic_connector.documents import FLAG_FIELDS_CUT, EventShaper
+from elastic_connector.reader import EventReader, ReadSettings
 from elastic_connector.windows_recipe import WindowRecipe
 from scorer.features.recipe import load_recipe
 from scorer.training.rows import Columns, build_rows
 from scorer.training.tables import read_table
-from scorer.wire.names import MAX_FIELDS_BYTES
+from scorer.wire.names import DEFECT_COLUMN, MAX_FIELDS_BYTES
 
 TIME = "2026-03-01T08:15:00.250Z"
 FLOW = {
@@ -158,6 +159,35 @@ def test_what_cannot_be_used_is_said_for_its_row_alone(source: dict[str, Any], s
     assert table.column("bytes_out").to_pylist()[0::2] == [400, 400]
     # Even the error needs a time of its own: without one, that at which the document came.
     assert table.column("_time").null_count == 0
+
+
+def test_arrays_in_arrays_are_walked_without_end_of_the_stack() -> None:
+    deep: Any = {"transport": "tcp"}
+    for _ in range(5000):
+        deep = [deep]
+    assert rows({**FLOW, "network": deep})["tcp"] == 1.0
+    assert rows({**FLOW, "network": [[{"transport": "tcp"}], {}, [[]]]})["tcp"] == 1.0
+
+
+class Picky(EventShaper):
+    """Breaks on one document."""
+
+    def table(self, hits: Any) -> Any:
+        if any(one["_source"].get("breaks") for one in hits):
+            raise RecursionError("a document that nobody thought of")
+        return super().table(hits)
+
+
+def test_a_document_of_which_no_row_can_be_made_is_an_error_of_its_own() -> None:
+    nothing: Any = None
+    settings = ReadSettings("event.ingested", "", page=50, overlap=0, settle=0)
+    picky = Picky(shaper().recipe)
+    reader = EventReader(nothing, picky, settings, lambda _keys: set(), lambda: 0, 0)
+    page = reader._page([hit(FLOW, 0), hit({**FLOW, "breaks": True}, 1), hit(FLOW, 2)], 7)
+    assert page.table["origin_id"].to_pylist() == ["id0", "id1", "id2"]
+    first, odd, last = page.table[DEFECT_COLUMN].to_pylist()
+    assert (first, last) == (None, None)
+    assert odd.startswith("not_scored: no row can be made of the document")
 
 
 def test_missing_fields_are_what_the_recipe_says() -> None:

@@ -71,7 +71,7 @@ def test_a_page_without_rows_moves_the_checkpoint_once_those_before_it_are_done(
     ledger = Ledger(60.0)
     ledger.add(batch(1))
     ledger.add(batch(2, rows=0))
-    assert ledger.checkpoint is None
+    assert (ledger.checkpoint, ledger.empty) == (None, False)
     ledger.acknowledge(ack(1))
     assert (ledger.checkpoint, ledger.empty) == (200, True)
 

@@ -15,6 +15,7 @@ from elastic_connector.windows_query import PRECISION_THRESHOLD, Span, WindowQue
 from elastic_connector.windows_reader import window_table
 from elastic_connector.windows_recipe import WindowRecipe
 from scorer.codec import decode
+from scorer.elastic.failures import AnswerTooLarge
 from scorer.features.recipe import load_recipe
 from scorer.wire.errors import NonsenseReply
 from scorer.wire.messages import row_identity, score_id
@@ -96,7 +97,7 @@ def test_neighbouring_windows_are_one_range() -> None:
 
 def answering(*answers: Any) -> WindowReader:
     """A reader whose searches are answered in turn; the last answer stays."""
-    left = list(answers)
+    left: list[Mapping[str, Any]] = list(answers)
 
     def search(_body: Any) -> Mapping[str, Any]:
         return left.pop(0) if len(left) > 1 else left[0]
@@ -122,6 +123,43 @@ def answering(*answers: Any) -> WindowReader:
 def test_an_answer_that_is_none_is_named(answer: Any) -> None:
     with pytest.raises(NonsenseReply, match="Elasticsearch's answer"):
         answering(answer).documents(0, 6000)
+
+
+def test_pages_of_large_keys_are_asked_for_smaller() -> None:
+    """Keys of kilobytes: a page of them would be larger than an answer may be, again and again."""
+    sizes: list[int] = []
+
+    def search(body: Mapping[str, Any]) -> Mapping[str, Any]:
+        composite = body["aggs"]["rows"]["composite"]
+        sizes.append(composite["size"])
+        if composite["size"] > 40:
+            raise AnswerTooLarge("the answer is larger than 64 MiB")
+        first = composite.get("after", {"window": 0})["window"] + 600_000
+        bucket = {"key": {"window": first}, "doc_count": 2}
+        more = {"buckets": [bucket], "after_key": bucket["key"]}
+        return {"aggregations": {"rows": more if len(sizes) < 12 else {"buckets": []}}}
+
+    @contextmanager
+    def snapshot() -> Iterator[Search]:
+        yield search
+
+    query = WindowQuery(WindowRecipe.from_card(raw()), "@timestamp")
+    found = WindowReader(snapshot, query, "event.ingested", 0.0).documents(0, 6000)
+    assert list(found.values()) == [2] * 2
+    assert sizes[:5] == [2000, 500, 125, 31, 2000]
+
+
+def test_a_page_that_is_too_large_with_one_row_is_an_error() -> None:
+    def search(_body: Mapping[str, Any]) -> Mapping[str, Any]:
+        raise AnswerTooLarge("the answer is larger than 64 MiB")
+
+    @contextmanager
+    def snapshot() -> Iterator[Search]:
+        yield search
+
+    query = WindowQuery(WindowRecipe.from_card(raw()), "@timestamp")
+    with pytest.raises(AnswerTooLarge):
+        WindowReader(snapshot, query, "event.ingested", 0.0).documents(0, 6000)
 
 
 def test_windows_are_cut_so_that_pages_stay_cheap() -> None:
