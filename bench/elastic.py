@@ -7,7 +7,8 @@ One index of ECS authentication documents is read by
               from the start of the process to its end
   reindex     elasticsearch.helpers.reindex, its defaults
   scan+bulk   elasticsearch.helpers.scan into streaming_bulk, `create` into a data stream's kind of index
-and the documents per second of each are set side by side, on a server that has seen both kinds of work before. The
+and the documents per second of each are set side by side, on a server that has seen both kinds of work before; reindex
+runs before the connector and after it, and its rate is that of both runs together. The
 connector's peak memory is taken from the kernel (maximum resident set of that process), for a quarter of the documents
 and for all of them.
 """
@@ -32,8 +33,8 @@ from elastic_connector.assets import STANDARD
 from elastic_connector.cluster import Cluster
 from elastic_connector.devserver import dev_server
 from elastic_connector.install import install
-from elastic_connector.privileges import runtime_role
 from scorer.demo.elastic_documents import MAPPINGS, documents
+from scorer.demo.elastic_setup import SCORES_QUERY, Source, settings_text, write_runtime_key
 from scorer.features.recipe import load_recipe
 from scorer.service.stack import running_stack
 from scorer.training.generator import generate_events
@@ -42,20 +43,6 @@ from scorer.training.tables import write_table
 NAMESPACE = "bench"
 SOURCE_INDEX = "bench-source"
 GOAL = 0.70
-_SETTINGS = """\
-sink = "elastic"
-
-[elastic]
-url = "{url}"
-api_key_file = "{key}"
-namespace = "{namespace}"
-settle_seconds = 0
-
-[[elastic.sources]]
-name = "{name}"
-index = "{index}"
-model = "lateral"
-"""
 
 
 @dataclass(frozen=True)
@@ -110,8 +97,8 @@ def timed(name: str, number: int, work: Callable[[], Any]) -> Timed:
     return Timed(name, number, time.perf_counter() - started)
 
 
-def reindex(admin: Elasticsearch, source: str, number: int) -> Timed:
-    target = like_a_target(admin, f"bench-reindexed-{number}")
+def reindex(admin: Elasticsearch, source: str, number: int, run: str = "warm") -> Timed:
+    target = like_a_target(admin, f"bench-reindexed-{run}-{number}")
     try:
         admin.indices.get_data_stream(name=target)
     except ApiError as error:
@@ -154,14 +141,9 @@ def prepare(home: Path, admin: Elasticsearch, url: str, sources: dict[str, str])
     """Assets, runtime key, settings with one source per size, a model of generated events by document."""
     install(Cluster(admin, STANDARD))
     home.mkdir(mode=0o700)
-    key = home / "key"
-    key.touch(mode=0o600)
-    role = runtime_role(sources.values())
-    key.write_text(str(admin.security.create_api_key(name="bench", role_descriptors={"bench": role})["encoded"]))
-    first, *others = sources.items()
-    text = _SETTINGS.format(url=url, key=key, namespace=NAMESPACE, name=first[0], index=first[1])
-    for name, index in others:
-        text += f'\n[[elastic.sources]]\nname = "{name}"\nindex = "{index}"\nmodel = "lateral"\n'
+    write_runtime_key(admin, "bench", sources.values(), home / "key")
+    read = [Source(name, index, "lateral") for name, index in sources.items()]
+    text = settings_text(url, home / "key", NAMESPACE, read, settle_seconds=0)
     (home / "qscore.toml").write_text(text)
     data = home.parent / "training.parquet"
     write_table(generate_events("lateral", 4000, np.random.default_rng(11)), data)
@@ -173,8 +155,7 @@ def prepare(home: Path, admin: Elasticsearch, url: str, sources: dict[str, str])
 def scores(admin: Elasticsearch) -> int:
     index = f"{STANDARD.scores}-{NAMESPACE}"
     admin.indices.refresh(index=index, ignore_unavailable=True)
-    query = {"bool": {"must_not": [{"term": {"event.kind": "metric"}}]}}
-    return int(admin.count(index=index, query=query, ignore_unavailable=True)["count"])
+    return int(admin.count(index=index, query=SCORES_QUERY, ignore_unavailable=True)["count"])
 
 
 def main() -> None:
@@ -196,18 +177,21 @@ def main() -> None:
             with running_stack(home, "--port", "0", "--workers", str(arguments.workers)):
                 first = connector(home, "small", small)
                 reindex(admin, sources["small"], small)  # not counted: a server just started compiles its code first
+                # Once before the connector and once after it: a server grows faster with everything that it has done.
+                peers = [reindex(admin, sources["large"], large, "before")]
                 lives = [first, connector(home, "large", large)]
                 written = scores(admin) - before
-            peers = [reindex(admin, sources["large"], large), scan_and_bulk(admin, sources["large"], large)]
+            peers += [reindex(admin, sources["large"], large, "after"), scan_and_bulk(admin, sources["large"], large)]
             if server.folder is None:
-                admin.indices.delete(index=f"{','.join(sources.values())},bench-reindexed-{large},bench-copied-{large}")
+                made = [*(f"bench-reindexed-{when}-{large}" for when in ("before", "after")), f"bench-copied-{large}"]
+                admin.indices.delete(index=[*sources.values(), f"bench-reindexed-warm-{small}", *made])
     report(lives, peers, written)
 
 
 def report(lives: list[Timed], peers: list[Timed], written: int) -> None:
     expected = sum(life.documents for life in lives)
     print(f"\n{'':<12}{'documents':>10}{'seconds':>10}{'documents/s':>13}{'of reindex':>12}{'peak MiB':>10}")
-    reference = peers[0].rate
+    reference = (peers[0].documents + peers[1].documents) / (peers[0].seconds + peers[1].seconds)
     for one in [*lives, *peers]:
         peak = f"{one.peak:10.0f}" if one.peak else f"{'':>10}"
         print(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +12,9 @@ import numpy as np
 import pytest
 
 from scorer.circuits.zz import ZZMap
+from scorer.demo.small_model import small_model
 from scorer.features.recipe import load_recipe
-from scorer.features.transform import Scaler, derive, required_inputs
-from scorer.models.calibration import fit_platt
-from scorer.models.fit import fit_svc, fit_twin
-from scorer.models.machine import ObservableMachine
+from scorer.features.transform import derive, required_inputs
 from scorer.models.trained import TrainedModel
 from scorer.registry.keys import Signer
 from scorer.registry.store import Registry
@@ -26,6 +26,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 def repository() -> Path:
     """The checkout's root."""
     return REPOSITORY
+
+
+def build(script: str, out: Path, **variables: str) -> Path:
+    """The archive that a script of packaging/ builds into the folder ``out``, with more environment variables."""
+    command = [sys.executable, str(REPOSITORY / "packaging" / script), "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True, timeout=120, env=os.environ | variables)
+    (built,) = [path for path in out.iterdir() if path.name.endswith((".tar.gz", ".zip"))]
+    return built
 
 
 @pytest.fixture(scope="session")
@@ -58,30 +66,19 @@ def make_tiny_model(name: str = "lateral", starter: bool = True, seed: int = 5) 
     columns = {column: np.floor(rng.gamma(2.0, 3.0, 400)) + 1.0 for column in required_inputs(recipe, features)}
     X = derive(recipe, features, columns)
     y = (X[:, 0] + rng.normal(0.0, 0.3, len(X)) > np.quantile(X[:, 0], 0.8)).astype(np.int64)
-    scaler = Scaler.fit(X[:200], features)
-    Z = scaler.apply(X)
     circuit = ZZMap(qubits=3, reps=2, entanglement="full", bandwidth=0.5)
-    observable = fit_svc(Z[:200], y[:200], circuit, 1.0)
-    twin = fit_twin(Z[:200], y[:200], 1.0, 1.0)
-    held, labels = Z[200:], y[200:]
-    scores, twin_scores = observable.scores(circuit, held), twin.scores(held)
-    return TrainedModel(
-        name=name,
-        family="svc",
-        recipe=recipe,
-        grain="window",
-        feature_names=features,
-        scaler=scaler,
-        machine=ObservableMachine(circuit, observable),
-        twin=twin,
-        calibration=fit_platt(scores, labels),
-        twin_calibration=fit_platt(twin_scores, labels),
-        benign_scores=np.sort(scores[labels == 0]),
-        twin_benign_scores=np.sort(twin_scores[labels == 0]),
-        fpr=0.05,
-        reference=np.median(X[y == 0], axis=0),
-        facts={"trained_on": "400 random rows of a test", "starter": starter},
-    )
+    return small_model(recipe, features, X, y, circuit, 0.05, "400 random rows of a test", starter)
+
+
+def publish_model(home: Path, model: TrainedModel, live: bool = False) -> None:
+    """Sign a model with the home's key, made where there is none, and publish it. A first version is live by itself;
+    ``live``: so is this one."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    signer, _ = Signer.load_or_create(home / "private" / "signing_key.pem", home / "trusted_keys")
+    registry = Registry(home / "registry", home / "trusted_keys")
+    version = registry.publish(model, signer)
+    if live:
+        registry.set_alias(model.name, "live", version)
 
 
 @pytest.fixture(scope="session")
@@ -95,8 +92,6 @@ def publish_tiny(tiny_model: TrainedModel) -> Callable[[Path], None]:
     """Signs the small model and makes it live in the registry of a qscore home."""
 
     def publish(home: Path) -> None:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        signer, _ = Signer.load_or_create(home / "private" / "signing_key.pem", home / "trusted_keys")
-        Registry(home / "registry", home / "trusted_keys").publish(tiny_model, signer)
+        publish_model(home, tiny_model)
 
     return publish

@@ -15,9 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from scorer.delivery import DeadLetter, DeadLetters, Sink, make_sink
+from scorer.delivery import DeadLetter, DeadLetters, Sink
 from scorer.delivery.replay import ReplayResult, replay
 from scorer.service.settings import Settings, load_settings
+from scorer.service.sinks import make_sink
 from scorer.wire.errors import BadOption, DeliveryFailed
 from scorer.wire.names import ELASTIC
 
@@ -38,7 +39,12 @@ def _list(
     limit: Annotated[int, typer.Option(help="Letters to show at most.", min=1)] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Show dead letters, oldest first."""
+    """Show dead letters, oldest first.
+
+    \b
+    Example:
+      qscore dead list --sink elastic --limit 10
+    """
     store = DeadLetters(load_settings().dead_letters)
     letters = store.list(sink, limit)
     if as_json:
@@ -99,7 +105,13 @@ def _replay(
     sink: _Sink = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, send nothing.")] = False,
 ) -> None:
-    """Send dead letters to their sink again; each goes from here only once the sink has confirmed it."""
+    """Send dead letters to their sink again; each goes from here only once the sink has confirmed it.
+
+    \b
+    Examples:
+      qscore dead replay --dry-run
+      qscore dead replay
+    """
     settings = load_settings()
     store = DeadLetters(settings.dead_letters)
     names = [sink] if sink else _written_to(settings)
@@ -141,7 +153,12 @@ def _purge(
     older_than_days: Annotated[float | None, typer.Option(help="Only letters that last failed before.", min=0)] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Really delete.")] = False,
 ) -> None:
-    """Delete dead letters for good."""
+    """Delete dead letters for good.
+
+    \b
+    Example:
+      qscore dead purge --older-than-days 30 --yes
+    """
     if not yes:
         raise BadOption("purging deletes scores for good", "Add --yes.")
     before = None if older_than_days is None else time.time() - older_than_days * 86400

@@ -61,6 +61,11 @@ def _install(
     nothing.
 
     The first time: --user elastic, or another administrator. Later the installer key does, which the first run makes.
+
+    \b
+    Examples:
+      qscore elastic install --user elastic --dry-run
+      qscore elastic install --user elastic --kibana-url https://kibana.example:5601
     """
     settings, console = load_settings(), Console()
     with elastic_extra():
@@ -159,7 +164,12 @@ def _diff(
     kibana_url: KibanaUrl = None,
     kibana_ca: KibanaCa = None,
 ) -> None:
-    """Show how the cluster differs from this version. Exit code 0: not at all, 1: it does."""
+    """Show how the cluster differs from this version. Exit code 0: not at all, 1: it does.
+
+    \b
+    Example:
+      qscore elastic diff && echo 'as this version has it'
+    """
     settings, console = load_settings(), Console()
     login = _login(settings, user, password_file, key_file)
     with elastic_extra():
@@ -189,25 +199,34 @@ def _uninstall(
     kibana_url: KibanaUrl = None,
     kibana_ca: KibanaCa = None,
 ) -> None:
-    """Remove exactly what `install` made. Scores, checkpoints and your own @custom templates stay."""
+    """Remove exactly what `install` made. Scores, checkpoints and your own @custom templates stay.
+
+    \b
+    Example:
+      qscore elastic uninstall --user elastic --dry-run
+    """
     settings, console = load_settings(), Console()
     login = _login(settings, user, password_file, key_file)
     with elastic_extra():
         from elastic_connector.install import removal_plan, uninstall
         from elastic_connector.keys import key_requests, remove_keys
         from elastic_connector.kibana_assets import uninstall_kibana
-    if kibana_url:
-        kibana = _kibana(kibana_url, kibana_ca, login)
-        _show(console, "Kibana", uninstall_kibana(kibana, dry_run))
+    kibana = _kibana(kibana_url, kibana_ca, login) if kibana_url else None
     with cluster_of(settings, login) as cluster:
-        if delete_data and not dry_run and not yes:
+        if delete_data and not dry_run and not yes:  # before anything is removed
             _show(console, "Elasticsearch, to be removed", removal_plan(cluster, delete_data))
             typer.confirm("Delete all scores and checkpoints for good?", abort=True)
+        if kibana is not None:
+            _show(console, "Kibana", uninstall_kibana(kibana, dry_run))
         removed = removal_plan(cluster, delete_data) if dry_run else uninstall(cluster, delete_data)
         _show(console, "Elasticsearch", removed)
         if login.user:
             _show_keys(
                 console, remove_keys(cluster, key_requests(cluster.names, _patterns(settings)), dry_run), dry_run
+            )
+        else:
+            console.print(
+                Text("The API keys stay, because a key cannot end others: add --user NAME to invalidate them.")
             )
 
 

@@ -36,6 +36,10 @@ def _doctor(
     """Check version, licence, clock, privileges, templates, streams, sources, leases and lag. Exit code 1: mend it.
 
     Without a login it checks the key that the connector runs with.
+
+    \b
+    Example:
+      qscore elastic doctor
     """
     settings = load_settings()
     with elastic_extra():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
@@ -46,6 +45,11 @@ def _backfill(source: SourceName, since: From = None, to: To = None, version: Ve
     """Score the documents of a time that have no score yet. Live scoring goes first; stopped, it goes on where it was.
 
     Counts what would be sent, and sends it with --yes. Times are the documents' own (@timestamp).
+
+    \b
+    Examples:
+      qscore elastic backfill --source authentication --from 7d
+      qscore elastic backfill --source authentication --from 7d --yes
     """
     if since is None:
         raise BadOption("--from is missing", "Say from when: --from 2026-01-31, or --from 7d.")
@@ -61,6 +65,10 @@ def _rescore(source: SourceName, since: From = None, to: To = None, version: Ver
     """Score with the model's present version what its earlier versions have scored. The earlier scores stay.
 
     Begins at the first score of the model in any version, unless --from says otherwise. Counts; sends with --yes.
+
+    \b
+    Example:
+      qscore elastic rescore --source authentication --from 30d --yes
     """
     with _history(source, version) as history:
         first = history.earliest(of_scores=True)
@@ -84,6 +92,10 @@ def _reconcile(
     """Compare a source with its scores: documents without a score, scores without a document, duplicates.
 
     Exit code 0: every document has exactly one score; 1: not so.
+
+    \b
+    Example:
+      qscore elastic reconcile --source authentication --from 7d --to 1d --fix
     """
     with _history(source, version) as history:
         scope = _scope(history, since, to, history.earliest(of_scores=False))
@@ -110,10 +122,10 @@ def _history(name: str, version: str | None) -> Iterator[History]:
     source = _source(settings, name)
     with elastic_extra():
         from elastic_connector.batches import Queues
-        from elastic_connector.clock import ServerClock
         from elastic_connector.history import History
         from elastic_connector.runner import gateway_cards
         from scorer.elastic.client import connect
+        from scorer.elastic.clock import ServerClock
     cards = gateway_cards(settings, lambda: local_client(settings))
     card = cards(source.model, version or source.version)
     cards.close()
@@ -139,8 +151,9 @@ def _scope(history: History, since: str | None, to: str | None, first: int | Non
 
     if since is None and first is None:
         raise BadOption(f"the source {history.source.name} holds no documents", "Give --from, or wait for documents.")
-    low = epoch_millis(since) if since is not None else first or 0
-    return history.scope(low, epoch_millis(to) if to is not None else int(time.time() * 1000))
+    now = history.clock.now()  # the server's: by a clock of ours that is off, the range would be another
+    low = epoch_millis(since, now) if since is not None else first or 0
+    return history.scope(low, epoch_millis(to, now) if to is not None else int(now * 1000))
 
 
 def _count(history: History, scope: Scope) -> None:
@@ -176,7 +189,7 @@ def _send(history: History, scope: Scope) -> None:
     _tell_scope(history, scope)
     typer.echo(f"rows: {done.tally.rows}, there already: {done.tally.scored}, written: {done.written}")
     if done.dead:
-        typer.echo(f"refused by Elasticsearch: {done.dead}; `qscore deadletters list` shows them")
+        typer.echo(f"refused by Elasticsearch: {done.dead}; `qscore dead list` shows them")
     if stopped.is_set():
         typer.echo("Stopped. The same command goes on from here.")
         raise typer.Exit(1)

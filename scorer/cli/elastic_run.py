@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from datetime import UTC, datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ import typer
 
 from scorer.cli.elastic_extra import elastic_extra
 from scorer.cli.stack import local_client
-from scorer.service.logs import configure_logs
+from scorer.logs import configure_logs
 from scorer.service.settings import load_settings
 from scorer.wire.errors import BadOption
 
@@ -40,8 +39,14 @@ def run(
 
     Start it on several hosts: one leads each source, the others stand by and take over. Scores are written by the
     workers that `qscore up` runs.
+
+    \b
+    Examples:
+      qscore elastic run
+      qscore elastic run --once --source authentication
+      qscore elastic run --since now
     """
-    begin = since_millis(since, time.time())
+    begin = since_millis(since)
     settings = load_settings()
     with elastic_extra():
         from elastic_connector.runner import gateway_cards, run_connector
@@ -59,10 +64,11 @@ def run(
         typer.echo(summary(status))
 
 
-def since_millis(text: str, now: float) -> int:
-    """Epoch milliseconds of ``beginning`` (0), ``now`` or an ISO 8601 time, in UTC where it names no zone."""
+def since_millis(text: str) -> int | None:
+    """Epoch milliseconds of ``beginning`` (0) or an ISO 8601 time, in UTC where it names no zone; None for ``now``,
+    which is what Elasticsearch's clock says: by a clock of ours that is ahead, documents would be passed over."""
     if text in ("beginning", "now"):
-        return 0 if text == "beginning" else int(now * 1000)
+        return 0 if text == "beginning" else None
     try:
         when = datetime.fromisoformat(text)
     except ValueError:

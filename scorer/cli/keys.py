@@ -34,6 +34,10 @@ def new(
     """Make a key and print it, once: only its hash is kept.
 
     A Splunk search head needs read and score; add --scope write where `| qscore write=true` is used.
+
+    \b
+    Example:
+      qscore key new --scope read --scope score --scope write --note 'search head 1'
     """
     key, secret = KeyFile(load_settings().api_keys).add(tuple(scope or ("read", "score")), note)
     typer.echo(secret)
@@ -42,7 +46,12 @@ def new(
 
 @keys_app.command("list")
 def list_keys() -> None:
-    """Show the keys' ids, scopes and notes (never the keys)."""
+    """Show the keys' ids, scopes and notes (never the keys).
+
+    \b
+    Example:
+      qscore key list
+    """
     table = Table("id", "scopes", "made (UTC)", "note")
     for key in KeyFile(load_settings().api_keys).keys():  # noqa: SIM118  # a method, not a mapping
         made = dt.datetime.fromtimestamp(key.created, dt.UTC).strftime("%Y-%m-%d %H:%M")
@@ -53,6 +62,11 @@ def list_keys() -> None:
 
 @keys_app.command("revoke")
 def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="An id that `qscore key list` shows.")]) -> None:
-    """Take a key back; the gateway refuses it from its next request on."""
+    """Take a key back; the gateway refuses it from its next request on.
+
+    \b
+    Example:
+      qscore key revoke 1a2b3c4d
+    """
     key = KeyFile(load_settings().api_keys).revoke(key_id)
     typer.echo(f"key {key.id} is revoked{f' ({key.note})' if key.note else ''}")

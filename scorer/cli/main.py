@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from scorer.cli import delivery, elastic, keys, models, score, shots, splunk, stack, training
+from scorer.cli import delivery, elastic, import_qsvc, keys, models, score, shots, splunk, stack, training
 from scorer.wire.errors import BadOption, QScoreError
 
 _HELP = """Quantum-kernel scores for the events that a SOC already searches.
@@ -18,6 +18,11 @@ Start here:
   qscore score rows.csv            score a file
   qscore status                    what runs, and what does not
 
+\b
+Then, in the SIEM:
+  | qscore model=lateral           in a Splunk search, with the app and a key of `qscore key new`
+  qscore elastic install           in Elasticsearch: templates, keys, rules; then `qscore elastic run`
+
 Everything lives in one folder, ~/.local/share/qscore or QSCORE_HOME; settings are in its qscore.toml.
 """
 
@@ -27,7 +32,7 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="qscore", help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
     )
-    for topic in (stack, score, models, keys, training, shots, delivery, splunk, elastic):
+    for topic in (stack, score, models, keys, training, import_qsvc, shots, delivery, splunk, elastic):
         topic.register(app)
     return app
 

@@ -26,6 +26,10 @@ def models(
     """List models and versions: what each was trained on, and which one searches use (live).
 
     A starter was trained on rows that qscore generated; it shows how things work and knows nothing of your network.
+
+    \b
+    Example:
+      qscore models
     """
     settings = load_settings()
     store = CardStore(settings.registry, settings.trusted_keys)

@@ -29,6 +29,11 @@ def score(
     """Score a file's rows through the running gateway and append the qscore columns.
 
     Rows keep their order; one that cannot be scored says why in qscore_status.
+
+    \b
+    Examples:
+      qscore score rows.csv --out scored.csv
+      qscore score rows.csv --model lateral --explain all | head
     """
     from scorer.cli.score_file import score_file  # loads pyarrow, which no other command needs
 

@@ -14,6 +14,7 @@ from scorer.wire.errors import BadOption
 
 if TYPE_CHECKING:
     from scorer.models.trained import TrainedModel
+    from scorer.training.options import Steps
     from scorer.training.shots import ShotRow
 
 _BAR = 30
@@ -48,14 +49,20 @@ def shots_command(
 
     qscore scores exactly, on a simulator. A quantum computer only ever gives estimates: with S shots each score has a
     standard error, which this prints beside the ROC-AUC that is left. Nothing is changed and nothing is written.
-    """
-    from scorer.cli.training import _require_training
 
-    _require_training()
+    \b
+    Example:
+      qscore shots --model lateral --data labelled.csv --label is_attack --shots 100 --shots 10000
+    """
+    from scorer.cli.training import progress, require_training
+
+    require_training()
     trained = _model(model, version)
     Z, y = _rows(trained, data, label, positive, grain, min(rows, _MOST_ROWS), seed)
-    table = _measured(trained, Z, y, shots or _DEFAULT_SHOTS, method, cx_error, repeats, seed)
-    _show(trained, table, len(y), int(y.sum()))
+    console = Console()
+    with progress(console) as steps:
+        table = _measured(trained, Z, y, shots or _DEFAULT_SHOTS, method, cx_error, repeats, seed, steps)
+    _show(console, trained, table, len(y), int(y.sum()))
 
 
 def _model(name: str, version: str) -> TrainedModel:
@@ -87,7 +94,15 @@ def _rows(
 
 
 def _measured(
-    model: TrainedModel, Z: Any, y: Any, shots: list[int], method: str, cx_error: float | None, repeats: int, seed: int
+    model: TrainedModel,
+    Z: Any,
+    y: Any,
+    shots: list[int],
+    method: str,
+    cx_error: float | None,
+    repeats: int,
+    seed: int,
+    steps: Steps,
 ) -> list[ShotRow]:
     from scorer.models.shots import ShotError
     from scorer.training.shots import exact_sampler, noisy_sampler, shot_table
@@ -99,7 +114,7 @@ def _measured(
             sampler = exact_sampler(model.machine, Z, seed, method)
         else:
             sampler = noisy_sampler(model.machine, Z, seed, cx_error)
-        return shot_table(model.machine, Z, y, sorted(shots), sampler, repeats)
+        return shot_table(model.machine, Z, y, sorted(shots), sampler, repeats, steps)
     except ShotError as error:
         raise BadOption(str(error), "See `qscore shots --help`.") from None
     except ImportError as error:
@@ -108,8 +123,7 @@ def _measured(
         ) from None
 
 
-def _show(model: TrainedModel, table: list[ShotRow], rows: int, malicious: int) -> None:
-    console = Console()
+def _show(console: Console, model: TrainedModel, table: list[ShotRow], rows: int, malicious: int) -> None:
     console.print(
         f"[bold]{model.name}[/bold], family {model.family}: {rows} rows, {malicious} malicious", highlight=False
     )

@@ -42,7 +42,12 @@ def _preview(
     limit: Annotated[int, typer.Option(help="Notables to show at most.", min=1)] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of panels.")] = False,
 ) -> None:
-    """Run the correlation search over written scores and show each notable event with its tokens filled in."""
+    """Run the correlation search over written scores and show each notable event with its tokens filled in.
+
+    \b
+    Example:
+      qscore splunk preview --events hec_events.ndjson --limit 3
+    """
     path = events or load_settings().sink_file
     if path is None:
         raise BadOption("there are no events to look at", "Give --events FILE, or set sink = 'file' and sink_file.")

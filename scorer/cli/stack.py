@@ -43,6 +43,10 @@ def up(
 
     The first start makes the home folder, an API key for the commands on this machine, and a certificate authority,
     whose ca.pem the gateway's callers need. With broker_url set, no queue server is started: yours is used.
+
+    \b
+    Example:
+      qscore up --workers 4
     """
     settings = _with_options(workers, port, qpu)
     console = Console()
@@ -55,7 +59,12 @@ def up(
 
 
 def status() -> None:
-    """Show gateway, queue, workers and models. Exit code 0 when batches can be scored, 1 when not."""
+    """Show gateway, queue, workers and models. Exit code 0 when batches can be scored, 1 when not.
+
+    \b
+    Example:
+      qscore status || echo 'no batch can be scored'
+    """
     settings = load_settings()
     checks = [_gateway_check(settings), _queue_check(settings), _model_check(settings)]
     for good, line in checks:

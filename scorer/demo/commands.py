@@ -1,19 +1,57 @@
-"""What both demos do around their stages: commands as a user types them, the model, and nothing left at the end."""
+"""What both demos do around their stages: options, commands as a user types them, the model, a clean end."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
-from scorer.demo.material import Material
+from scorer.demo.material import Material, from_capture, generated
 from scorer.demo.stage import demo_settings
 from scorer.registry.cards import CardStore
 from scorer.wire.errors import QScoreError
 from scorer.wire.messages import ModelCard
+
+Data = Annotated[Path | None, typer.Option(help="A labelled capture: CSV, NDJSON or Parquet, maybe gzipped.")]
+Label = Annotated[str, typer.Option(help="Column of the capture that says what is malicious.")]
+Positive = Annotated[str | None, typer.Option(help="The label's malicious value; else 1 or true.")]
+Model = Annotated[str | None, typer.Option(help="Model to train; else the one whose fields the data has.")]
+Seed = Annotated[int, typer.Option(help="Seed of the generated events.")]
+
+#: Plays the demo in a folder; returns further folders in which something ran.
+Play = Callable[[Console, Path, Material], Iterable[Path]]
+
+
+def material(data: Path | None, label: str, positive: str | None, model: str | None, seed: int) -> Material:
+    """What the options ask for: a capture, or generated events."""
+    return from_capture(data, label, positive, model) if data else generated(model or "lateral", seed)
+
+
+def perform(play: Play, chosen: Callable[[], Material]) -> None:
+    """One demo from its options to its clean stop; an error is one sentence and status 1."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    try:
+        found = chosen()
+        with tempfile.TemporaryDirectory(prefix="qscore-demo-") as folder:
+            assert_nothing_left(Path(folder), *play(console, Path(folder), found))
+    except QScoreError as error:
+        typer.echo(f"qscore demo: {error.sentence()}", err=True)
+        raise typer.Exit(1) from None
+    console.print("\nEverything was stopped; nothing is left running.")
+
+
+def serve(command: Callable[..., None]) -> None:
+    """Run ``command`` with the options of the command line."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    app()
 
 
 def qscore(console: Console, folder: Path, *arguments: str, **variables: str) -> None:

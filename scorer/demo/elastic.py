@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -19,12 +16,11 @@ from elastic_connector.devserver import dev_server
 from elastic_connector.rule_search import run_rule
 from elastic_connector.rules import load_rules
 from scorer.demo import show
-from scorer.demo.commands import assert_nothing_left, qscore, train
+from scorer.demo.commands import Data, Label, Model, Positive, Seed, material, perform, qscore, serve, train
 from scorer.demo.elastic_documents import documents, with_plain_addresses
 from scorer.demo.elastic_stage import SOURCE, ElasticStage, elastic_stage
-from scorer.demo.material import EVENT_NUMBER, Material, from_capture, generated
+from scorer.demo.material import EVENT_NUMBER, Material
 from scorer.service.stack import running_stack
-from scorer.wire.errors import QScoreError
 
 _SHOWN = 8
 _COLUMNS = {
@@ -47,45 +43,38 @@ _KEYS = {
 
 
 def main(
-    data: Annotated[
-        Path | None, typer.Option(help="A labelled capture: CSV, NDJSON or Parquet, maybe gzipped.")
-    ] = None,
-    label: Annotated[str, typer.Option(help="Column of the capture that says what is malicious.")] = "label",
-    positive: Annotated[str | None, typer.Option(help="The label's malicious value; else 1 or true.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model to train; else the one whose fields the data has.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the generated events.")] = 1,
+    data: Data = None,
+    label: Label = "label",
+    positive: Positive = None,
+    model: Model = None,
+    seed: Seed = 1,
 ) -> None:
     """Show the Elastic edge on one machine and stop cleanly. Nothing outlives it: its files are temporary."""
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    try:
-        material = from_capture(data, label, positive, model) if data else generated(model or "lateral", seed)
-        material = replace(material, searched=with_plain_addresses(material.recipe, material.searched))
-        with tempfile.TemporaryDirectory(prefix="qscore-demo-") as folder:
-            left = _play(console, Path(folder), material)
-            assert_nothing_left(Path(folder), *left)
-    except QScoreError as error:
-        typer.echo(f"qscore demo: {error.sentence()}", err=True)
-        raise typer.Exit(1) from None
-    console.print("\nEverything was stopped; nothing is left running.")
+    perform(_play, lambda: _plain(material(data, label, positive, model, seed)))
 
 
-def _play(console: Console, folder: Path, material: Material) -> list[Path]:
+def _plain(chosen: Material) -> Material:
+    """Addresses as Elasticsearch's ip type gives them back, so that labels can be found by them."""
+    return replace(chosen, searched=with_plain_addresses(chosen.recipe, chosen.searched))
+
+
+def _play(console: Console, folder: Path, chosen: Material) -> list[Path]:
     """The folders beside ``folder`` in which something ran."""
     show.heading(console, 1, "The model and what it was trained on")
-    show.model(console, train(console, folder, material))
+    show.model(console, train(console, folder, chosen))
     show.heading(console, 2, "Elasticsearch, and what qscore installs there")
     with (
         dev_server(lambda text: console.print(f"[dim]{text}[/]")) as server,
-        elastic_stage(folder, server, material.model) as stage,
+        elastic_stage(folder, server, chosen.model) as stage,
     ):
         console.print(f"[dim]{stage.admin.info()['version']['number']} at {server.url}[/]")
         _install(console, stage)
         show.heading(console, 3, "Documents arrive, the connector scores them")
         started = dt.datetime.now(dt.UTC)
-        _score(console, stage, material)
+        _score(console, stage, chosen)
         show.heading(console, 4, "The scored documents")
         _documents(console, stage)
-        _truth(console, stage, material)
+        _truth(console, stage, chosen)
         show.heading(console, 5, "What each detection rule finds")
         _rules(console, stage, started)
         if server.folder is None:  # a cluster that stays is left as it was found
@@ -99,8 +88,8 @@ def _install(console: Console, stage: ElasticStage) -> None:
     qscore(console, stage.folder, "elastic", "diff", *stage.login())
 
 
-def _score(console: Console, stage: ElasticStage, material: Material) -> None:
-    number = stage.load(documents(material.recipe, material.searched), numbered=True)
+def _score(console: Console, stage: ElasticStage, chosen: Material) -> None:
+    number = stage.load(documents(chosen.recipe, chosen.searched), numbered=True)
     console.print(f"{number} documents in {stage.index}")
     time.sleep(1.5)  # the connector leaves out what arrived within settle_seconds
     with running_stack(stage.home, "--workers", "1"):
@@ -134,11 +123,11 @@ def _rules(console: Console, stage: ElasticStage, started: dt.datetime) -> None:
     console.print(table)
 
 
-def _truth(console: Console, stage: ElasticStage, material: Material) -> None:
+def _truth(console: Console, stage: ElasticStage, chosen: Material) -> None:
     """How the scores over the line compare with the labels, which no document carries."""
     scores = stage.search(query={"term": {"event.kind": "enrichment"}}, size=10_000)
     grain = str(_at(scores[0], ("qscore", "grain"))) if scores else "window"
-    judged = material.judged(grain, [_as_row(document, material) for document in scores])
+    judged = chosen.judged(grain, [_as_row(document, chosen) for document in scores])
     alerts = [bad for bad, row in judged if row["alert"]]
     bad = sum(bad for bad, _ in judged)
     console.print(
@@ -147,10 +136,10 @@ def _truth(console: Console, stage: ElasticStage, material: Material) -> None:
     )
 
 
-def _as_row(document: Mapping[str, Any], material: Material) -> Mapping[str, Any]:
+def _as_row(document: Mapping[str, Any], chosen: Material) -> Mapping[str, Any]:
     """A score by the names of the rows that are labelled; a missing key is the recipe's null key there."""
     found = {name: _at(document, path) for name, path in _KEYS.items()}
-    keys = {name: found[name] or material.recipe.null_key for name in material.recipe.keys}
+    keys = {name: found[name] or chosen.recipe.null_key for name in chosen.recipe.keys}
     time_ = dt.datetime.fromisoformat(str(document["@timestamp"])).timestamp()
     number = _at(document, ("qscore", "source", "id")) or "0"
     return {**keys, "_time": time_, EVENT_NUMBER: number, "alert": _at(document, ("qscore", "decision")) is True}
@@ -164,6 +153,4 @@ def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
 
 
 if __name__ == "__main__":
-    app_ = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app_.command()(main)
-    app_()
+    serve(main)

@@ -1,5 +1,5 @@
 """qscore as it runs beside Elasticsearch, on one machine: a real server, the assets, the runtime key, the queue and the
-workers. Used by `make demo-elastic` and by the benchmark."""
+workers. Used by `make demo-elastic`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from elasticsearch import ApiError, Elasticsearch, TransportError, helpers
 
 from elastic_connector.assets import STANDARD
 from elastic_connector.devserver import DevServer
-from scorer.demo.elastic_documents import MAPPINGS
+from scorer.demo.elastic_setup import Source, put_source_template, settings_text
 from scorer.service.broker import private_dir
 from scorer.wire.errors import QScoreError
 
@@ -21,19 +21,8 @@ NAMESPACE = "demo"
 SOURCE = "demo"
 _TEMPLATE = "qscore-demo-source"
 _SETTINGS = """\
-sink = "elastic"
-
-[elastic]
-url = "{url}"
-api_key_file = "{key}"
-namespace = "{namespace}"
-settle_seconds = 1                # a demo does not wait half a minute for its own documents
-
-[[elastic.sources]]
-name = "{source}"
-index = "{index}"
-model = "{model}"
-
+# A demo does not wait half a minute for its own documents: settle_seconds.
+{elastic}
 [gateway]
 port = 0
 """
@@ -74,14 +63,9 @@ class ElasticStage:
     def configure(self) -> str:
         """Write qscore.toml; returns what it says."""
         private_dir(self.home)
-        text = _SETTINGS.format(
-            url=self.server.url,
-            key=self.key_file,
-            namespace=self.namespace,
-            source=SOURCE,
-            index=self.index,
-            model=self.model,
-        )
+        source = Source(SOURCE, self.index, self.model)
+        elastic = settings_text(self.server.url, self.key_file, self.namespace, [source], settle_seconds=1)
+        text = _SETTINGS.format(elastic=elastic)
         (self.home / "qscore.toml").write_text(text)
         return text
 
@@ -90,16 +74,7 @@ class ElasticStage:
 
         ``numbered``: their ids are their positions.
         """
-        self.admin.indices.put_index_template(
-            name=_TEMPLATE,
-            index_patterns=[self.index],
-            data_stream={},
-            priority=400,
-            template={
-                "mappings": MAPPINGS,
-                "settings": {"index": {"final_pipeline": STANDARD.source_pipeline, "number_of_replicas": 0}},
-            },
-        )
+        put_source_template(self.admin, _TEMPLATE, self.index)
         actions = (
             {"_op_type": "create", "_index": self.index, "_source": document} | ({"_id": str(n)} if numbered else {})
             for n, document in enumerate(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 
+from scorer.spl.cursor import Cursor
 from scorer.spl.errors import SplError
 from scorer.spl.functions import Expression, function
 from scorer.spl.text import unquote
@@ -36,37 +37,11 @@ def compile_expression(source: str) -> Expression:
     return expression
 
 
-def _tokens(source: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    at, end = 0, len(source.rstrip())
-    while at < end:
-        match = _TOKEN.match(source, at)
-        if match is None or match.lastgroup is None:
-            raise SplError(f"cannot read {source[at : at + 30].strip()!r} in an expression")
-        found.append((match.lastgroup, match.group(match.lastgroup)))
-        at = match.end()
-    return [*found, ("end", "the end")]
-
-
-class _Parser:
+class _Parser(Cursor):
     """Recursive descent over the tokens of one expression."""
 
     def __init__(self, source: str) -> None:
-        self._source = source
-        self._tokens = _tokens(source)
-        self._at = 0
-
-    @property
-    def kind(self) -> str:
-        return self._tokens[self._at][0]
-
-    @property
-    def token(self) -> str:
-        return self._tokens[self._at][1]
-
-    def _next(self) -> str:
-        self._at += 1
-        return self._tokens[self._at - 1][1]
+        super().__init__(source, _TOKEN, "an expression")
 
     def _is(self, *operators: str) -> bool:
         return self.kind == "operator" and self.token in operators

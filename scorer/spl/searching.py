@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from scorer.spl.cursor import Cursor
 from scorer.spl.errors import SplError
 from scorer.spl.text import unquote
 from scorer.spl.times import epoch
@@ -47,35 +48,11 @@ def compile_search(source: str) -> Predicate:
     return predicate
 
 
-def _tokens(source: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    at, end = 0, len(source.rstrip())
-    while at < end:
-        match = _TOKEN.match(source, at)
-        if match is None or match.lastgroup is None:
-            raise SplError(f"cannot read {source[at : at + 30].strip()!r} in a search")
-        found.append((match.lastgroup, match.group(match.lastgroup)))
-        at = match.end()
-    return [*found, ("end", "the end")]
+class _Parser(Cursor):
+    """Recursive descent over the tokens of one search."""
 
-
-class _Parser:
     def __init__(self, source: str) -> None:
-        self._source = source
-        self._tokens = _tokens(source)
-        self._at = 0
-
-    @property
-    def kind(self) -> str:
-        return self._tokens[self._at][0]
-
-    @property
-    def token(self) -> str:
-        return self._tokens[self._at][1]
-
-    def _next(self) -> str:
-        self._at += 1
-        return self._tokens[self._at - 1][1]
+        super().__init__(source, _TOKEN, "a search")
 
     def _word(self, *words: str) -> bool:
         return self.kind == "word" and self.token in words  # Splunk wants these in capitals

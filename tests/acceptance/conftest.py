@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import trustme
 from scorer.standins.search_process import SearchOutcome, SearchProcess, run_search
 from scorer.standins.splunkd_endpoint import SplunkdEndpoint
 from tests.acceptance.scripted_gateway import KEY, ScriptedGateway
+from tests.conftest import build
 
 SESSION_KEY = "session-key-of-the-search"
 
@@ -44,13 +44,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="session")
-def archive(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built app."""
-    out = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, str(repository / "packaging" / "build_app.py"), "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    (built,) = out.glob("*.tar.gz")
-    return built
+    return build("build_app.py", tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="session", params=["3.9", "3.13"])

@@ -20,6 +20,7 @@ import pytest
 
 from scorer.wire.names import OUTPUT_COLUMNS
 from splunk_app.options import KNOWN
+from tests.conftest import build
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +52,13 @@ def conf(path: Path) -> configparser.RawConfigParser:
 
 def test_the_same_sources_give_the_same_bytes(archive: Path, repository: Path, tmp_path: Path) -> None:
     os.utime(repository / "default" / "app.conf")
-    command = [sys.executable, str(repository / "packaging" / "build_app.py"), "--out", str(tmp_path)]
-    environment = {**os.environ, "TZ": "Pacific/Auckland"}
-    subprocess.run(command, check=True, capture_output=True, timeout=60, env=environment)
-    assert (tmp_path / archive.name).read_bytes() == archive.read_bytes()
+    built = build("build_app.py", tmp_path, TZ="Pacific/Auckland")
+    assert built.name == archive.name
+    assert built.read_bytes() == archive.read_bytes()
 
 
-def test_source_date_epoch_is_the_time_of_every_entry(repository: Path, tmp_path: Path) -> None:
-    command = [sys.executable, str(repository / "packaging" / "build_app.py"), "--out", str(tmp_path)]
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1234567890"}
-    subprocess.run(command, check=True, capture_output=True, timeout=60, env=environment)
-    (built,) = tmp_path.glob("*.tar.gz")
-    with tarfile.open(built) as tar:
+def test_source_date_epoch_is_the_time_of_every_entry(tmp_path: Path) -> None:
+    with tarfile.open(build("build_app.py", tmp_path, SOURCE_DATE_EPOCH="1234567890")) as tar:
         assert {entry.mtime for entry in tar} == {1234567890}
 
 

@@ -38,7 +38,7 @@ def processes(home: Path, word: str = "") -> list[int]:
             continue
         try:
             environment = (entry / "environ").read_bytes().split(b"\0")
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
         except OSError:
             continue
         ours = b"QSCORE_HOME=" + os.fsencode(home) in environment or f"{home}/run/" in command

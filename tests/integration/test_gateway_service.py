@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import http.client
 import json
+import re
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +21,8 @@ from scorer.wire.client import GatewayClient
 from scorer.wire.errors import BadOption, Forbidden, QScoreError, RowCountMismatch, Unauthorised, UnknownModel
 from scorer.wire.messages import ScoreOptions
 from scorer.wire.names import MAX_BODY_BYTES
-from tests.integration.stack_tools import body, client_of, qscore, settings_of
+from tests.conftest import make_tiny_model, publish_model
+from tests.integration.stack_tools import body, client_of, eventually, qscore, settings_of
 
 
 class Running(NamedTuple):
@@ -168,7 +172,7 @@ def test_write_without_a_sink_is_a_bad_option(client: GatewayClient) -> None:
     ],
 )
 def test_wrong_headers_are_named(stack: Running, headers: dict[str, str], expected: tuple[int, str]) -> None:
-    assert problem(post(stack, **headers)) == expected
+    assert problem(post(stack, b"events\n1\n", "", **headers)) == expected
 
 
 @pytest.mark.parametrize(
@@ -243,7 +247,8 @@ def test_nothing_is_left_on_the_queues_server(stack: Running, client: GatewayCli
     client.score("lateral", body(5000), 5000)
     with pytest.raises(RowCountMismatch):
         client.score("lateral", body(5000), 4999)
-    left = [key for key in redis_client(settings_of(stack.home)).keys("qscore:*") if b"poison" not in key]  # type: ignore[union-attr]
+    keys: list[bytes] = redis_client(settings_of(stack.home)).keys("qscore:*")  # type: ignore[assignment]
+    left = [key for key in keys if b"poison" not in key]
     assert not [key for key in left if key.split(b":")[1] in (b"body", b"reply", b"attempt", b"rows")]
 
 
@@ -270,7 +275,57 @@ def test_status_and_score_commands(stack: Running, tmp_path: Path) -> None:
 def test_logs_hold_batches_and_no_values(stack: Running, client: GatewayClient) -> None:
     secret = body(1).replace(b"user0", b"s3cret-user")
     client.score("lateral", secret, 1, batch_id="logged-batch-1")
-    text = "".join(path.read_text() for path in (stack.home / "logs").iterdir())
-    assert "logged-batch-1" in text
+
+    def logs() -> str:
+        return "".join(path.read_text() for path in (stack.home / "logs").iterdir())
+
+    assert eventually(lambda: logs().count("logged-batch-1") >= 2), (
+        "the gateway's line and, after its reply, the worker's"
+    )
+    text = logs()
     assert "s3cret-user" not in text
     assert settings_of(stack.home).local_key.read_text().strip() not in text
+
+
+#: How Logstash's HTTP client names itself and what it offers; its JSON has no blanks.
+_MANTICORE = {"User_Agent": "Manticore 0.9.1", "Accept_Encoding": "gzip,deflate", "Connection": "Keep-Alive"}
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=UTF-8"])
+def test_the_request_of_the_logstash_recipe_scores_an_event(
+    stack: Running, repository: Path, content_type: str
+) -> None:
+    """Headers, body and target as docs/elastic.md has them, sent as the http filter sends them, and read as the ruby
+    filter reads the answer. Logstash itself is not run."""
+    publish_model(stack.home, dataclasses.replace(make_tiny_model("lateral_flow"), grain="event"), live=True)
+    recipe = (repository / "docs" / "elastic.md").read_text("utf-8").partition("## Logstash")[2].partition("\n## ")[0]
+    path = re.search(r'url => "https://[^/"]+(/[^"]+)"', recipe)
+    headers = dict(re.findall(r'"([\w-]+)" => "([^"]*)"', _braces(recipe, "headers => ")))
+    shown = dict(re.findall(r'"(\w+)" => \["([^"]*)"\]', _braces(recipe, '"columns" => ')))
+    with client_of(stack.home, stack.state) as client:
+        needed = client.card("lateral_flow").required_fields
+    assert path is not None
+    assert (headers.pop("Authorization"), headers) == ("Bearer ${QSCORE_KEY}", {"X-QScore-Rows": "1"})
+    assert shown
+    assert set(shown) <= set(needed), "columns of the recipe that the model does not know"
+    event = {"failed": "1", "tcp": "1"}
+    columns = {name: [re.sub(r"%\{(\w+)\}", lambda m: event[m[1]], shown.get(name, "0"))] for name in needed}
+    body = json.dumps({"columns": columns}, separators=(",", ":")).encode()
+    given = _MANTICORE | {"Content_Type": content_type} | {name.replace("-", "_"): v for name, v in headers.items()}
+    answer = ask(stack, "POST", path[1], body, **given)
+    assert answer.status == 200, answer.body
+    names, values = csv.reader(answer.body.decode().splitlines())
+    made = dict(zip(names, values, strict=True))
+    assert (made["qscore_status"], made["qscore_model"]) == ("ok", "lateral_flow")
+    assert 0.0 <= float(made["qscore"]) <= 1.0
+
+
+def _braces(text: str, after: str) -> str:
+    """What stands in the braces that follow ``after``."""
+    opened = text.index("{", text.index(after))
+    depth = 0
+    for at in range(opened, len(text)):
+        depth += (text[at] == "{") - (text[at] == "}")
+        if depth == 0:
+            return text[opened : at + 1]
+    raise AssertionError(f"no brace closes what follows {after}")

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from scorer.delivery import DeadLetters, deliver, make_sink
+from elastic_connector.devserver import free_port
+from scorer.delivery import DeadLetters, deliver
 from scorer.service.settings import load_settings
+from scorer.service.sinks import make_sink
 from tests.unit.delivery.builders import TOKEN, make_rows
 
 
@@ -63,7 +65,7 @@ def test_scores_survive_a_collector_that_is_away_and_end_as_a_notable(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = make_rows(12)
-    with collector(home, 0, "busy") as url:
+    with collector(home, free_port(), "busy") as url:
         monkeypatch.setenv("QSCORE_HEC__URL", url)
         settings = load_settings()
         store = DeadLetters(settings.dead_letters)

@@ -26,6 +26,7 @@ from scorer.models.trained import TrainedModel
 from scorer.registry.store import Registry
 from scorer.training.generator import generate_events
 from scorer.training.tables import write_table
+from tests.conftest import build
 from tests.plugin_package.installed import install_into
 from tests.unit.circuits.dense import qiskit_states
 
@@ -41,10 +42,8 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def app_archive(repository: Path, folder: Path) -> Path:
-    script = str(repository / "packaging" / "build_app.py")
-    subprocess.run([sys.executable, script, "--out", str(folder / "dist")], check=True, capture_output=True)
-    return next((folder / "dist").glob("qscore-*.tar.gz"))
+def app_archive(folder: Path) -> Path:
+    return build("build_app.py", folder / "dist")
 
 
 def train(folder: Path, package: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -80,7 +79,7 @@ def test_a_circuit_of_ones_own_reaches_the_search(
 
     settings = demo_settings(folder)
     model = Registry(settings.registry, settings.trusted_keys).load("lateral", "1")
-    plan = model.machine.circuit  # type: ignore[attr-defined]
+    plan = model.machine.circuit
     assert isinstance(plan, Plan)
     assert (plan.name, plan.qubits) == ("ising", 3)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from elastic_connector.devserver import free_port
 from scorer.service.stack import running_stack
 from tests.integration.stack_tools import body, client_of, processes, qscore
 
@@ -35,7 +36,7 @@ def server(tmp_path: Path, require: Callable[[bool, str], None]) -> Iterator[Ser
     ca, certificate = tmp_path / "ca.pem", tmp_path / "server.pem"
     authority.cert_pem.write_to_path(str(ca))
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(certificate))
-    port = _free_port()
+    port = free_port()
     command = [str(program), "--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--save", ""]
     command += ["--tls-cert-file", str(certificate), "--tls-key-file", str(certificate), "--tls-ca-cert-file", str(ca)]
     command += ["--tls-auth-clients", "no", "--requirepass", PASSWORD, "--dir", str(tmp_path)]
@@ -47,14 +48,8 @@ def server(tmp_path: Path, require: Callable[[bool, str], None]) -> Iterator[Ser
             process.terminate()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

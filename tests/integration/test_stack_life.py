@@ -151,18 +151,23 @@ def test_a_home_with_a_long_path_gets_a_short_socket(tmp_path: Path, publish_tin
     assert not path.exists()
 
 
+def scored_although_killed(home: Path, client: GatewayClient, pool: int, killed: int, seconds: float) -> int:
+    """Rows scored of a batch that the stopped process ``pool`` held when ``killed`` was."""
+    outcomes: list[ScoreReply | Exception] = []
+    os.kill(pool, signal.SIGSTOP)
+    thread = scored_later(client, outcomes, seconds)
+    assert eventually(lambda: in_flight(home))
+    os.kill(killed, signal.SIGKILL)
+    thread.join()
+    (outcome,) = outcomes
+    assert isinstance(outcome, ScoreReply), outcome
+    return outcome.scored
+
+
 def test_a_lost_pool_process_costs_no_batch(home: Path) -> None:
     with running_stack(home, "--port", "0", "--workers", "1") as state, client_of(home, state) as client:
-        outcomes: list[ScoreReply | Exception] = []
         _main, pool = pool_process(home)
-        os.kill(pool, signal.SIGSTOP)
-        thread = scored_later(client, outcomes, 30.0)
-        assert eventually(lambda: in_flight(home))
-        os.kill(pool, signal.SIGKILL)
-        thread.join()
-        (outcome,) = outcomes
-        assert isinstance(outcome, ScoreReply), outcome
-        assert outcome.scored == 3
+        assert scored_although_killed(home, client, pool, pool, 30.0) == 3
 
 
 def test_a_lost_worker_is_started_again_and_its_batch_delivered_again(home: Path) -> None:
@@ -170,16 +175,8 @@ def test_a_lost_worker_is_started_again_and_its_batch_delivered_again(home: Path
         running_stack(home, "--port", "0", "--workers", "1", environment=QUICK) as state,
         client_of(home, state) as client,
     ):
-        outcomes: list[ScoreReply | Exception] = []
         main, pool = pool_process(home)
-        os.kill(pool, signal.SIGSTOP)
-        thread = scored_later(client, outcomes, 50.0)
-        assert eventually(lambda: in_flight(home))
-        os.kill(main, signal.SIGKILL)
-        thread.join()
-        (outcome,) = outcomes
-        assert isinstance(outcome, ScoreReply), outcome
-        assert outcome.scored == 3
+        assert scored_although_killed(home, client, pool, main, 50.0) == 3
         assert pool not in processes(home)
 
 

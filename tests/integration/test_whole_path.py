@@ -23,18 +23,16 @@ from scorer.registry.cards import CardStore
 from scorer.standins.search_process import SearchProcess
 from scorer.training.tables import read_table, write_table
 from scorer.wire.names import KEY_COLUMNS, OUTPUT_COLUMNS
+from tests.conftest import build
 
 MORDOR = "lm_winevents_mordor_covenant"
 CASES = {"lateral": "logon_events_labelled.csv.gz", "lateral_flow": "host_flows_labelled.csv.gz"}
 
 
 @pytest.fixture(scope="session")
-def app_archive(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+def app_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The app, built afresh."""
-    folder = tmp_path_factory.mktemp("dist")
-    script = str(repository / "packaging" / "build_app.py")
-    subprocess.run([sys.executable, script, "--out", str(folder)], check=True, capture_output=True)
-    return next(folder.glob("qscore-*.tar.gz"))
+    return build("build_app.py", tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture
@@ -146,7 +144,7 @@ def _processes(stage: Stage, word: str) -> list[int]:
     found = []
     for folder in Path("/proc").iterdir():
         try:
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
             home = f"QSCORE_HOME={stage.home}".encode()
             ours = home in (folder / "environ").read_bytes().split(b"\0")
         except OSError:

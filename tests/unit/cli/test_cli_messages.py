@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scorer.cli.main import build
-from scorer.wire.errors import BadTrainingData
+from scorer.wire.errors import BadTrainingData, ConfigurationError
 
 
 @pytest.fixture
@@ -37,6 +37,20 @@ def test_a_file_name_with_brackets_is_shown_as_it_is(home: Path, tmp_path: Path)
     run("rows", "--model", "lateral", "--data", str(events), "--out", str(rows), "--label", "label")
     assert "rows[final].csv" in run("train", "--model", "lateral", "--data", str(rows), *words)
     assert "[final]" in run("models")
+
+
+@pytest.mark.parametrize("words", [("rows", "--data", "absent.csv"), ("generate", "--rows", "5")])
+def test_rows_are_not_made_for_a_file_that_cannot_be_written(home: Path, words: tuple[str, ...]) -> None:
+    """Said before anything is read or made: a month of events takes minutes."""
+    with pytest.raises(BadTrainingData, match=r"cannot write rows\.txt"):
+        run(words[0], "--model", "lateral", *words[1:], "--out", "rows.txt")
+
+
+def test_settings_that_cannot_be_read_are_named_before_a_model_is_trained(home: Path) -> None:
+    home.mkdir()
+    (home / "qscore.toml").write_text("workers = [\n")
+    with pytest.raises(ConfigurationError, match=r"qscore\.toml"):
+        run("train", "--model", "lateral", "--data", "absent.csv", "--label", "y")
 
 
 def test_scores_are_not_made_for_a_file_that_cannot_be_written(home: Path, tmp_path: Path) -> None:

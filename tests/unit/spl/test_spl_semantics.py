@@ -147,7 +147,7 @@ def test_wrong_searches_are_refused(source: str) -> None:
 
 
 def test_stats_drops_null_groups_and_expands_multivalue_ones() -> None:
-    rows = [{"user": "a", "n": "1"}, {"user": ["a", "b"], "n": "2"}, {"n": "4"}]
+    rows: list[dict[str, Any]] = [{"user": "a", "n": "1"}, {"user": ["a", "b"], "n": "2"}, {"n": "4"}]
     assert results("* | stats count sum(n) as n by user", *(dict(r, _raw="") for r in rows)) == [
         {"user": "a", "count": 2, "n": 3},
         {"user": "b", "count": 1, "n": 2},

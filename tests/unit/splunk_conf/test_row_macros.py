@@ -12,6 +12,7 @@ from pyarrow import csv
 
 from scorer.features.recipe import Recipe, load_recipe
 from scorer.spl import Environment, read_conf, run
+from scorer.spl.values import Value
 from scorer.training.fields import resolve
 from scorer.training.rows import build_rows
 
@@ -108,7 +109,12 @@ def by_macro(recipe: Recipe, macro: str, events: list[dict[str, Any]], macros: A
     given = [{name: value for name, value in event.items() if value is not None} for event in events]
     rows = run(f"index=main | `{macro}`", Environment(events=given, macros=macros))
     inputs = [i.name for i in recipe.inputs]
-    return sorted((float(r["_time"]), *(r[k] for k in recipe.keys), *(float(r[n]) for n in inputs)) for r in rows)
+    return sorted((number(r["_time"]), *(r[k] for k in recipe.keys), *(number(r[n]) for n in inputs)) for r in rows)
+
+
+def number(cell: Value) -> float:
+    assert isinstance(cell, int | float | str), cell
+    return float(cell)
 
 
 def by_training(recipe: Recipe, grain: str, events: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
@@ -145,7 +151,7 @@ def test_the_macro_knows_every_name_that_the_recipe_has(model: str, macros: Any)
 
 def test_events_carry_an_origin_of_their_own(macros: Any) -> None:
     base = {"_time": 1, "index": "main", "user": "u", "src": "s", "dest": "d", "host": "h", "source": "x"}
-    events = [
+    events: list[dict[str, Any]] = [
         {**base, "uid": "Cabc"},
         {**base, "_bkt": "main~1~GUID", "_cd": "1:23"},
         {**base, "_raw": "the event"},
@@ -159,13 +165,13 @@ def test_events_carry_an_origin_of_their_own(macros: Any) -> None:
 
 
 def test_a_multivalue_user_counts_an_event_once(macros: Any) -> None:
-    events = [{"_time": 1, "index": "main", "user": ["alice", "bob"], "src": "s", "dest": "d"}]
+    events: list[dict[str, Any]] = [{"_time": 1, "index": "main", "user": ["alice", "bob"], "src": "s", "dest": "d"}]
     rows = run("index=main | `qscore_lateral_rows`", Environment(events=events, macros=macros))
     assert [(row["user"], row["events"]) for row in rows] == [("alice", 1)]
 
 
 def test_windows_carry_where_their_events_came_from(macros: Any) -> None:
-    events = [
+    events: list[dict[str, Any]] = [
         {"_time": 1, "index": "b", "sourcetype": "x", "src": "s", "dest": "d"},
         {"_time": 2, "index": "a", "sourcetype": "x", "src": "s", "dest": "d"},
     ]

@@ -200,6 +200,7 @@ def test_scheduled_runs_miss_nothing_and_their_last_word_counts_windows_whole(ap
         environment = Environment(arrived, (), app.macros, hooks(), float(now))
         for row in run(search, environment):
             key = (row["_time"], row["user"], row["src"], row["dest"])
+            assert isinstance(row["_time"], int | float)
             assert row["_time"] + 600 <= now, "an open window was scored"
             last[key] = (row["events"], row["dests_of_source"])
             written[key] += 1
