@@ -24,11 +24,10 @@ def runtime_role(
 ) -> Role:
     """The role of the runtime key: reads ``sources`` (index patterns), creates scores, keeps the connector's state.
 
-    Patterns that exclude (``-logs-qscore.*``) grant nothing and are left out. Patterns of other clusters
-    (``cluster:index``) need privileges on that cluster, and are left out too.
+    Patterns that exclude (``-logs-qscore.*``) grant nothing and are left out.
     """
     parts = {part for pattern in sources for part in pattern.split(",")}
-    read = sorted(part for part in parts if part and not part.startswith("-") and ":" not in part)
+    read = sorted(part for part in parts if part and not part.startswith("-"))
     indices: list[dict[str, Any]] = [
         # create_doc alone: a score is never overwritten and never deleted. read: ids are looked up before a repeated
         # write, because a data stream keeps ids apart only within one backing index.

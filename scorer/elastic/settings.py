@@ -117,23 +117,27 @@ def _checked(check: Any, text: str) -> str:
 
 
 def check_source_pattern(pattern: str) -> str:
-    """``pattern`` if it cannot match the stream of scores; ValueError that names the remedy where it can.
+    """``pattern`` if it is of this cluster and cannot match the stream of scores; else ValueError with the remedy.
 
     Elasticsearch applies an exclusion to what stands before it, so that ``-logs-qscore.*,logs-*`` excludes nothing.
     """
     wrong = any(character.isspace() or character in '<>"|\\/?#\0' for character in pattern)
     if wrong or max(map(len, pattern.split(","))) > _LONGEST_NAME:
         raise ValueError(f"{pattern[:80]!r} is no index pattern; give names with * and exclusions, without date math")
+    if ":" in pattern:  # documents that came late are fetched by id, which Elasticsearch does within one cluster alone
+        raise ValueError(
+            f"{pattern[:80]!r} names another cluster, whose late documents could not be fetched; "
+            "run a connector for that cluster, with its address in elastic.url"
+        )
     risky: list[str] = []
     for part in pattern.split(","):
         if part.startswith("-"):
             risky = [other for other in risky if not _covers(part[1:], other)]
-        elif part == "_all" or _overlap(part.rpartition(":")[2], _scores(part) + "-*"):
+        elif part == "_all" or _overlap(part, _scores(part) + "-*"):
             risky.append(part)
     if risky or not pattern.strip(","):
         named = risky[0] if risky else pattern
-        cluster, colon, _ = named.rpartition(":")
-        remedy = f"{named or 'logs-*'},-{cluster}{colon}{_scores(named).removesuffix('scores')}*"
+        remedy = f"{named or 'logs-*'},-{_scores(named).removesuffix('scores')}*"
         raise ValueError(
             f"{named!r} also matches the scores themselves ({SCORES_STREAM}-*), which would be scored again; "
             f"exclude them at the end, such as {remedy}"
@@ -143,14 +147,12 @@ def check_source_pattern(pattern: str) -> str:
 
 def _scores(pattern: str) -> str:
     """The scores' stream, or for a pattern of hidden names its backing indices."""
-    return (".ds-" if pattern.rpartition(":")[2].startswith(".") else "") + SCORES_STREAM
+    return (".ds-" if pattern.startswith(".") else "") + SCORES_STREAM
 
 
 def _covers(exclusion: str, part: str) -> bool:
     """Whether an exclusion takes out every stream of scores that ``part`` may match, whatever its namespace."""
-    cluster, _, name = exclusion.rpartition(":")
-    # Only a * takes the character that no name has.
-    return cluster == part.rpartition(":")[0] and _overlap(name, _scores(part) + "-\0")
+    return _overlap(exclusion, _scores(part) + "-\0")  # only a * takes the character that no name has
 
 
 @functools.cache

@@ -275,8 +275,8 @@ def test_the_runtime_key_may_create_scores_and_nothing_more() -> None:
     assert not {"all", "manage", "manage_security", "manage_api_key"} & set(INSTALLER["cluster"])
 
 
-def test_exclusions_and_other_clusters_are_no_grants() -> None:
-    role = runtime_role(["logs-*,-logs-qscore.*", "other:logs-x", "winlogbeat-*"])
+def test_exclusions_are_no_grants() -> None:
+    role = runtime_role(["logs-*,-logs-qscore.*", "winlogbeat-*"])
     assert role["indices"][0]["names"] == ["logs-*", "winlogbeat-*"]
 
 

@@ -57,7 +57,7 @@ def client(cluster: Cluster) -> Iterator[Elasticsearch]:
 
 def test_what_is_closed_or_opened_is_said_once_at_most_a_minute_later(client: Elasticsearch, cluster: Cluster) -> None:
     now = [0.0]
-    watch = ClosedWatch(client, "flows", "logs-*,-logs-x,far:logs-*", lambda: now[0])
+    watch = ClosedWatch(client, "flows", "logs-*,-logs-x", lambda: now[0])
     steps: list[tuple[list[str] | None, tuple[str, ...]]] = [
         ([], ()),
         (["logs-b", "logs-a"], ("logs-a", "logs-b")),
@@ -73,14 +73,9 @@ def test_what_is_closed_or_opened_is_said_once_at_most_a_minute_later(client: El
             assert watch.look() == expected, "it is not asked at every look"
             now[0] += 1
     assert len(cluster.paths) == len(steps)
-    assert cluster.paths[0].startswith("/logs-*,-logs-x/_settings/"), "another cluster's cannot be asked for"
+    assert cluster.paths[0].startswith("/logs-*,-logs-x/_settings/")
     said = [(line["event"], line["names"]) for line in logs if "names" in line]
     assert said == [("index_closed", ["logs-a", "logs-b"]), ("index_opened", ["logs-a"])]
-
-
-def test_a_source_in_another_cluster_alone_is_not_asked_for(client: Elasticsearch, cluster: Cluster) -> None:
-    assert ClosedWatch(client, "flows", "far:logs-*").look() == ()
-    assert cluster.paths == []
 
 
 class Quiet:
