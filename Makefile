@@ -35,7 +35,7 @@ demo-elastic: setup ## documents in a real Elasticsearch, scored by the connecto
 	  $(if $(POSITIVE),--positive "$(POSITIVE)") $(if $(MODEL),--model "$(MODEL)")
 
 test: setup ## every test that needs Python and pip alone
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m tests
 
 test-elastic: setup ## the tests that need a real Elasticsearch (given by URL, or started by Maven or Docker)
 	@$(BIN)/python -m pytest -q tests/elastic
