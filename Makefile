@@ -25,12 +25,12 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	@touch $@
 
 demo: setup package ## the main job: a search through | qscore, scored rows, indexed events, the notable  [DATA= LABEL= POSITIVE=]
-	@$(BIN)/python -m scorer.demo --app dist/qscore-$(VERSION).tar.gz \
+	@$(BIN)/python -m demo --app dist/qscore-$(VERSION).tar.gz \
 	  $(if $(DATA),--data "$(DATA)") $(if $(LABEL),--label "$(LABEL)") \
 	  $(if $(POSITIVE),--positive "$(POSITIVE)") $(if $(MODEL),--model "$(MODEL)")
 
 demo-elastic: setup ## documents in a real Elasticsearch, scored by the connector, found by the rules  [DATA= LABEL= POSITIVE=]
-	@$(BIN)/python -m scorer.demo.elastic \
+	@$(BIN)/python -m demo.elastic \
 	  $(if $(DATA),--data "$(DATA)") $(if $(LABEL),--label "$(LABEL)") \
 	  $(if $(POSITIVE),--positive "$(POSITIVE)") $(if $(MODEL),--model "$(MODEL)")
 

@@ -27,13 +27,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scorer.features.recipe import load_recipe
+from demo.running_stack import running_stack
+from demo.standins.search_process import SearchProcess
+from demo.standins.splunkd_endpoint import SplunkdEndpoint
+from scorer.rows.recipe import load_recipe
+from scorer.service.access.authority import server_files
 from scorer.service.settings import Settings, load_settings
-from scorer.service.stack import StackState, running_stack
-from scorer.service.tls import server_files
-from scorer.standins.search_process import SearchProcess
-from scorer.standins.splunkd_endpoint import SplunkdEndpoint
-from scorer.training.starter import starter_rows
+from scorer.service.stack.up import StackState
+from scorer.training.starter.model import starter_rows
 from scorer.wire.client import GatewayClient
 
 REPOSITORY = Path(__file__).resolve().parents[1]

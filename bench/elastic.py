@@ -29,16 +29,16 @@ from typing import Any
 import numpy as np
 from elasticsearch import ApiError, Elasticsearch, helpers
 
-from elastic_connector.assets import STANDARD
-from elastic_connector.cluster import Cluster
-from elastic_connector.devserver import dev_server
-from elastic_connector.install import install
-from scorer.demo.elastic_documents import MAPPINGS, documents
-from scorer.demo.elastic_setup import SCORES_QUERY, Source, settings_text, write_runtime_key
-from scorer.features.recipe import load_recipe
-from scorer.service.stack import running_stack
-from scorer.training.generator import generate_events
-from scorer.training.tables import write_table
+from demo.elastic_documents import MAPPINGS, documents
+from demo.elastic_setup import SCORES_QUERY, Source, settings_text, write_runtime_key
+from demo.elasticsearch_server import dev_server
+from demo.running_stack import running_stack
+from elastic_connector.install.apply import install
+from elastic_connector.install.asset_files import STANDARD
+from elastic_connector.install.cluster import Cluster
+from scorer.rows.files import write_table
+from scorer.rows.recipe import load_recipe
+from scorer.training.starter.generator import generate_events
 
 NAMESPACE = "bench"
 SOURCE_INDEX = "bench-source"

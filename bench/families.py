@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from bench.iot import COLUMNS, RECIPE, iot_events
-from scorer.features.recipe import load_recipe
 from scorer.models.families import FAMILIES
+from scorer.rows.builder import Columns, build_rows
+from scorer.rows.files import read_table
+from scorer.rows.recipe import load_recipe
+from scorer.rows.recipe_files import recipe_for
 from scorer.training.dataset import Dataset, dataset
 from scorer.training.evaluate import average_precision
 from scorer.training.fit import fit
 from scorer.training.options import TrainOptions
 from scorer.training.prepare import prepared, until_half
-from scorer.training.recipes import recipe_for
-from scorer.training.rows import Columns, build_rows
 from scorer.training.splits import folds
-from scorer.training.tables import read_table
 from scorer.training.yardsticks import boosted
 
 Floats = NDArray[np.float64]

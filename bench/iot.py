@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from scorer.training.rows import Columns
-from scorer.training.tables import read_table
+from scorer.rows.builder import Columns
+from scorer.rows.files import read_table
 
 FILE = "zeroday_iot23_families/iot23_flows.csv.gz"
 RECIPE = Path(__file__).resolve().parents[1] / "tests" / "integration" / "recipes" / "iot_flow.toml"

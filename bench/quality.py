@@ -19,15 +19,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from scorer.features.recipe import Recipe, load_recipe
+from scorer.rows.builder import Columns, build_rows
+from scorer.rows.files import read_table
+from scorer.rows.recipe import Recipe, load_recipe
 from scorer.training.dataset import Dataset, dataset
 from scorer.training.evaluate import average_precision, wilson_recall
 from scorer.training.fit import fit
 from scorer.training.options import TrainOptions
 from scorer.training.prepare import prepared, until_half
-from scorer.training.rows import Columns, build_rows
 from scorer.training.splits import folds
-from scorer.training.tables import read_table
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -32,19 +32,20 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from demo.running_stack import running_stack
+from demo.small_model import small_model
 from scorer.circuits.zz import ZZMap
-from scorer.demo.small_model import small_model
-from scorer.features.recipe import load_recipe
-from scorer.features.transform import derive, required_inputs
 from scorer.models.trained import TrainedModel
 from scorer.registry.keys import Signer
 from scorer.registry.store import Registry
-from scorer.service.broker import redis_client, socket_path
-from scorer.service.celery_app import Lane, build_app
+from scorer.rows.recipe import load_recipe
+from scorer.rows.transform import derive, required_inputs
+from scorer.service.queue.broker import redis_client, socket_path
+from scorer.service.queue.celery_app import Lane, build_app
 from scorer.service.settings import Settings, load_settings
-from scorer.service.stack import StackState, running_stack
+from scorer.service.stack.up import StackState
 from scorer.wire.client import GatewayClient
-from scorer.wire.messages import ScoreOptions
+from scorer.wire.options import ScoreOptions
 
 ROWS, COLUMNS, QUBITS = 1000, 12, 6
 GOAL = 3.0

@@ -19,7 +19,7 @@ import numpy as np
 from scorer.training.dataset import Dataset
 from scorer.training.fit import fit
 from scorer.training.options import TrainOptions
-from scorer.training.shots import ShotRow, exact_sampler, shot_table
+from scorer.training.shots.ranking import ShotRow, exact_sampler, shot_table
 
 DATA = Path(os.environ.get("QSCORE_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 ROWS = "ids_nslkdd_train20/KDDTrain+_20Percent.txt.gz"

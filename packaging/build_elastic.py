@@ -19,8 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from elastic_connector.kibana_assets import kibana_files
-from elastic_connector.package import PACKAGE, package_files
+from elastic_connector.install.fleet_package import PACKAGE, package_files
+from elastic_connector.install.kibana_assets import kibana_files
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 _CONSTANT_TIME = 1_700_000_000  # any fixed moment will do

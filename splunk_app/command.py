@@ -17,9 +17,9 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+from scorer.wire.card import ModelCard
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import BadInput, NonsenseReply, QScoreError, UnknownModel
-from scorer.wire.messages import ModelCard
 from splunk_app import passwords
 from splunk_app.conf import AppSettings
 from splunk_app.frames import Frame, ProtocolFault, Reply, read_frame, write_reply

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
+from scorer.wire.card import ModelCard
 from scorer.wire.client import GatewayClient, ScoreReply
 from scorer.wire.errors import NonsenseReply, QScoreError, QueueFull
-from scorer.wire.messages import ModelCard
 from splunk_app.options import CommandOptions
 from splunk_app.request import Part, Selection, batch_id, paste_rows, ranges, score_lines, select, split, unscored_line
 from splunk_app.table import Table

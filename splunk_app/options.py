@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from scorer.wire.errors import BadOption
-from scorer.wire.messages import ScoreOptions
 from scorer.wire.names import check_model_name
+from scorer.wire.options import ScoreOptions
 
 _SCORE_OPTIONS: Tuple[str, ...] = ("version", "threshold", "explain", "write")
 KNOWN = ("model", "version", "threshold", "fields", "explain", "write", "timeout")

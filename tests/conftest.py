@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from demo.small_model import small_model
 from scorer.circuits.zz import ZZMap
-from scorer.demo.small_model import small_model
-from scorer.features.recipe import load_recipe
-from scorer.features.transform import derive, required_inputs
 from scorer.models.trained import TrainedModel
 from scorer.registry.keys import Signer
 from scorer.registry.store import Registry
+from scorer.rows.recipe import load_recipe
+from scorer.rows.transform import derive, required_inputs
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -15,12 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from scorer.delivery import DeadLetter, DeadLetters, Sink
+from scorer.delivery.dead_letters import DeadLetter, DeadLetters
 from scorer.delivery.replay import ReplayResult, replay
+from scorer.delivery.sink import Sink
+from scorer.elastic_client.names import ELASTIC
 from scorer.service.settings import Settings, load_settings
-from scorer.service.sinks import make_sink
+from scorer.service.worker.sinks import make_sink
 from scorer.wire.errors import BadOption, DeliveryFailed
-from scorer.wire.names import ELASTIC
 
 _Sink = Annotated[str | None, typer.Option(help="Only letters of this sink (hec, file, elastic, elastic:<namespace>).")]
 

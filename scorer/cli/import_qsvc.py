@@ -47,7 +47,7 @@ def import_command(
 ) -> None:
     """Take over a QSVC of qiskit-machine-learning: calibrate it, judge it beside its twin, sign it, register it.
 
-    In Python, where the QSVC is: scorer.models.qsvc_file.write_qsvc(path, qsvc, features=..., values=..., inputs=...,
+    In Python, where the QSVC is: scorer.training.qsvc.file.write_qsvc(path, qsvc, features=..., values=..., inputs=...,
     labels=...). Its decision function stays what it was, within the truncation bound that the model's card states.
 
     \b
@@ -55,22 +55,22 @@ def import_command(
       qscore import-qsvc machine.json --model lateral --data held-out.csv --label is_attack
     """
     require_training()
-    from scorer.models.qsvc_file import QsvcFileError, read_qsvc
+    from scorer.rows.builder import Columns
+    from scorer.rows.files import read_table
+    from scorer.rows.recipe_files import recipe_for
     from scorer.service.settings import load_settings
     from scorer.training.facts import Provenance
-    from scorer.training.imported import train_imported
     from scorer.training.options import TrainOptions
     from scorer.training.prepare import prepared
-    from scorer.training.recipes import recipe_for
-    from scorer.training.rows import Columns
-    from scorer.training.tables import read_table
+    from scorer.training.qsvc.file import QsvcFileError, read_qsvc
+    from scorer.training.qsvc.model import train_imported
 
     settings, console = load_settings(), Console()
     chosen = recipe_for(model, recipe)
     try:
         stored = read_qsvc(machine)
     except QsvcFileError as error:
-        raise BadTrainingData(str(error), "Write the file with scorer.models.qsvc_file.write_qsvc.") from None
+        raise BadTrainingData(str(error), "Write the file with scorer.training.qsvc.file.write_qsvc.") from None
     options = TrainOptions(fpr=fpr, prevalence=prevalence, seed=seed, note=note)
     ready = prepared(chosen, read_table(data), Columns(label, positive, group), checked_grain(grain))
     sentence = (

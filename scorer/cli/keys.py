@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scorer.service.auth import SCOPES, KeyFile
+from scorer.service.access.api_keys import SCOPES, KeyFile
 from scorer.service.settings import load_settings
 
 keys_app = typer.Typer(

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from scorer.registry.cards import CardStore
 from scorer.service.settings import load_settings
-from scorer.wire.messages import ModelCard
+from scorer.wire.card import ModelCard
 
 
 def register(app: typer.Typer) -> None:

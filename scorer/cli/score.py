@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scorer.wire.messages import ScoreOptions
+from scorer.wire.options import ScoreOptions
 
 
 def register(app: typer.Typer) -> None:

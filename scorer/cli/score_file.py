@@ -17,13 +17,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from scorer.cli.stack import local_client
+from scorer.rows.files import check_writable, read_table, write_table
 from scorer.service.settings import Settings, load_settings
-from scorer.service.stack import exchange_of
-from scorer.training.tables import check_writable, read_table, write_table
+from scorer.service.stack.up import exchange_of
+from scorer.wire.card import ModelCard
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import BadInput, QueueFull
-from scorer.wire.messages import ModelCard, ScoreOptions
 from scorer.wire.names import MAX_ROWS, OUTPUT_COLUMNS
+from scorer.wire.options import ScoreOptions
 
 #: Seconds to wait for one chunk, and for the acknowledgements of a written file after the last one came.
 _CHUNK_SECONDS = 50.0

@@ -15,7 +15,7 @@ from scorer.wire.errors import BadOption
 if TYPE_CHECKING:
     from scorer.models.trained import TrainedModel
     from scorer.training.options import Steps
-    from scorer.training.shots import ShotRow
+    from scorer.training.shots.ranking import ShotRow
 
 _BAR = 30
 _DEFAULT_SHOTS = [64, 256, 1024, 8192, 100_000]
@@ -80,11 +80,11 @@ def _rows(
     """Scaled features (N, n) and labels (N,) of at most ``most`` rows, both classes among them."""
     import numpy as np
 
+    from scorer.rows.builder import Columns
+    from scorer.rows.files import read_table
     from scorer.training.dataset import dataset
     from scorer.training.prepare import prepared
-    from scorer.training.rows import Columns
     from scorer.training.splits import subsample
-    from scorer.training.tables import read_table
 
     ready = prepared(model.recipe, read_table(data), Columns(label, positive, None), grain or model.grain)
     found = dataset(model.recipe, ready.rows, ready.columns)
@@ -104,8 +104,8 @@ def _measured(
     seed: int,
     steps: Steps,
 ) -> list[ShotRow]:
-    from scorer.models.shots import ShotError
-    from scorer.training.shots import exact_sampler, noisy_sampler, shot_table
+    from scorer.training.shots.measure import ShotError
+    from scorer.training.shots.ranking import exact_sampler, noisy_sampler, shot_table
 
     if cx_error is not None and not 0.0 <= cx_error <= 1.0:
         raise BadOption(f"--cx-error {cx_error} is no probability", "Give a number from 0 to 1, such as 0.005.")

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scorer.service.settings import load_settings
-from scorer.spl.notable import NOTICE, App, Notable, preview, read_events
+from scorer.splunk_preview.notable import NOTICE, App, Notable, preview, read_events
 from scorer.wire.errors import BadOption
 
 _COLOURS = {"critical": "red", "high": "dark_orange", "medium": "yellow", "low": "green"}

@@ -14,11 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from scorer.registry.cards import CardStore
-from scorer.service.broker import shown_url
-from scorer.service.exchange import Pulse
+from scorer.service.queue.broker import shown_url
+from scorer.service.queue.exchange import Pulse
 from scorer.service.settings import Settings, load_settings
-from scorer.service.stack import Stack, exchange_of, model_lines, read_state
-from scorer.service.supervisor import Child
+from scorer.service.stack.supervisor import Child
+from scorer.service.stack.up import Stack, exchange_of, model_lines, read_state
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import QScoreError, Unreachable
 

@@ -19,11 +19,11 @@ from scorer.cli.training_report import print_report
 from scorer.wire.errors import BadTrainingData, ConfigurationError
 
 if TYPE_CHECKING:
-    from scorer.features.recipe import Recipe
     from scorer.models.trained import TrainedModel
+    from scorer.rows.builder import Columns
+    from scorer.rows.recipe import Recipe
     from scorer.service.settings import Settings
     from scorer.training.options import Steps, TrainOptions
-    from scorer.training.rows import Columns
 
 Model = Annotated[str | None, typer.Option("--model", help="lateral or lateral_flow.")]
 RecipeFile = Annotated[
@@ -90,11 +90,11 @@ def train_command(
       qscore train --model lateral_flow --data normal.parquet --family leverage
     """
     require_training()
+    from scorer.rows.builder import Columns
+    from scorer.rows.recipe_files import recipe_for
     from scorer.service.settings import load_settings
     from scorer.training.map_parameters import map_parameters
     from scorer.training.options import TrainOptions
-    from scorer.training.recipes import recipe_for
-    from scorer.training.rows import Columns
 
     settings = load_settings()  # what is wrong with them should not come out after the training
     chosen = recipe_for(model, recipe)
@@ -129,9 +129,9 @@ def rows_command(
       qscore rows --model lateral --data events.csv --out rows.csv
     """
     require_training()
-    from scorer.training.recipes import recipe_for
-    from scorer.training.rows import Columns, build_rows
-    from scorer.training.tables import check_writable, read_table, write_table
+    from scorer.rows.builder import Columns, build_rows
+    from scorer.rows.files import check_writable, read_table, write_table
+    from scorer.rows.recipe_files import recipe_for
 
     check_writable(out)
     events = read_table(data)
@@ -156,9 +156,9 @@ def generate_command(
     require_training()
     import numpy as np
 
-    from scorer.training.generator import generate_events
-    from scorer.training.recipes import recipe_for
-    from scorer.training.tables import check_writable, write_table
+    from scorer.rows.files import check_writable, write_table
+    from scorer.rows.recipe_files import recipe_for
+    from scorer.training.starter.generator import generate_events
 
     check_writable(out)
     try:
@@ -195,7 +195,7 @@ def _refuse_without_data(**given: str | None) -> None:
 
 
 def _train_starter(recipe: Recipe, options: TrainOptions, steps: Steps) -> TrainedModel:
-    from scorer.training.starter import train_starter
+    from scorer.training.starter.model import train_starter
 
     steps("generating activity", 0, 1)
     return train_starter(recipe, options, steps)
@@ -205,9 +205,9 @@ def _train_on(
     recipe: Recipe, data: Path, columns: Columns, grain: str | None, options: TrainOptions, steps: Steps
 ) -> TrainedModel:
     from scorer.models.families import family_named
+    from scorer.rows.files import read_table
     from scorer.training.facts import Provenance
     from scorer.training.prepare import prepared
-    from scorer.training.tables import read_table
     from scorer.training.train import check_options, train
 
     check_options(recipe, options)

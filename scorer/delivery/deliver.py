@@ -10,8 +10,8 @@ import stamina
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.rows import ScoredRow
 from scorer.delivery.sink import Refused, SendOutcome, Sink, SinkBusy, SinkRefused
+from scorer.rows.acknowledgement import Acknowledgement
 from scorer.wire.errors import ConfigurationError
-from scorer.wire.messages import Acknowledgement
 
 #: Seconds of waiting inside one call; longer pauses are the queue's, so that a worker is not held by a slow sink.
 RETRY_BUDGET = 6.0

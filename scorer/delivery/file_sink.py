@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from scorer.delivery.hec_event import encode
+from scorer.delivery.hec.event import encode
 from scorer.delivery.rows import ScoredRow
 from scorer.delivery.sink import SendOutcome, SinkBusy
 

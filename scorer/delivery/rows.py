@@ -7,19 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
-from scorer.delivery.edge_cells import Copies, clean, copies_of, revision_of
-from scorer.wire.errors import MalformedBody
-from scorer.wire.messages import FeatureBatch, ModelCard, ScoreBatch, canonical_time, row_identity, score_id
-from scorer.wire.names import (
+from scorer.delivery.context_cells import Copies, clean, copies_of, revision_of
+from scorer.rows.batches import FeatureBatch, ScoreBatch
+from scorer.rows.columns import (
     BANDS,
     ENTITY_COLUMNS,
     FIELDS_COLUMN,
     FLAGS_COLUMN,
     ORIGIN_COLUMNS,
     REVISION_COLUMN,
-    STATUS_OK,
     TIME_COLUMN,
 )
+from scorer.rows.identity import canonical_time, row_identity, score_id
+from scorer.wire.card import ModelCard
+from scorer.wire.errors import MalformedBody
+from scorer.wire.names import STATUS_OK
 
 #: Flag of a row whose copied fields could not be read; the score is right, the copies are left out.
 FIELDS_DROPPED = "fields_dropped"

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.circuits.errors import CircuitError
-from scorer.features.parse import RecipeError
-from scorer.features.recipe import Recipe
-from scorer.features.transform import FeatureError, Scaler
 from scorer.models.calibration import Calibration, CalibrationError, Platt, Ranks
 from scorer.models.families import Family, UnknownFamily, family_named
 from scorer.models.parts import Arrays, Layout, check_keys, check_layout, number, section, stored, text, texts
 from scorer.models.trained import ArtifactFormatError, TrainedModel
+from scorer.rows.parse import RecipeError
+from scorer.rows.recipe import Recipe
+from scorer.rows.transform import FeatureError, Scaler
 
 __all__ = ["FORMAT", "ArtifactFormatError", "TrainedModel", "from_parts", "to_parts"]
 

@@ -1,6 +1,6 @@
 """The model families: what each is, what it scores with, and the twin that travels with it. One table, one lookup.
 
-To add one: a row in FAMILIES, a fit in ``scorer.training.families``, a paragraph in docs/models.md.
+To add one: a row in FAMILIES, a fit in ``scorer.training.families.table``, a paragraph in docs/models.md.
 """
 
 from __future__ import annotations

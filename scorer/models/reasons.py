@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.circuits.errors import AngleError
-from scorer.features.transform import in_words
 from scorer.models.explain import attributions
 from scorer.models.trained import TrainedModel
+from scorer.rows.transform import in_words
 
 Array = NDArray[np.float64]
 Positions = NDArray[np.intp]

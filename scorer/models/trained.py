@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.features.parse import is_name
-from scorer.features.recipe import GRAINS, Recipe
-from scorer.features.transform import LARGEST, Scaler
 from scorer.models.calibration import Calibration, Ranks
 from scorer.models.decision import DecisionError, DecisionRule
 from scorer.models.families import Family, Twin, UnknownFamily, family_named
 from scorer.models.machine import MAX_FEATURES, Machine
 from scorer.models.parts import ArtifactFormatError
+from scorer.rows.parse import is_name
+from scorer.rows.recipe import GRAINS, Recipe
+from scorer.rows.transform import LARGEST, Scaler
 
 __all__ = ["MAX_BENIGN", "ArtifactFormatError", "TrainedModel"]
 

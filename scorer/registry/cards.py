@@ -11,8 +11,8 @@ from typing import Any
 
 from scorer.registry.files import read_bounded
 from scorer.registry.keys import verify
+from scorer.wire.card import ModelCard
 from scorer.wire.errors import ArtifactRejected, UnknownModel
-from scorer.wire.messages import ModelCard
 from scorer.wire.names import ALIASES, check_model_name, check_version
 
 MANIFEST = "manifest.json"

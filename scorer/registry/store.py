@@ -12,15 +12,16 @@ from typing import Any
 
 from filelock import FileLock
 
-from scorer.features.transform import required_inputs
 from scorer.models.artifact import ArtifactFormatError, TrainedModel, from_parts, to_parts
 from scorer.registry import arrays as npz
 from scorer.registry.cards import ALIAS_FILE, ARRAYS, MANIFEST, SIGNATURE, CardStore, version_number
 from scorer.registry.files import read_bounded, write_atomic
 from scorer.registry.keys import Signer
+from scorer.rows.columns import CONTEXT_COLUMNS
+from scorer.rows.transform import required_inputs
+from scorer.wire.card import ModelCard
 from scorer.wire.errors import ArtifactRejected
-from scorer.wire.messages import ModelCard
-from scorer.wire.names import ALIASES, CONTEXT_COLUMNS, check_model_name
+from scorer.wire.names import ALIASES, check_model_name
 
 _ALIAS_NAMES = frozenset(ALIASES)
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from scorer.elastic.settings import ElasticSettings, ElasticSource
+from scorer.elastic_client.settings import ElasticSettings, ElasticSource
 from scorer.wire.errors import ConfigurationError
 
 __all__ = [

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from scorer.features.recipe import Recipe
-from scorer.features.transform import derive, range_defects, required_inputs
-from scorer.training.rows import Columns, labels
+from scorer.rows.builder import Columns, labels
+from scorer.rows.recipe import Recipe
+from scorer.rows.transform import derive, range_defects, required_inputs
 from scorer.wire.errors import BadTrainingData
 
 Floats = NDArray[np.float64]

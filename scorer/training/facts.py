@@ -7,16 +7,16 @@ from importlib.metadata import version
 from typing import Any
 
 from scorer.circuits.plugins import parameters_of
-from scorer.features.recipe import Recipe
 from scorer.models.families import Family, family_named
 from scorer.models.machine import ObservableMachine
 from scorer.models.projected import ProjectedMachine
+from scorer.rows.builder import Columns
+from scorer.rows.recipe import Recipe
 from scorer.training.choose import NORMAL_RULE, RULE
 from scorer.training.dataset import Dataset
 from scorer.training.evaluate import Evaluation
 from scorer.training.fit import Fitted
 from scorer.training.options import TrainOptions
-from scorer.training.rows import Columns
 from scorer.training.splits import Split
 from scorer.training.yardsticks import TITLES
 

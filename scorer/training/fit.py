@@ -13,14 +13,14 @@ from scorer.circuits.errors import CircuitError
 from scorer.circuits.plan import MAX_QUBITS
 from scorer.circuits.plugins import feature_map
 from scorer.circuits.zz import ZZMap
-from scorer.features.transform import Scaler
 from scorer.models.families import Twin, family_named
-from scorer.models.fit import FitError
 from scorer.models.machine import Machine
 from scorer.models.svc import FeatureMap
+from scorer.rows.transform import Scaler
 from scorer.training.choose import Choice, choose_features, choose_normal_features
 from scorer.training.dataset import Dataset
-from scorer.training.families import METHODS, Job
+from scorer.training.families.fit_svc import FitError
+from scorer.training.families.table import METHODS, Job
 from scorer.training.options import TrainOptions
 from scorer.training.search import Searched, search, search_normal
 from scorer.training.splits import subsample

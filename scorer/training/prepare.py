@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from scorer.features.recipe import Recipe
+from scorer.rows.builder import Columns, build_rows, is_rows, labels
+from scorer.rows.fields import resolve
+from scorer.rows.recipe import Recipe
 from scorer.training.dataset import MIN_POSITIVES
-from scorer.training.fields import resolve
-from scorer.training.rows import Columns, build_rows, is_rows, labels
 from scorer.wire.errors import BadTrainingData
 
 

@@ -12,8 +12,8 @@ from scorer.circuits.errors import CircuitError
 from scorer.circuits.plan import MAX_QUBITS
 from scorer.circuits.zz import ZZMap
 from scorer.engine.reference import amplitudes, fidelity_kernel
-from scorer.features.transform import CLIP
 from scorer.models.svc import FeatureMap
+from scorer.rows.transform import CLIP
 from scorer.training.background import background
 from scorer.training.evaluate import average_precision
 from scorer.training.splits import inner_folds, subsample

@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from scorer.circuits.checks import MAX_PROJECTED_QUBITS
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.plugins import parameters_of
-from scorer.features.recipe import Recipe
 from scorer.models.calibration import Calibration, CalibrationError, Ranks, fit_platt
 from scorer.models.decision import MAX_FPR
 from scorer.models.families import UnknownFamily, family_named
 from scorer.models.machine import MAX_FEATURES
 from scorer.models.trained import MAX_BENIGN, TrainedModel
+from scorer.rows.builder import Columns
+from scorer.rows.recipe import Recipe
 from scorer.training.dataset import MIN_POSITIVES, Dataset, dataset
 from scorer.training.evaluate import Evaluation, evaluate
 from scorer.training.facts import Provenance, Run, facts_of
-from scorer.training.families import METHODS
+from scorer.training.families.table import METHODS
 from scorer.training.fit import Fitted, fit
 from scorer.training.options import DEFAULTS, Steps, TrainOptions, no_steps
-from scorer.training.rows import Columns
 from scorer.training.splits import Split, split, split_normal
 from scorer.training.yardsticks import boosted_apart
 from scorer.wire.errors import BadTrainingData

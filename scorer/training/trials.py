@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from sklearn.svm import SVC
 
 from scorer.engine.reference import amplitudes, expectation, fidelity_kernel
-from scorer.models.fit_nystrom import logistic
-from scorer.models.fit_projected import fit_projection
-from scorer.models.fit_vqc import Ansatz, trained
 from scorer.models.svc import FeatureMap
 from scorer.models.twins import gaussian_kernel
+from scorer.training.families.fit_nystrom import logistic
+from scorer.training.families.fit_projected import fit_projection
+from scorer.training.families.fit_vqc import Ansatz, trained
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Optional, Tuple
 from urllib.parse import quote, urlencode
 
+from scorer.wire.card import ModelCard
 from scorer.wire.errors import BodyTooLarge, ConfigurationError, NonsenseReply, Problem, QScoreError
-from scorer.wire.messages import ModelCard, ScoreOptions
 from scorer.wire.names import (
     HEADER_BATCH,
     HEADER_MODEL,
@@ -41,6 +41,7 @@ from scorer.wire.names import (
     check_model_name,
     check_version,
 )
+from scorer.wire.options import ScoreOptions
 from scorer.wire.transport import REMEDY, Answer, TlsConnection
 
 #: First line of every reply.

@@ -1,4 +1,4 @@
-"""Names that more than one process must agree on: output columns, statuses, context columns, headers, task names."""
+"""Names on both sides of the gateway: output columns, statuses, media types, headers, queues, versions."""
 
 from __future__ import annotations
 
@@ -19,26 +19,6 @@ OUTPUT_COLUMNS = (
     "qscore_version",
     "qscore_status",  # "ok", or "<code>: <what is wrong and what to do>"
 )
-
-BANDS = ("low", "medium", "high", "critical")
-
-#: Context of a row. It never reaches the model; notables, risk objects and documents need it.
-#: ``_time`` is the event's time or the window's start, epoch seconds (UTC).
-TIME_COLUMN = "_time"
-ENTITY_COLUMNS = ("user", "src", "dest", "host", "port_class")
-ORIGIN_COLUMNS = ("origin_id", "index", "sourcetype")
-CONTEXT_COLUMNS = (TIME_COLUMN, *ENTITY_COLUMNS, *ORIGIN_COLUMNS)
-#: Columns that the Elastic connector adds to the context; the search command never asks for them.
-REVISION_COLUMN = (
-    "qscore_revision"  # whole number as text, default 0: which count of its window a row is; enters the id
-)
-FIELDS_COLUMN = "qscore_fields"  # JSON object: dotted ECS field -> string or list of strings, put onto the document
-FLAGS_COLUMN = "qscore_flags"  # comma separated: what a reader of the score should know, as cardinality_approximate
-DEFECT_COLUMN = "qscore_defect"  # status text of a row that the edge already found unusable: "<code>: <what is wrong>"
-EDGE_COLUMNS = (REVISION_COLUMN, FIELDS_COLUMN, FLAGS_COLUMN, DEFECT_COLUMN)
-MAX_FIELDS_BYTES = 8 * 1024  # of one row's qscore_fields
-#: The entities that, with the window's start, make a window's identity.
-KEY_COLUMNS = ("user", "src", "dest", "port_class")
 
 STATUS_OK = "ok"
 #: Codes that may stand before the colon in qscore_status, and what each means.
@@ -71,23 +51,8 @@ HEADER_PROBLEMS = "X-QScore-Problems"  # JSON object: status code -> rows
 MAX_ROWS = 50_000
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
-#: The sink that writes documents, as it stands in settings and jobs.
-ELASTIC = "elastic"
-#: The data stream of scores, less the namespace.
-SCORES_DATASET = "qscore.scores"
-SCORES_STREAM = "logs-" + SCORES_DATASET
-#: A data stream's namespace as Elastic allows it: no hyphen, which separates the parts of the stream's name.
-NAMESPACE = r"^[a-z0-9][a-z0-9_.]{0,99}$"
-
-TASK_SCORE = "qscore.score"
-TASK_DELIVER = "qscore.deliver"
 QUEUE_INTERACTIVE = "interactive"
 QUEUE_BULK = "bulk"
-QUEUE_DELIVER = "deliver"
-QUEUE_QPU = "qpu"  # models that no ordinary worker can score: circuits above MAX_EXACT_QUBITS
-
-#: Circuits up to here are scored exactly by every worker; larger ones by a worker of the qpu lane.
-MAX_EXACT_QUBITS = 12
 
 _MODEL = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _VERSION = re.compile(r"[0-9]{1,9}(-starter)?\Z")

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import trustme
 
-from scorer.standins.search_process import SearchOutcome, SearchProcess, run_search
-from scorer.standins.splunkd_endpoint import SplunkdEndpoint
+from demo.standins.search_process import SearchOutcome, SearchProcess, run_search
+from demo.standins.splunkd_endpoint import SplunkdEndpoint
 from tests.acceptance.scripted_gateway import KEY, ScriptedGateway
 from tests.conftest import build
 

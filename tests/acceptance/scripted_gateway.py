@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from scorer.standins.https_server import EndpointHandler, HttpsEndpoint, endpoint_of
+from demo.standins.https_server import EndpointHandler, HttpsEndpoint, endpoint_of
+from scorer.wire.card import ModelCard
 from scorer.wire.errors import Forbidden, Problem, QScoreError, QueueFull, Unauthorised, UnknownModel
-from scorer.wire.messages import ModelCard
 from scorer.wire.names import MEDIA_CSV, MEDIA_JSON, MEDIA_PROBLEM, OUTPUT_COLUMNS
 
 KEY = "scripted-gateway-key"

@@ -9,8 +9,8 @@ import shutil
 import pytest
 import trustme
 
-from scorer.standins.search_process import CommandEnded, SearchOutcome, getinfo_metadata
-from scorer.standins.splunkd_endpoint import SplunkdEndpoint
+from demo.standins.search_process import CommandEnded, SearchOutcome, getinfo_metadata
+from demo.standins.splunkd_endpoint import SplunkdEndpoint
 from scorer.wire.names import OUTPUT_COLUMNS
 from tests.acceptance.conftest import Authority, InstalledApp, settings_for
 from tests.acceptance.scripted_gateway import ScriptedGateway

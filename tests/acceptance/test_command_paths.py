@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from scorer.standins.search_process import Answer
+from demo.standins.search_process import Answer
 from scorer.wire.names import OUTPUT_COLUMNS
 from tests.acceptance.conftest import InstalledApp
 from tests.acceptance.scripted_gateway import CARD, ScriptedGateway

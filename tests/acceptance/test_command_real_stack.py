@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from demo.standins.search_process import Answer, SearchOutcome
+from demo.standins.splunkd_endpoint import SplunkdEndpoint
 from scorer.service.settings import load_settings
-from scorer.service.stack import read_state
-from scorer.standins.search_process import Answer, SearchOutcome
-from scorer.standins.splunkd_endpoint import SplunkdEndpoint
+from scorer.service.stack.up import read_state
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import QScoreError
 from scorer.wire.names import OUTPUT_COLUMNS

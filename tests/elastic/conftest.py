@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
-from elastic_connector.devserver import DevServer, available, dev_server, missing
+from demo.elasticsearch_server import DevServer, available, dev_server, missing
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Server:
 
     def runtime_key(self) -> str:
         """The key of least privilege that `qscore elastic install` makes for the running connector."""
-        from elastic_connector.privileges import RUNTIME
+        from elastic_connector.install.privileges import RUNTIME
 
         return self.api_key(f"runtime-{uuid.uuid4().hex[:8]}", RUNTIME)
 
@@ -69,9 +69,9 @@ def elasticsearch(require: Callable[[bool, str], None]) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def installed(elasticsearch: Server) -> Server:
     """The server with the templates, pipelines and state index that `qscore elastic install` makes."""
-    from elastic_connector.assets import Names
-    from elastic_connector.cluster import Cluster
-    from elastic_connector.install import install
+    from elastic_connector.install.apply import install
+    from elastic_connector.install.asset_files import Names
+    from elastic_connector.install.cluster import Cluster
 
     install(Cluster(elasticsearch.admin, Names()))
     return elasticsearch

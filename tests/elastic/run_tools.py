@@ -21,7 +21,7 @@ from typing import Any
 
 from elasticsearch import helpers
 
-from scorer.demo.elastic_setup import SCORES_QUERY, Source, settings_text
+from demo.elastic_setup import SCORES_QUERY, Source, settings_text
 from tests.conftest import make_tiny_model, publish_model
 from tests.elastic.conftest import Server
 

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from elasticsearch import Elasticsearch
 
-from scorer.delivery import ScoredRow, ScoringFacts, scored_rows
-from scorer.delivery.elastic import ElasticSink
-from scorer.elastic.client import connect
-from scorer.elastic.settings import ElasticSettings
+from scorer.delivery.elastic.sink import ElasticSink
+from scorer.delivery.rows import ScoredRow, ScoringFacts, scored_rows
+from scorer.elastic_client.client import connect
+from scorer.elastic_client.settings import ElasticSettings
 from tests.unit.delivery.builders import make_batches, make_card
 
 Result = TypeVar("Result")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from elastic_connector.devserver import available, missing
+from demo.elasticsearch_server import available, missing
 from tests.elastic.chaos.play import run
 
 

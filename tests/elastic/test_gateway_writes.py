@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from elastic_connector.fields import field_types
-from scorer.service.auth import KeyFile
+from elastic_connector.install.score_fields import field_types
+from scorer.service.access.api_keys import KeyFile
 from scorer.service.settings import load_settings
-from scorer.service.stack import exchange_of, read_state
+from scorer.service.stack.up import exchange_of, read_state
 from scorer.wire.client import GatewayClient
-from scorer.wire.messages import ScoreOptions
+from scorer.wire.options import ScoreOptions
 from tests.elastic.conftest import Server
 from tests.elastic.stage import MODEL, VERSION, open_stage
 

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from scorer.delivery import DeadLetters, Refused, ScoredRow, SendOutcome, SinkBusy, SinkRefused
-from scorer.delivery.elastic import ElasticSink
+from scorer.delivery.dead_letters import DeadLetters
+from scorer.delivery.elastic.sink import ElasticSink
 from scorer.delivery.replay import replay
-from scorer.elastic.lookup import backing_indices, existing_ids, present_ids
+from scorer.delivery.rows import ScoredRow
+from scorer.delivery.sink import Refused, SendOutcome, SinkBusy, SinkRefused
+from scorer.elastic_client.lookup import backing_indices, existing_ids, present_ids
 from scorer.service.settings import ElasticSettings, Settings
-from scorer.service.sinks import make_sink
+from scorer.service.worker.sinks import make_sink
 from tests.elastic.conftest import Server
 from tests.elastic.sink_tools import make_elastic_sink, rows_of, sources, stream_ids, under_flood_stage
-from tests.unit.elastic.servers import CuttingProxy
+from tests.unit.elastic_client.servers import CuttingProxy
 
 MakeKey = Callable[[str], Path]
 

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from scorer.service.auth import KeyFile
+from scorer.service.access.api_keys import KeyFile
 from scorer.service.settings import Settings, load_settings
-from scorer.service.stack import StackState
+from scorer.service.stack.up import StackState
 from scorer.wire.client import GatewayClient
 
 UP = [sys.executable, "-m", "scorer.cli.main", "up", "--port", "0", "--workers", "1"]

@@ -21,18 +21,19 @@ from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
 from bench.iot import COLUMNS, RECIPE, iot_events
+from demo.running_stack import running_stack
 from scorer.cli.training import register
-from scorer.features.transform import derive
 from scorer.models.families import FAMILIES
 from scorer.models.trained import TrainedModel
 from scorer.registry.store import Registry
+from scorer.rows.builder import Columns, labels
+from scorer.rows.files import read_table, write_table
+from scorer.rows.recipe_files import recipe_for
+from scorer.rows.transform import derive
 from scorer.service.settings import load_settings
-from scorer.service.stack import StackState, running_stack
+from scorer.service.stack.up import StackState
 from scorer.training.prepare import prepared
-from scorer.training.recipes import recipe_for
-from scorer.training.rows import Columns, labels
-from scorer.training.tables import read_table, write_table
-from scorer.wire.messages import ScoreOptions
+from scorer.wire.options import ScoreOptions
 from tests.integration.stack_tools import client_of
 
 MORDOR = Columns("label_lm", None, "capture")

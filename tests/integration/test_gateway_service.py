@@ -14,13 +14,14 @@ from typing import NamedTuple
 
 import pytest
 
-from scorer.service.auth import KeyFile
-from scorer.service.broker import redis_client
-from scorer.service.stack import StackState, running_stack
+from demo.running_stack import running_stack
+from scorer.service.access.api_keys import KeyFile
+from scorer.service.queue.broker import redis_client
+from scorer.service.stack.up import StackState
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import BadOption, Forbidden, QScoreError, RowCountMismatch, Unauthorised, UnknownModel
-from scorer.wire.messages import ScoreOptions
 from scorer.wire.names import MAX_BODY_BYTES
+from scorer.wire.options import ScoreOptions
 from tests.conftest import make_tiny_model, publish_model
 from tests.integration.stack_tools import body, client_of, eventually, qscore, settings_of
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from elastic_connector.devserver import free_port
-from scorer.delivery import DeadLetters, deliver
+from demo.elasticsearch_server import free_port
+from scorer.delivery.dead_letters import DeadLetters
+from scorer.delivery.deliver import deliver
 from scorer.service.settings import load_settings
-from scorer.service.sinks import make_sink
+from scorer.service.worker.sinks import make_sink
 from tests.unit.delivery.builders import TOKEN, make_rows
 
 
@@ -27,7 +28,7 @@ def collector(folder: Path, port: int, *failures: str) -> Iterator[str]:
     arguments += ["--record", str(folder / "recorded.ndjson")]
     for failure in failures:
         arguments += ["--fail", failure]
-    command = [sys.executable, "-m", "scorer.standins.hec_endpoint", *arguments]
+    command = [sys.executable, "-m", "demo.standins.hec_endpoint", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

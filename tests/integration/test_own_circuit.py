@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from demo.material import Material
+from demo.stage import Stage, demo_settings, open_stage
 from scorer.circuits.plan import Plan
-from scorer.demo.material import Material
-from scorer.demo.stage import Stage, demo_settings, open_stage
-from scorer.features.transform import derive, required_inputs
 from scorer.models.trained import TrainedModel
 from scorer.registry.store import Registry
-from scorer.training.generator import generate_events
-from scorer.training.tables import write_table
+from scorer.rows.files import write_table
+from scorer.rows.transform import derive, required_inputs
+from scorer.training.starter.generator import generate_events
 from tests.conftest import build
 from tests.plugin_package.installed import install_into
 from tests.unit.circuits.dense import qiskit_states

@@ -14,22 +14,22 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from demo.running_stack import running_stack
 from scorer.circuits.maps import reuploading
 from scorer.engine.aer import use_aer
-from scorer.features.recipe import load_recipe
-from scorer.features.transform import Scaler, derive, required_inputs
 from scorer.models.calibration import fit_platt
-from scorer.models.fit import fit_twin
-from scorer.models.fit_projected import fit_projected
 from scorer.models.trained import TrainedModel
 from scorer.registry.keys import Signer
 from scorer.registry.store import Registry
-from scorer.service.stack import running_stack
+from scorer.rows.builder import Columns, build_rows
+from scorer.rows.files import read_table
+from scorer.rows.recipe import load_recipe
+from scorer.rows.transform import Scaler, derive, required_inputs
 from scorer.training.dataset import dataset
-from scorer.training.rows import Columns, build_rows
+from scorer.training.families.fit_projected import fit_projected
+from scorer.training.families.fit_svc import fit_twin
 from scorer.training.splits import subsample
-from scorer.training.tables import read_table
-from scorer.wire.messages import ScoreOptions
+from scorer.wire.options import ScoreOptions
 from tests.integration.stack_tools import client_of, eventually, processes
 
 FLOWS = "lm_winevents_mordor_covenant/host_flows_labelled.csv.gz"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from elastic_connector.devserver import free_port
-from scorer.service.stack import running_stack
+from demo.elasticsearch_server import free_port
+from demo.running_stack import running_stack
 from tests.integration.stack_tools import body, client_of, processes, qscore
 
 PASSWORD = "only-for-this-test"

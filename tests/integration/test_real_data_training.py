@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from scorer.features.recipe import load_recipe
-from scorer.features.transform import derive
 from scorer.models.trained import TrainedModel
+from scorer.rows.builder import Columns, build_rows, labels
+from scorer.rows.files import read_table
+from scorer.rows.recipe import load_recipe
+from scorer.rows.transform import derive
 from scorer.training.evaluate import average_precision
 from scorer.training.prepare import prepared, until_half
-from scorer.training.rows import Columns, build_rows, labels
-from scorer.training.tables import read_table
 from scorer.training.train import Provenance, TrainOptions, train
 
 CAPTURES = Columns(label="label_lm", group="capture")

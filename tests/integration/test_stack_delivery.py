@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from demo.running_stack import running_stack
 from scorer.delivery.dead_letters import DeadLetters
-from scorer.service.stack import StackState, exchange_of, running_stack
-from scorer.wire.messages import Acknowledgement, ScoreOptions
+from scorer.rows.acknowledgement import Acknowledgement
+from scorer.service.stack.up import StackState, exchange_of
+from scorer.wire.options import ScoreOptions
 from tests.integration.stack_tools import body, client_of, eventually, qscore, settings_of
 
 WRITE = ScoreOptions(write=True)

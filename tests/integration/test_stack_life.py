@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from scorer.service.broker import redis_client, socket_path
-from scorer.service.exchange import Exchange
-from scorer.service.stack import StackState, read_state, running_stack
+from demo.running_stack import running_stack
+from scorer.service.queue.broker import redis_client, socket_path
+from scorer.service.queue.exchange import Exchange
+from scorer.service.stack.up import StackState, read_state
 from scorer.wire.client import GatewayClient, ScoreReply
 from scorer.wire.errors import QueueFull, ScoringTimeout, Unavailable, Unreachable
 from tests.integration.stack_tools import (

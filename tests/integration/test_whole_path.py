@@ -17,12 +17,13 @@ import pyarrow.compute as pc
 import pytest
 from sklearn.metrics import average_precision_score
 
-from scorer.demo.material import Material
-from scorer.demo.stage import Stage, demo_settings, open_stage
+from demo.material import Material
+from demo.stage import Stage, demo_settings, open_stage
+from demo.standins.search_process import SearchProcess
 from scorer.registry.cards import CardStore
-from scorer.standins.search_process import SearchProcess
-from scorer.training.tables import read_table, write_table
-from scorer.wire.names import KEY_COLUMNS, OUTPUT_COLUMNS
+from scorer.rows.columns import KEY_COLUMNS
+from scorer.rows.files import read_table, write_table
+from scorer.wire.names import OUTPUT_COLUMNS
 from tests.conftest import build
 
 MORDOR = "lm_winevents_mordor_covenant"
@@ -154,7 +155,7 @@ def _processes(stage: Stage, word: str) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("killed", ["scorer.service.gateway_server", "scorer.service.worker"])
+@pytest.mark.parametrize("killed", ["scorer.service.gateway", "scorer.service.worker"])
 def test_a_killed_process_costs_scores_but_no_row_and_the_next_search_is_whole(running: Stage, killed: str) -> None:
     search = {"args": ["model=lateral", "timeout=4"], **running.searchinfo}
     with SearchProcess(running.command, running.environment) as process:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from elasticsearch import Elasticsearch
 
-from elastic_connector.devserver import DevServer
-from scorer.demo.elastic_setup import SCORES_QUERY
+from demo.elastic_setup import SCORES_QUERY
+from demo.elasticsearch_server import DevServer
 from tests.elastic.chaos.feeder import GONE, SOURCE
 from tests.integration.stack_tools import eventually, processes
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from elasticsearch import Elasticsearch, helpers
 
-from scorer.demo.elastic_setup import SCORES_QUERY
-from scorer.wire.messages import score_id
+from demo.elastic_setup import SCORES_QUERY
+from scorer.rows.identity import score_id
 from tests.elastic.chaos.feeder import GONE, SOURCE, Feeder
 from tests.elastic.chaos.theatre import MODEL, VERSION, Theatre
 

@@ -13,7 +13,7 @@ from scorer.circuits.circuit import SIGNATURES, Circuit
 from scorer.circuits.expressions import UNARY
 from scorer.circuits.plan import Hadamards, Phases
 from scorer.circuits.plugins import installed, parameters_of
-from scorer.models.qsvc_file import read_qsvc
+from scorer.training.qsvc.file import read_qsvc
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "circuits.md").read_text()
 TABLE = PAGE.split("## The maps that come with qscore")[1].split("## ")[0]

@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from scorer.cli.main import build
-from scorer.training.generator import generate_events
-from scorer.training.tables import write_table
+from scorer.rows.files import write_table
+from scorer.training.starter.generator import generate_events
 from scorer.wire.errors import BadOption
 
 SHOTS = ("shots", "--model", "lateral", "--label", "label", "--rows", "200", "--repeats", "2")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from scorer.delivery import ScoredRow, scored_rows
-from scorer.wire.messages import FeatureBatch, ModelCard, ScoreBatch
+from scorer.delivery.rows import ScoredRow, scored_rows
+from scorer.rows.batches import FeatureBatch, ScoreBatch
+from scorer.wire.card import ModelCard
 
 TOKEN = "11111111-2222-3333-4444-555555555555"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from scorer.delivery.hec import HecSink
-from scorer.delivery.hec_http import HecClient
-from scorer.standins.hec_endpoint import HecEndpoint
-from scorer.standins.hec_rules import HecRules
+from demo.standins.hec_endpoint import HecEndpoint
+from demo.standins.hec_rules import HecRules
+from scorer.delivery.hec.http import HecClient
+from scorer.delivery.hec.sink import HecSink
 from tests.unit.delivery.builders import TOKEN
 
 

@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from scorer.cli.main import build
-from scorer.delivery import DeadLetters, Refused
+from scorer.delivery.dead_letters import DeadLetters
+from scorer.delivery.sink import Refused
 from tests.unit.delivery.builders import make_rows
 
 

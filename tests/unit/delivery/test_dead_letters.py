@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from scorer.delivery import DeadLetters, Refused, deliver
+from demo.standins.hec_endpoint import HecEndpoint
+from demo.standins.hec_rules import HecRules
+from scorer.delivery.dead_letters import DeadLetters
+from scorer.delivery.deliver import deliver
 from scorer.delivery.file_sink import FileSink
-from scorer.delivery.hec import HecSink
+from scorer.delivery.hec.sink import HecSink
 from scorer.delivery.replay import replay
-from scorer.standins.hec_endpoint import HecEndpoint
-from scorer.standins.hec_rules import HecRules
+from scorer.delivery.sink import Refused
 from scorer.wire.errors import BadOption, ConfigurationError
 from tests.unit.delivery.builders import TOKEN, make_rows
 

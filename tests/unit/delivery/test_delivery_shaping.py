@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.delivery import check_rows, scored_rows
-from scorer.delivery.hec_event import INDEXED_FIELDS, by_bytes, encode, hec_event, indexed_fields
-from scorer.standins.hec_rules import HecRules
+from demo.standins.hec_rules import HecRules
+from scorer.delivery.hec.event import INDEXED_FIELDS, by_bytes, encode, hec_event, indexed_fields
+from scorer.delivery.rows import check_rows, scored_rows
+from scorer.rows.identity import row_identity, score_id
 from scorer.wire.errors import MalformedBody
-from scorer.wire.messages import row_identity, score_id
 from tests.unit.delivery.builders import make_batches, make_card, make_rows
 
 

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.delivery import ScoredRow, ScoringFacts, check_rows, scored_rows
-from scorer.delivery.elastic_document import document, encode
-from scorer.delivery.techniques import TECHNIQUES, threat
-from scorer.elastic.copies import LEAVES, OBJECTS, OWN_ROOTS
-from scorer.features.recipe import load_recipe
+from scorer.delivery.elastic.document import document, encode
+from scorer.delivery.elastic.techniques import TECHNIQUES, threat
+from scorer.delivery.rows import ScoredRow, ScoringFacts, check_rows, scored_rows
+from scorer.elastic_client.copies import LEAVES, OBJECTS, OWN_ROOTS
+from scorer.rows.identity import row_identity, score_id
+from scorer.rows.recipe import load_recipe
 from scorer.wire.errors import MalformedBody
-from scorer.wire.messages import row_identity, score_id
 from tests.unit.delivery.builders import make_batches, make_card, make_rows
 
 RECIPE = {"row": {"span": 600}}

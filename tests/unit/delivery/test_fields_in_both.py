@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from scorer.delivery import ScoringFacts, scored_rows
-from scorer.delivery.elastic_document import document
-from scorer.delivery.hec_event import INDEXED_FIELDS, hec_event, indexed_fields
+from scorer.delivery.elastic.document import document
+from scorer.delivery.hec.event import INDEXED_FIELDS, hec_event, indexed_fields
+from scorer.delivery.rows import ScoringFacts, scored_rows
 from scorer.wire.names import OUTPUT_COLUMNS
 from tests.unit.delivery.builders import make_batches, make_card
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.standins.hec_rules import HecRules
+from demo.standins.hec_rules import HecRules
 
 RULES = HecRules("t", max_bytes=5_000)
 PATH = "/services/collector/event"

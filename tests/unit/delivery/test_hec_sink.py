@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from scorer.delivery import SinkBusy, SinkRefused
-from scorer.delivery.hec import HecSink
-from scorer.delivery.hec_http import HecClient
-from scorer.standins.hec_endpoint import HecEndpoint
-from scorer.standins.hec_rules import HecAnswer, HecRules
+from demo.standins.hec_endpoint import HecEndpoint
+from demo.standins.hec_rules import HecAnswer, HecRules
+from scorer.delivery.hec.http import HecClient
+from scorer.delivery.hec.sink import HecSink
+from scorer.delivery.sink import SinkBusy, SinkRefused
 from scorer.wire.errors import ConfigurationError
 from tests.unit.delivery.builders import TOKEN, make_rows
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scorer.demo.elastic_setup import Source, settings_text
+from demo.elastic_setup import Source, settings_text
 from scorer.service.settings import load_settings
 
 
@@ -25,7 +25,7 @@ def test_the_settings_are_read_back_as_they_were_meant(tmp_path: Path, monkeypat
     assert [Source(s.name, s.index, s.model) for s in settings.elastic.sources] == sources
 
 
-@pytest.mark.parametrize("demo", [["scorer.demo", "--app", "none.tar.gz"], ["scorer.demo.elastic"]])
+@pytest.mark.parametrize("demo", [["demo", "--app", "none.tar.gz"], ["demo.elastic"]])
 def test_a_demo_that_cannot_begin_says_so_in_one_sentence(demo: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", *demo, "--data", str(tmp_path / "none.csv")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from scorer.cli.main import build
+from scorer.rows import columns
 from scorer.service.settings import Settings
 from scorer.wire import names
 
@@ -31,7 +32,7 @@ def _symbols() -> list[tuple[str, str]]:
 
 def test_the_dataflow_page_follows_the_whole_path() -> None:
     modules = {module for module, _ in _symbols()}
-    for part in ("splunk_app", "scorer.wire", "scorer.service", "scorer.codec", "scorer.scoring", "scorer.delivery"):
+    for part in ("splunk_app", "scorer.wire", "scorer.service", "scorer.rows", "scorer.scoring", "scorer.delivery"):
         assert any(module.startswith(part) for module in modules), part
 
 
@@ -51,7 +52,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*names.OUTPUT_COLUMNS, *names.STATUS_CODES, *names.CONTEXT_COLUMNS, *names.EDGE_COLUMNS]
+    "name", [*names.OUTPUT_COLUMNS, *names.STATUS_CODES, *columns.CONTEXT_COLUMNS, *columns.EDGE_COLUMNS]
 )
 def test_every_column_and_status_is_on_the_formats_page(name: str) -> None:
     assert f"`{name}`" in _text("wire.md") or name in _text("wire.md").split("header `")[1].split("`")[0]

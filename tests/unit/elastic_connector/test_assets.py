@@ -13,20 +13,20 @@ from typing import Any
 
 import pytest
 
-from elastic_connector.assets import Capabilities, Names, cluster_assets
-from elastic_connector.dashboard import dashboard, load_dashboard, saved_objects, used_fields
-from elastic_connector.doctor import check_version
-from elastic_connector.fields import document_fields, field_types, leaves, mappings
-from elastic_connector.heartbeat import heartbeat
-from elastic_connector.kibana_assets import kibana_files
-from elastic_connector.package import package_files
-from elastic_connector.plan import json_diff
-from elastic_connector.privileges import INSTALLER, RUNTIME, runtime_role
-from elastic_connector.rules import kql_fields, load_rules, ndjson, rule_fields, stopped_rule
-from elastic_connector.status import SourceStatus
-from scorer.delivery.elastic_document import document
+from elastic_connector.install.asset_files import Capabilities, Names, cluster_assets
+from elastic_connector.install.changes import json_diff
+from elastic_connector.install.dashboard import dashboard, load_dashboard, saved_objects, used_fields
+from elastic_connector.install.doctor.checks import check_version
+from elastic_connector.install.fleet_package import package_files
+from elastic_connector.install.kibana_assets import kibana_files
+from elastic_connector.install.privileges import INSTALLER, RUNTIME, runtime_role
+from elastic_connector.install.rules import kql_fields, load_rules, ndjson, rule_fields, stopped_rule
+from elastic_connector.install.score_fields import document_fields, field_types, leaves, mappings
+from elastic_connector.lead.heartbeat import heartbeat
+from elastic_connector.lead.status import SourceStatus
+from scorer.delivery.elastic.document import document
 from scorer.delivery.rows import ScoredRow
-from scorer.elastic.client import ServerInfo
+from scorer.elastic_client.client import ServerInfo
 from tests.unit.delivery.builders import make_rows
 
 FULL_ROW = ScoredRow(

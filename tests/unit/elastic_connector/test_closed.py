@@ -12,17 +12,17 @@ import pytest
 import structlog
 from elasticsearch import Elasticsearch
 
-from elastic_connector.closed import EVERY, ClosedWatch
-from elastic_connector.flow import RowPage
-from elastic_connector.health import metrics_text, state_json
-from elastic_connector.heartbeat import heartbeat
-from elastic_connector.ledger import Totals
-from elastic_connector.setting import Setting
-from elastic_connector.status import Board, SourceStatus
-from elastic_connector.term import Term
-from scorer.elastic.settings import ElasticSettings, ElasticSource
-from scorer.wire.messages import ModelCard
-from tests.unit.elastic.servers import Canned, scripted_server
+from elastic_connector.lead.health import metrics_text, state_json
+from elastic_connector.lead.heartbeat import heartbeat
+from elastic_connector.lead.ledger import Totals
+from elastic_connector.lead.shared import Setting
+from elastic_connector.lead.status import Board, SourceStatus
+from elastic_connector.lead.term import Term
+from elastic_connector.read.closed_indices import EVERY, ClosedWatch
+from elastic_connector.read.pages import RowPage
+from scorer.elastic_client.settings import ElasticSettings, ElasticSource
+from scorer.wire.card import ModelCard
+from tests.unit.elastic_client.servers import Canned, scripted_server
 
 NOW = 1_772_352_900_000  # milliseconds
 MODEL = "lateral_flow"
@@ -109,7 +109,7 @@ def test_an_index_that_is_closed_in_the_middle_of_a_term_shows_everywhere(
     client: Elasticsearch, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quiet: Any = Quiet()
-    monkeypatch.setattr("elastic_connector.term.build_reader", lambda _plan: quiet)
+    monkeypatch.setattr("elastic_connector.lead.term.build_reader", lambda _plan: quiet)
     quiet.round = lambda _since, _upper: iter(())
     board = Board([SourceStatus("flows", MODEL, "default")])
     source = ElasticSource(name="flows", index="logs-*,-logs-qscore.*", model=MODEL)

@@ -9,18 +9,20 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from elastic_connector.batches import halves, in_place_of, new_batch
-from elastic_connector.devserver import free_port
-from elastic_connector.fields import document_fields
-from elastic_connector.flow import RowPage
-from elastic_connector.health import health_server
-from elastic_connector.heartbeat import heartbeat
-from elastic_connector.ledger import Ledger, Totals
-from elastic_connector.runner import GatewayCards
-from elastic_connector.status import DEGRADED, LEADING, STANDBY, Board, SourceStatus
-from scorer.cli.elastic_run import since_millis
-from scorer.codec import decode
+from demo.elasticsearch_server import free_port
+from elastic_connector.install.score_fields import document_fields
+from elastic_connector.lead.batches import halves, in_place_of, new_batch
+from elastic_connector.lead.health import health_server
+from elastic_connector.lead.heartbeat import heartbeat
+from elastic_connector.lead.ledger import Ledger, Totals
+from elastic_connector.lead.runner import GatewayCards
+from elastic_connector.lead.status import DEGRADED, LEADING, STANDBY, Board, SourceStatus
+from elastic_connector.read.pages import RowPage
+from scorer.cli.elastic.run import since_millis
 from scorer.models.trained import TrainedModel
+from scorer.rows.columns import DEFECT_COLUMN
+from scorer.scoring.decode import decode
+from scorer.wire.card import ModelCard
 from scorer.wire.errors import (
     BadOption,
     ConfigurationError,
@@ -30,8 +32,7 @@ from scorer.wire.errors import (
     ScoringTimeout,
     Unreachable,
 )
-from scorer.wire.messages import ModelCard
-from scorer.wire.names import DEFECT_COLUMN, MEDIA_ARROW
+from scorer.wire.names import MEDIA_ARROW
 
 NOW = 1_772_352_900_250
 

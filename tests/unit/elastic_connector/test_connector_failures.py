@@ -13,30 +13,30 @@ import pyarrow as pa
 import pytest
 from elasticsearch import Elasticsearch
 
-from elastic_connector.backfill import Backfill, LiveLag, Scope
-from elastic_connector.batches import Sender, StreamRoute
-from elastic_connector.documents import EventShaper
-from elastic_connector.flow import RowPage
-from elastic_connector.history import epoch_millis
-from elastic_connector.lacking import Scores
-from elastic_connector.ledger import Batch, Totals
-from elastic_connector.reader import EventReader, ReadSettings
-from elastic_connector.reconcile import _present
-from elastic_connector.setting import Setting
-from elastic_connector.snapshot import SnapshotLost, Snapshots
-from elastic_connector.status import Board, SourceStatus
-from elastic_connector.term import Term
-from elastic_connector.windows_recipe import WindowRecipe
-from scorer.elastic.bounded import ANSWER_BYTES
-from scorer.elastic.client import connect
-from scorer.elastic.clock import ServerClock
-from scorer.elastic.failures import ElasticBusy
-from scorer.elastic.settings import ElasticSettings, ElasticSource
-from scorer.features.recipe import load_recipe
-from scorer.service.exchange import Outcome
+from elastic_connector.history.backfill import Backfill, LiveLag, Scope
+from elastic_connector.history.history import epoch_millis
+from elastic_connector.history.reconcile import _present
+from elastic_connector.history.unscored import Scores
+from elastic_connector.lead.batches import Sender, StreamRoute
+from elastic_connector.lead.ledger import Batch, Totals
+from elastic_connector.lead.shared import Setting
+from elastic_connector.lead.status import Board, SourceStatus
+from elastic_connector.lead.term import Term
+from elastic_connector.read.documents import EventShaper
+from elastic_connector.read.events import EventReader, ReadSettings
+from elastic_connector.read.pages import RowPage
+from elastic_connector.read.snapshot import SnapshotLost, Snapshots
+from elastic_connector.read.windows_recipe import WindowRecipe
+from scorer.elastic_client.bounded import ANSWER_BYTES
+from scorer.elastic_client.client import connect
+from scorer.elastic_client.clock import ServerClock
+from scorer.elastic_client.failures import ElasticBusy
+from scorer.elastic_client.settings import ElasticSettings, ElasticSource
+from scorer.rows.columns import DEFECT_COLUMN, TIME_COLUMN
+from scorer.rows.recipe import load_recipe
+from scorer.service.queue.exchange import Outcome
 from scorer.wire.errors import ArtifactRejected, Problem, Unreachable
-from scorer.wire.names import DEFECT_COLUMN, TIME_COLUMN
-from tests.unit.elastic.servers import Canned, scripted_server
+from tests.unit.elastic_client.servers import Canned, scripted_server
 
 MODEL = "lateral_flow"
 AT = 1_772_352_900_000  # milliseconds
@@ -176,7 +176,7 @@ def test_reconciling_takes_no_score_for_an_orphan_while_a_shard_is_starting(
 def test_the_clock_goes_on_while_the_server_is_away(
     serve: Callable[[Cluster], Elasticsearch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scorer.elastic.clock._ASK_EVERY", 0.0)
+    monkeypatch.setattr("scorer.elastic_client.clock._ASK_EVERY", 0.0)
     away = Canned(503, {"error": {"type": "unavailable", "reason": "starting"}})
     answers = [away, Canned(200, [{"epoch": "1000"}]), away, Canned(200, [{"epoch": "5000"}])]
     clock = ServerClock(serve(Cluster(epoch=answers)), own=lambda: 1000.0)
@@ -270,7 +270,7 @@ def test_a_clock_that_fails_after_a_page_was_read_costs_no_document(
     monkeypatch: pytest.MonkeyPatch, serve: Callable[[Cluster], Elasticsearch]
 ) -> None:
     clock, recorder, elastic = FailingClock(), Recorder(), ElasticSettings()
-    monkeypatch.setattr("elastic_connector.term.build_reader", lambda _plan: OnePage(clock))
+    monkeypatch.setattr("elastic_connector.lead.term.build_reader", lambda _plan: OnePage(clock))
     board, nothing, ticking = Board([SourceStatus("flows", MODEL, "default")]), _any(None), _any(clock)
     setting = Setting(serve(Cluster()), nothing, nothing, elastic, ticking, board)
     source = ElasticSource(name="flows", index="logs-a", model=MODEL)

@@ -13,18 +13,18 @@ import pytest
 import structlog
 from elasticsearch import Elasticsearch
 
-from elastic_connector.heartbeat import EVERY, SOON, Heartbeats
-from elastic_connector.ledger import Batch, Totals
-from elastic_connector.setting import Setting
-from elastic_connector.source import SourceRunner
-from elastic_connector.state import StreamState
-from elastic_connector.status import LEADING, STANDBY, Board, SourceStatus
-from elastic_connector.term import Term
-from scorer.elastic.clock import ServerClock
-from scorer.elastic.settings import ElasticSettings, ElasticSource
+from elastic_connector.lead.heartbeat import EVERY, SOON, Heartbeats
+from elastic_connector.lead.lease import StreamState
+from elastic_connector.lead.ledger import Batch, Totals
+from elastic_connector.lead.shared import Setting
+from elastic_connector.lead.source import SourceRunner
+from elastic_connector.lead.status import LEADING, STANDBY, Board, SourceStatus
+from elastic_connector.lead.term import Term
+from scorer.elastic_client.clock import ServerClock
+from scorer.elastic_client.settings import ElasticSettings, ElasticSource
+from scorer.wire.card import ModelCard
 from scorer.wire.errors import NonsenseReply, QueueFull, Unavailable, Unreachable
-from scorer.wire.messages import ModelCard
-from tests.unit.elastic.servers import Canned, scripted_server
+from tests.unit.elastic_client.servers import Canned, scripted_server
 
 MODEL = "lateral_flow"
 NOW = 1_772_352_900_000  # milliseconds
@@ -67,7 +67,7 @@ def board() -> Board:
 @pytest.fixture
 def make_term(monkeypatch: pytest.MonkeyPatch, board: Board) -> Callable[..., Term]:
     """A term of a leader that found the checkpoint of a day ago, with a reader that reads nothing."""
-    monkeypatch.setattr("elastic_connector.term.build_reader", lambda _plan: loose(None))
+    monkeypatch.setattr("elastic_connector.lead.term.build_reader", lambda _plan: loose(None))
 
     def make(since: int | None = 0, checkpoint: int | None = NOW - DAY) -> Term:
         nothing = loose(None)

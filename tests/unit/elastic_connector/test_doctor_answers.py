@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
-from elastic_connector.assets import Names
-from elastic_connector.doctor import Doctor
-from elastic_connector.findings import failed
-from scorer.elastic.settings import ElasticSettings, ElasticSource
-from tests.unit.elastic.servers import Canned, scripted_server
+from elastic_connector.install.asset_files import Names
+from elastic_connector.install.doctor.checks import Doctor
+from elastic_connector.install.doctor.findings import failed
+from scorer.elastic_client.settings import ElasticSettings, ElasticSource
+from tests.unit.elastic_client.servers import Canned, scripted_server
 
 VERSION = {"cluster_name": "c", "cluster_uuid": "u", "version": {"number": "8.19.0", "build_flavor": "default"}}
 SOURCE = ElasticSource(name="flows", index="logs-a", model="lateral_flow", query="a: 1", copy_fields=("user.name",))

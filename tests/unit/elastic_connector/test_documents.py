@@ -10,13 +10,13 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from elastic_connector.documents import FLAG_FIELDS_CUT, EventShaper
-from elastic_connector.reader import EventReader, ReadSettings
-from elastic_connector.windows_recipe import WindowRecipe
-from scorer.features.recipe import load_recipe
-from scorer.training.rows import Columns, build_rows
-from scorer.training.tables import read_table
-from scorer.wire.names import DEFECT_COLUMN, MAX_FIELDS_BYTES
+from elastic_connector.read.documents import FLAG_FIELDS_CUT, EventShaper
+from elastic_connector.read.events import EventReader, ReadSettings
+from elastic_connector.read.windows_recipe import WindowRecipe
+from scorer.rows.builder import Columns, build_rows
+from scorer.rows.columns import DEFECT_COLUMN, MAX_FIELDS_BYTES
+from scorer.rows.files import read_table
+from scorer.rows.recipe import load_recipe
 
 TIME = "2026-03-01T08:15:00.250Z"
 FLOW = {

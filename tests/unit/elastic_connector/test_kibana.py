@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 import trustme
 
-from elastic_connector.kibana import Kibana, Login
-from elastic_connector.kibana_assets import (
+from demo.standins.kibana_endpoint import KibanaEndpoint
+from elastic_connector.install.changes import differences
+from elastic_connector.install.kibana import Kibana, Login
+from elastic_connector.install.kibana_assets import (
     install_kibana,
     kibana_files,
     kibana_plan,
     uninstall_kibana,
     write_kibana_files,
 )
-from elastic_connector.plan import differences
-from elastic_connector.rules import load_rules, stopped_rule
-from scorer.standins.kibana_endpoint import KibanaEndpoint
+from elastic_connector.install.rules import load_rules, stopped_rule
 from scorer.wire.errors import (
     ConfigurationError,
     Forbidden,

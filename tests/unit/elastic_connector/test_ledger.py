@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elastic_connector.ledger import Batch, Ledger
-from scorer.wire.messages import Acknowledgement
+from elastic_connector.lead.ledger import Batch, Ledger
+from scorer.rows.acknowledgement import Acknowledgement
 
 
 def batch(number: int, rows: int = 10, position: int | None = -1) -> Batch:

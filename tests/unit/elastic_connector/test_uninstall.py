@@ -14,10 +14,10 @@ from urllib.parse import unquote
 import pytest
 from elasticsearch import Elasticsearch
 
-from elastic_connector.assets import Capabilities, Names, cluster_assets
-from elastic_connector.cluster import Cluster
-from elastic_connector.install import removal_plan, uninstall
-from tests.unit.elastic.servers import Canned, scripted_server
+from elastic_connector.install.apply import removal_plan, uninstall
+from elastic_connector.install.asset_files import Capabilities, Names, cluster_assets
+from elastic_connector.install.cluster import Cluster
+from tests.unit.elastic_client.servers import Canned, scripted_server
 
 NAMES = Names()
 STREAMS = {f"{NAMES.scores}-default": 3, f"{NAMES.scores}-soc": 0}

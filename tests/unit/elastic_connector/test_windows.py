@@ -10,15 +10,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from elastic_connector.windows import DOCUMENTS_AT_ONCE, Search, WindowReader, WindowRow
-from elastic_connector.windows_query import PRECISION_THRESHOLD, Span, WindowQuery
-from elastic_connector.windows_reader import window_table
-from elastic_connector.windows_recipe import WindowRecipe
-from scorer.codec import decode
-from scorer.elastic.failures import AnswerTooLarge
-from scorer.features.recipe import load_recipe
+from elastic_connector.read.windows import DOCUMENTS_AT_ONCE, Search, WindowReader, WindowRow
+from elastic_connector.read.windows_query import PRECISION_THRESHOLD, Span, WindowQuery
+from elastic_connector.read.windows_reader import window_table
+from elastic_connector.read.windows_recipe import WindowRecipe
+from scorer.elastic_client.failures import AnswerTooLarge
+from scorer.rows.identity import row_identity, score_id
+from scorer.rows.recipe import load_recipe
+from scorer.scoring.decode import decode
 from scorer.wire.errors import NonsenseReply
-from scorer.wire.messages import row_identity, score_id
 from scorer.wire.names import MEDIA_ARROW
 from tests.conftest import make_tiny_model
 
@@ -163,7 +163,7 @@ def test_a_page_that_is_too_large_with_one_row_is_an_error() -> None:
 
 
 def test_windows_are_cut_so_that_pages_stay_cheap() -> None:
-    from elastic_connector.windows import _cut
+    from elastic_connector.read.windows import _cut
 
     totals = [(start * 600, DOCUMENTS_AT_ONCE // 2) for start in range(5)] + [(9000, 10 * DOCUMENTS_AT_ONCE)]
     spans = list(_cut(totals))

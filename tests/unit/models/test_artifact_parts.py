@@ -16,14 +16,14 @@ from scorer.circuits.zz import ZZMap
 from scorer.models.artifact import ArtifactFormatError, TrainedModel, from_parts, layout_of, to_parts
 from scorer.models.calibration import Platt, Ranks
 from scorer.models.families import FAMILIES, Twin
-from scorer.models.fit import fit_svc, fit_twin
-from scorer.models.fit_nystrom import fit_nystrom_logistic, fit_nystrom_twin
-from scorer.models.fit_one_class import fit_density, fit_density_twin, fit_leverage, fit_leverage_twin
-from scorer.models.fit_projected import fit_projected
-from scorer.models.fit_vqc import fit_vqc
 from scorer.models.machine import Machine, ObservableMachine
 from scorer.models.svc import FeatureMap
 from scorer.registry.store import Registry
+from scorer.training.families.fit_nystrom import fit_nystrom_logistic, fit_nystrom_twin
+from scorer.training.families.fit_one_class import fit_density, fit_density_twin, fit_leverage, fit_leverage_twin
+from scorer.training.families.fit_projected import fit_projected
+from scorer.training.families.fit_svc import fit_svc, fit_twin
+from scorer.training.families.fit_vqc import fit_vqc
 
 STORED = Path(__file__).parent / "data" / "format1"
 

@@ -23,9 +23,17 @@ from scorer.engine.bloch import bloch_vectors
 from scorer.engine.fast import FLOAT32_BOUND
 from scorer.engine.reference import amplitudes, fidelity_kernel
 from scorer.models.families import FAMILIES, UnknownFamily, family_named
-from scorer.models.fit import FitError, fit_svc
-from scorer.models.fit_nystrom import choose_landmarks, fit_nystrom_logistic, fit_nystrom_twin, logistic, whitening
-from scorer.models.fit_one_class import (
+from scorer.models.machine import ObservableMachine
+from scorer.models.svc import FeatureMap, Observable
+from scorer.models.twins import gaussian_kernel
+from scorer.training.families.fit_nystrom import (
+    choose_landmarks,
+    fit_nystrom_logistic,
+    fit_nystrom_twin,
+    logistic,
+    whitening,
+)
+from scorer.training.families.fit_one_class import (
     fit_density,
     fit_density_twin,
     fit_leverage,
@@ -33,12 +41,10 @@ from scorer.models.fit_one_class import (
     mean_state,
     sufficient_rank,
 )
-from scorer.models.fit_projected import fit_projected
-from scorer.models.fit_vqc import Ansatz, _Problem, fit_vqc
-from scorer.models.machine import ObservableMachine
-from scorer.models.svc import FeatureMap, Observable
-from scorer.models.twins import gaussian_kernel
-from scorer.training.families import METHODS
+from scorer.training.families.fit_projected import fit_projected
+from scorer.training.families.fit_svc import FitError, fit_svc
+from scorer.training.families.fit_vqc import Ansatz, _Problem, fit_vqc
+from scorer.training.families.table import METHODS
 
 WHOLE = 1 << 12
 ZZ = ZZMap(5, 2, "full", 0.15)

@@ -11,20 +11,21 @@ import numpy as np
 import pytest
 
 from scorer.circuits.maps import reuploading
-from scorer.features.transform import derive, required_inputs
 from scorer.models.machine import ObservableMachine
 from scorer.models.reasons import NOT_EXPLAINED, _in_time, reasons
 from scorer.models.svc import Observable
 from scorer.models.trained import TrainedModel
 from scorer.registry.store import Registry
-from scorer.scoring import score
-from scorer.service.celery_app import build_app, qpu_lane, scoring_lane
-from scorer.service.jobs import ScoreJob
-from scorer.service.models_cache import ModelCache
-from scorer.service.scoring_task import Scored, score_job
+from scorer.rows.batches import FeatureBatch
+from scorer.rows.transform import derive, required_inputs
+from scorer.scoring.score import score
+from scorer.service.queue.celery_app import build_app, qpu_lane, scoring_lane
+from scorer.service.queue.jobs import ScoreJob
 from scorer.service.settings import load_settings
-from scorer.service.worker import scoring_worker
-from scorer.wire.messages import FeatureBatch, ScoreOptions
+from scorer.service.worker.model_cache import ModelCache
+from scorer.service.worker.process import scoring_worker
+from scorer.service.worker.scoring_task import Scored, score_job
+from scorer.wire.options import ScoreOptions
 
 ROWS = 4_000
 

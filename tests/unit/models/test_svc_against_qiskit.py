@@ -13,8 +13,8 @@ from sklearn.svm import SVC
 
 from scorer.circuits.zz import ZZMap
 from scorer.engine.reference import amplitudes, fidelity_kernel
-from scorer.models.fit import FitError, fit_svc, fit_twin
 from scorer.models.svc import Observable, collapse, default_rank
+from scorer.training.families.fit_svc import FitError, fit_svc, fit_twin
 
 BANDWIDTH = 0.9
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from scorer.codec import decode
 from scorer.models.trained import TrainedModel
-from scorer.wire.messages import FeatureBatch
+from scorer.rows.batches import FeatureBatch
+from scorer.scoring.decode import decode
 
 #: Inputs of the three features of ``tiny_model``.
 INPUTS = ("events", "logons", "failures")

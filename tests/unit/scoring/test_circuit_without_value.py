@@ -11,12 +11,13 @@ import pytest
 
 from scorer.circuits.circuit import Builder
 from scorer.circuits.expressions import Expression, apply, feature
-from scorer.features.transform import derive
-from scorer.models.fit import fit_svc
 from scorer.models.machine import ObservableMachine
 from scorer.models.trained import TrainedModel
-from scorer.scoring import score
-from scorer.wire.messages import FeatureBatch, ScoreOptions
+from scorer.rows.batches import FeatureBatch
+from scorer.rows.transform import derive
+from scorer.scoring.score import score
+from scorer.training.families.fit_svc import fit_svc
+from scorer.wire.options import ScoreOptions
 
 Read = Callable[..., FeatureBatch]
 ROWS = 400

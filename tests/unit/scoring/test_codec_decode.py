@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from scorer.codec import decode
 from scorer.models.trained import TrainedModel
+from scorer.rows.batches import FeatureBatch
+from scorer.scoring.decode import decode
 from scorer.wire.errors import BodyTooLarge, MalformedBody, RowCountMismatch, UnsupportedMediaType
-from scorer.wire.messages import FeatureBatch
 from scorer.wire.names import MEDIA_ARROW, MEDIA_JSON, STATUS_CODES
 
 Read = Callable[..., FeatureBatch]

@@ -10,9 +10,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scorer.codec import encode_reply
-from scorer.wire.messages import ScoreBatch
-from scorer.wire.names import BANDS, OUTPUT_COLUMNS
+from scorer.rows.batches import ScoreBatch
+from scorer.rows.columns import BANDS
+from scorer.scoring.encode import encode_reply
+from scorer.wire.names import OUTPUT_COLUMNS
 
 ROW = st.tuples(
     st.floats(0, 1) | st.just(float("nan")),

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scorer.codec import decode, encode_reply
 from scorer.models.trained import TrainedModel
-from scorer.scoring import score
+from scorer.scoring.decode import decode
+from scorer.scoring.encode import encode_reply
+from scorer.scoring.score import score
 from scorer.wire.errors import BadInput
-from scorer.wire.messages import ScoreOptions
 from scorer.wire.names import MEDIA_ARROW, MEDIA_CSV, MEDIA_JSON, STATUS_CODES
+from scorer.wire.options import ScoreOptions
 
 INPUTS = ("events", "logons", "failures")
 MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scorer.features.transform import derive
 from scorer.models.calibration import Platt
 from scorer.models.explain import attributions
 from scorer.models.trained import TrainedModel
-from scorer.scoring import score
-from scorer.wire.messages import FeatureBatch, ScoreOptions
-from scorer.wire.names import BANDS, STATUS_CODES
+from scorer.rows.batches import FeatureBatch
+from scorer.rows.columns import BANDS
+from scorer.rows.transform import derive
+from scorer.scoring.score import score
+from scorer.wire.names import STATUS_CODES
+from scorer.wire.options import ScoreOptions
 
 Read = Callable[..., FeatureBatch]
 NO_REASON = ScoreOptions(explain="none")

@@ -14,10 +14,11 @@ from scorer.models.artifact import TrainedModel, to_parts
 PROGRAM = """
 import json, sys
 import numpy as np
-from scorer.codec import decode, encode_reply
 from scorer.models.artifact import from_parts
-from scorer.scoring import score
-from scorer.wire.messages import ScoreOptions
+from scorer.scoring.decode import decode
+from scorer.scoring.encode import encode_reply
+from scorer.scoring.score import score
+from scorer.wire.options import ScoreOptions
 
 description = json.load(open(sys.argv[1]))
 with np.load(sys.argv[2], allow_pickle=False) as stored:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from scorer.wire.card import ModelCard
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import Unreachable
-from scorer.wire.messages import ModelCard
 from splunk_app.gateway import Patience, ScoringSession, not_scored
 from splunk_app.options import CommandOptions
 from splunk_app.table import Table

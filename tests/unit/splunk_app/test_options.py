@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scorer.wire.errors import BadOption, QScoreError, UnknownModel
-from scorer.wire.messages import ScoreOptions
+from scorer.wire.options import ScoreOptions
 from splunk_app.options import CommandOptions, check_fields, own_names, parse_fields
 
 

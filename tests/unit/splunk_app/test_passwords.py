@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from scorer.standins.splunkd_endpoint import SplunkdEndpoint
+from demo.standins.splunkd_endpoint import SplunkdEndpoint
 from scorer.wire import errors
 from splunk_app import passwords
 from splunk_app.passwords import read_key

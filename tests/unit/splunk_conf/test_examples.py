@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scorer.training.activity_auth import KINDS
+from scorer.training.starter.authentication import KINDS
 
 PAGES = ("README.md", "docs/splunk.md", "packaging/splunk/README.md", "default/searchbnf.conf")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scorer.delivery.hec_event import INDEXED_FIELDS
-from scorer.spl import read_conf
+from scorer.delivery.hec.event import INDEXED_FIELDS
+from scorer.splunk_preview.conf import read_conf
 from scorer.wire.names import OUTPUT_COLUMNS
 
 

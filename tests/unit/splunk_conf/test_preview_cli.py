@@ -9,10 +9,11 @@ from typer.testing import CliRunner
 
 from scorer.cli import delivery as delivery_cli
 from scorer.cli import splunk as splunk_cli
-from scorer.delivery import DeadLetters, Refused
+from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.file_sink import FileSink
-from scorer.spl import ConfError
-from scorer.spl.notable import App, read_events
+from scorer.delivery.sink import Refused
+from scorer.splunk_preview.errors import ConfError
+from scorer.splunk_preview.notable import App, read_events
 from scorer.wire.errors import BadOption, DeliveryFailed
 from tests.unit.delivery.builders import make_rows
 

@@ -10,11 +10,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv
 
-from scorer.features.recipe import Recipe, load_recipe
-from scorer.spl import Environment, read_conf, run
-from scorer.spl.values import Value
-from scorer.training.fields import resolve
-from scorer.training.rows import build_rows
+from scorer.rows.builder import build_rows
+from scorer.rows.fields import resolve
+from scorer.rows.recipe import Recipe, load_recipe
+from scorer.splunk_preview.conf import read_conf
+from scorer.splunk_preview.environment import Environment
+from scorer.splunk_preview.language.values import Value
+from scorer.splunk_preview.pipeline import run
 
 #: Values that real data has for each kind of field; None: the column is empty on that event.
 VALUES: dict[str, list[str | None]] = {

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from pygments.lexers import get_lexer_by_name
 
-from scorer.delivery.hec_event import INDEXED_FIELDS, hec_event
-from scorer.features.recipe import load_recipe, recipe_names
-from scorer.spl import Environment, compile_pipeline, hec_rows, read_conf, run
-from scorer.spl.notable import App, fill, preview
-from scorer.spl.text import expand
+from scorer.delivery.hec.event import INDEXED_FIELDS, hec_event
+from scorer.rows.recipe import load_recipe, recipe_names
+from scorer.splunk_preview.conf import read_conf
+from scorer.splunk_preview.environment import Environment, hec_rows
+from scorer.splunk_preview.language.text import expand
+from scorer.splunk_preview.notable import App, fill, preview
+from scorer.splunk_preview.pipeline import compile_pipeline, run
 from scorer.wire.names import OUTPUT_COLUMNS
 from tests.unit.delivery.builders import make_rows
 

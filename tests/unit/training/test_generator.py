@@ -8,11 +8,11 @@ import pyarrow.compute as pc
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from scorer.features.recipe import load_recipe
-from scorer.training.activity import expand
+from scorer.rows.recipe import load_recipe
 from scorer.training.dataset import Dataset, dataset
-from scorer.training.generator import GENERATORS, generate_events
-from scorer.training.starter import STARTER_COLUMNS, starter_rows
+from scorer.training.starter.generator import GENERATORS, generate_events
+from scorer.training.starter.habits import expand
+from scorer.training.starter.model import STARTER_COLUMNS, starter_rows
 
 MODELS = tuple(GENERATORS)
 

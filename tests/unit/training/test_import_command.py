@@ -16,19 +16,19 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from typer.testing import CliRunner
 
 from scorer.cli.main import build
-from scorer.features.recipe import load_recipe
 from scorer.models.calibration import Platt, fit_platt
-from scorer.models.import_qsvc import ImportRefused
 from scorer.models.machine import ObservableMachine
-from scorer.models.qsvc_file import QsvcFileError, read_qsvc, write_qsvc
 from scorer.models.trained import TrainedModel
 from scorer.registry.store import Registry
+from scorer.rows.builder import Columns
+from scorer.rows.files import read_table, write_table
+from scorer.rows.recipe import load_recipe
 from scorer.service.settings import load_settings
 from scorer.training.dataset import dataset
-from scorer.training.generator import generate_events
 from scorer.training.prepare import prepared
-from scorer.training.rows import Columns
-from scorer.training.tables import read_table, write_table
+from scorer.training.qsvc.convert import ImportRefused
+from scorer.training.qsvc.file import QsvcFileError, read_qsvc, write_qsvc
+from scorer.training.starter.generator import generate_events
 from scorer.wire.errors import BadTrainingData
 
 RECIPE = load_recipe("lateral")

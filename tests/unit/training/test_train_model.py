@@ -9,17 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from scorer.features.recipe import load_recipe
 from scorer.models.artifact import from_parts, to_parts
 from scorer.models.calibration import Platt, Ranks
 from scorer.models.machine import ObservableMachine
 from scorer.models.trained import TrainedModel
+from scorer.rows.builder import Columns, build_rows
+from scorer.rows.recipe import load_recipe
 from scorer.training.dataset import dataset
 from scorer.training.fit import fit
-from scorer.training.generator import generate_events
 from scorer.training.prepare import Prepared, prepared, until_half
-from scorer.training.rows import Columns, build_rows
-from scorer.training.starter import STARTER_COLUMNS, starter_rows, train_starter
+from scorer.training.starter.generator import generate_events
+from scorer.training.starter.model import STARTER_COLUMNS, starter_rows, train_starter
 from scorer.training.train import Provenance, TrainOptions, train
 from scorer.wire.errors import BadTrainingData
 

@@ -14,8 +14,8 @@ from scorer.models.families import FAMILIES
 from scorer.models.trained import TrainedModel
 from scorer.registry.keys import Signer
 from scorer.registry.store import Registry
+from scorer.rows.files import read_table
 from scorer.service.settings import load_settings
-from scorer.training.tables import read_table
 from scorer.wire.errors import BadTrainingData, QScoreError, UnknownModel
 
 RUNNER = CliRunner()
@@ -84,7 +84,7 @@ def test_rows_without_a_label_are_for_scoring(home: Path) -> None:
 
 def test_a_recipe_of_ones_own_a_map_and_a_family_from_the_command_line(home: Path, repository: Path) -> None:
     run("generate", "--model", "lateral", *PLENTY, "--out", home / "e.csv")
-    text = (repository / "scorer" / "features" / "recipes" / "lateral.toml").read_text()
+    text = (repository / "scorer" / "rows" / "recipes" / "lateral.toml").read_text()
     own = home / "own.toml"
     own.write_text(text.replace('name = "lateral"', 'name = "hops"', 1))
     words = ("train", "--recipe", own, "--data", home / "e.csv", "--label", "label", "--group", "activity")

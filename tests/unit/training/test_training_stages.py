@@ -17,18 +17,18 @@ from scorer.circuits.plan import Plan
 from scorer.circuits.plugins import feature_map
 from scorer.circuits.zz import ZZMap
 from scorer.engine.reference import amplitudes, fidelity_kernel
-from scorer.features.recipe import load_recipe
 from scorer.models.families import Twin, family_named
-from scorer.models.fit import fit_twin
-from scorer.models.fit_nystrom import fit_nystrom_twin
-from scorer.models.fit_one_class import fit_density_twin, fit_leverage_twin
+from scorer.rows.builder import Columns
+from scorer.rows.recipe import load_recipe
 from scorer.training.background import background
 from scorer.training.choose import choose_features, choose_normal_features
 from scorer.training.dataset import Dataset, dataset
 from scorer.training.evaluate import Evaluation, average_precision, evaluate, wilson_recall
-from scorer.training.families import METHODS, Job
+from scorer.training.families.fit_nystrom import fit_nystrom_twin
+from scorer.training.families.fit_one_class import fit_density_twin, fit_leverage_twin
+from scorer.training.families.fit_svc import fit_twin
+from scorer.training.families.table import METHODS, Job
 from scorer.training.map_parameters import map_parameters
-from scorer.training.rows import Columns
 from scorer.training.search import (
     BANDWIDTHS,
     COSTS,
@@ -42,7 +42,7 @@ from scorer.training.search import (
     search_normal,
 )
 from scorer.training.splits import folds, inner_folds, split, split_normal, subsample
-from scorer.training.starter import STARTER_COLUMNS, starter_rows
+from scorer.training.starter.model import STARTER_COLUMNS, starter_rows
 from scorer.training.yardsticks import boosted_apart
 from scorer.wire.errors import BadTrainingData
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from scorer.service.tls import new_authority
+from scorer.service.access.authority import new_authority
 from scorer.wire.client import REPLY_HEADER, GatewayClient
 from scorer.wire.errors import (
     BodyTooLarge,
@@ -26,8 +26,8 @@ from scorer.wire.errors import (
     UnknownModel,
     Unreachable,
 )
-from scorer.wire.messages import ScoreOptions
 from scorer.wire.names import MAX_BODY_BYTES, MAX_ROWS
+from scorer.wire.options import ScoreOptions
 
 KEY = "qsk_" + "k" * 40
 LINE = b"0.5,50,low,0,0.1,0.4,,lateral,1,ok\n"

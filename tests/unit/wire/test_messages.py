@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scorer.rows.identity import row_identity, score_id
 from scorer.wire import errors
-from scorer.wire.messages import ModelCard, ScoreOptions, parse_bool, row_identity, score_id
+from scorer.wire.card import ModelCard
 from scorer.wire.names import check_model_name, check_version
+from scorer.wire.options import ScoreOptions, parse_bool
 
 CARD = {
     "name": "lateral",

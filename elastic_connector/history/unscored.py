@@ -1,0 +1,89 @@
+"""Which rows have no score of a version yet: the ids that their scores would have, looked up over the whole stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+from elasticsearch import Elasticsearch
+
+from elastic_connector.read.pages import RowPage
+from scorer.elastic_client.lookup import backing_indices, existing_ids
+from scorer.elastic_client.names import SCORES_STREAM
+from scorer.rows.columns import CONTEXT_COLUMNS, REVISION_COLUMN
+from scorer.rows.identity import row_identity, score_id
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one version of a model in one data stream."""
+
+    client: Elasticsearch
+    stream: str
+    model: str
+    version: str
+
+    @classmethod
+    def of(cls, client: Elasticsearch, namespace: str, model: str, version: str) -> Scores:
+        """``version`` must be a version, not an alias: it is part of every id."""
+        return cls(client, f"{SCORES_STREAM}-{namespace}", model, version)
+
+    def held(self, ids: Sequence[str]) -> dict[str, list[str]]:
+        """Those of ``ids`` that are written, each with the backing indices that hold it (several: a duplicate)."""
+        names = [index.name for index in backing_indices(self.client, self.stream)]
+        return existing_ids(self.client, names, ids)
+
+
+@dataclass
+class Tally:
+    """What a walk over rows came to. ``unidentified``: rows that no id can be made of; they are not sent."""
+
+    rows: int = 0
+    scored: int = 0
+    lacking: int = 0
+    duplicates: int = 0
+    unidentified: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+def row_ids(table: Any, model: str, version: str) -> list[str | None]:
+    """The id of each row's score, as the worker will make it; None for a row without identity."""
+    context = {name: _texts(table[name]) for name in CONTEXT_COLUMNS if name in table.column_names}
+    names = table.column_names
+    revisions = _texts(table[REVISION_COLUMN]) if REVISION_COLUMN in names else ["0"] * table.num_rows
+    identities = (row_identity(context, row) for row in range(table.num_rows))
+    return [
+        None if identity is None else score_id(model, version, identity, int(revision or 0))
+        for identity, revision in zip(identities, revisions, strict=True)
+    ]
+
+
+def lacking(page: RowPage, scores: Scores, tally: Tally) -> RowPage:
+    """The page's rows that have no score; ``tally`` counts all of them. Its position stays."""
+    ids = row_ids(page.table, scores.model, scores.version)
+    held = scores.held([known for known in ids if known is not None])
+    tally.rows += len(ids)
+    tally.unidentified += ids.count(None)
+    tally.scored += sum(known in held for known in ids)
+    tally.duplicates += sum(len(where) - 1 for where in held.values())
+    keep = [row for row, known in enumerate(ids) if known is not None and known not in held]
+    tally.lacking += len(keep)
+    table = page.table.take(pa.array(keep, pa.int64())) if len(keep) < len(ids) else page.table
+    return RowPage(table, page.position, repeated=True, documents=len(keep), bytes=page.bytes)
+
+
+def walked(pages: Iterable[RowPage], scores: Scores, tally: Tally) -> Iterable[RowPage]:
+    """`lacking` over many pages."""
+    for page in pages:
+        yield lacking(page, scores, tally)
+
+
+def _texts(column: Any) -> list[str]:
+    """A column as the codec decodes it: text, empty where there is nothing."""
+    return [_text(value) for value in column.to_pylist()]
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""What is installed into Elasticsearch and Kibana, and taken out again."""

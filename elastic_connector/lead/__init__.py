@@ -1,0 +1,1 @@
+"""Leading a source: lease, terms, batches out and acknowledgements back."""

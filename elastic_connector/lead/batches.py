@@ -1,0 +1,196 @@
+"""Pages of rows onto the queue, as bodies in Arrow; and back from it, what became of them."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from elastic_connector.lead.ledger import Batch
+from elastic_connector.read.pages import RowPage
+from scorer.rows.columns import DEFECT_COLUMN
+from scorer.service.queue.celery_app import build_app, qpu_lane, queue_of, scoring_lane
+from scorer.service.queue.exchange import Exchange, Outcome, Pulse
+from scorer.service.queue.jobs import INLINE_BYTES, ScoreJob
+from scorer.service.queue.lanes import QUEUE_DELIVER, QUEUE_QPU, TASK_SCORE
+from scorer.service.settings import Settings
+from scorer.wire.card import ModelCard
+from scorer.wire.errors import MalformedBody, Problem, QueueFull, ScoringTimeout, Unavailable
+from scorer.wire.names import MEDIA_ARROW, QUEUE_BULK
+from scorer.wire.options import ScoreOptions
+
+#: Nobody waits for the reply: what ends a batch is its acknowledgement, and an earlier leader's ends by its epoch. Long
+#: enough that no clock of any machine matters.
+_DEADLINE = 24 * 3600.0
+#: A body that no worker fetched within this many seconds goes by itself; its batch is late long before.
+_BODY_LIFE = 3600.0
+SINK = "elastic"
+
+
+@dataclass(frozen=True)
+class StreamRoute:
+    """On whose behalf batches are sent. ``epoch``: of the lease; ``namespace``: of the scores."""
+
+    source: str
+    model: str
+    epoch: int
+    namespace: str
+
+    @property
+    def stream(self) -> str:
+        return f"{self.source}/{self.model}"
+
+    @property
+    def submitter(self) -> str:
+        """Whose acknowledgement list is read: each leader has its own."""
+        return f"elastic:{self.source}:{self.model}:{self.epoch}"
+
+
+def new_batch(page: RowPage, server_now: float) -> Batch:
+    """A page as a batch; ``server_now``: epoch seconds by the Elasticsearch server's clock."""
+    first = 0.0 if page.repeated else server_now
+    return Batch(uuid.uuid4().hex, packed(page.table) if page.rows else b"", page.rows, page.position, first)
+
+
+def packed(table: pa.Table) -> bytes:
+    """An Arrow stream, without compression: the worker refuses any."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def halves(batch: Batch, why: str) -> tuple[Batch, ...]:
+    """A batch that no worker can score, cut in two, so that one row cannot hold back the others.
+
+    A single row gets a status instead, with which it is written as an error.
+    """
+    table = pa.ipc.open_stream(batch.body).read_all()
+    if batch.rows == 1:
+        if DEFECT_COLUMN in table.column_names:
+            if table.column(DEFECT_COLUMN)[0].as_py():
+                raise MalformedBody(
+                    f"batch {batch.batch_id} is refused even as an error: {why}", "See the worker's log."
+                )
+            table = table.drop_columns([DEFECT_COLUMN])
+        marked = table.append_column(DEFECT_COLUMN, pa.array([f"not_scored: {why}"[:500]]))
+        return (Batch(uuid.uuid4().hex, packed(marked), 1, batch.position, batch.first_submitted),)
+    middle = batch.rows // 2
+    cut = ((table.slice(0, middle), None), (table.slice(middle), batch.position))
+    return tuple(
+        Batch(uuid.uuid4().hex, packed(part), part.num_rows, position, batch.first_submitted) for part, position in cut
+    )
+
+
+def in_place_of(batch: Batch, problem: Problem) -> tuple[Batch, ...]:
+    """What is sent in place of a batch that no worker scored; none where it comes again as it is.
+
+    A batch that took longer than a task may would take as long the next time: it is cut too. A single row gets no blame
+    for that, because the worker may have been busy.
+    """
+    if problem.code == ScoringTimeout.code:
+        return halves(batch, problem.detail) if batch.rows > 1 else ()
+    return () if problem.retryable else halves(batch, problem.detail)
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Puts batches of one leader on the queue by task name. Raises Unavailable, and QueueFull as backpressure.
+
+    ``most_waiting``: messages on the queue from which on no more are added, so that searches keep their room.
+    """
+
+    exchange: Exchange
+    app: Celery
+    queue: str
+    card: ModelCard
+    route: StreamRoute
+    most_waiting: int
+    wall: Callable[[], float] = time.time
+
+    def announce(self) -> int:
+        """Tell workers who leads: what earlier leaders left on the queue is dropped. Returns the number that is in
+        force, which is above ours where another leader came after us, or where the lease began to count anew."""
+        return self.exchange.raise_epoch(self.route.stream, self.route.epoch)
+
+    def busy(self) -> bool:
+        """Whether messages wait for a worker."""
+        waiting = self.exchange.pulse().waiting
+        return waiting[self.queue] + waiting[QUEUE_DELIVER] > 0
+
+    def send(self, batch: Batch) -> None:
+        """Once more under the same id is harmless."""
+        large = len(batch.body) > INLINE_BYTES
+        pulse, key = self.exchange.offer(batch.body if large else None, _BODY_LIFE)
+        try:
+            self._admit(pulse)
+            self._enqueue(self._job(batch, key))
+        except Unavailable:
+            self.exchange.drop(key)
+            raise
+
+    def outcomes(self) -> list[Outcome]:
+        """What has become of batches since the last call; never waits."""
+        return self.exchange.take_outcomes(self.route.submitter)
+
+    def wait_outcome(self, seconds: float) -> Outcome | None:
+        """The next outcome, or None after so many seconds."""
+        return self.exchange.wait_outcome(self.route.submitter, seconds)
+
+    def _admit(self, pulse: Pulse) -> None:
+        waiting = pulse.waiting[self.queue] + pulse.waiting[QUEUE_DELIVER]
+        if waiting >= self.most_waiting:
+            raise QueueFull(f"{waiting} batches wait for a worker", "Add workers; nothing is lost meanwhile.")
+
+    def _job(self, batch: Batch, key: str | None) -> ScoreJob:
+        now = self.wall()
+        return ScoreJob(
+            batch_id=batch.batch_id,
+            model=self.card.name,
+            options=ScoreOptions(version=self.card.version, write=True),
+            rows=batch.rows,
+            media_type=MEDIA_ARROW,
+            deadline=now + _DEADLINE,
+            submitted=now,
+            body=batch.body if key is None else None,
+            body_key=key,
+            submitter=self.route.submitter,
+            sink=SINK,
+            namespace=self.route.namespace,
+            stream=self.route.stream,
+            epoch=self.route.epoch,
+            first_submitted=batch.first_submitted,
+        )
+
+    def _enqueue(self, job: ScoreJob) -> None:
+        kwargs = job.to_kwargs()
+        try:
+            self.app.send_task(TASK_SCORE, kwargs=kwargs, queue=self.queue, task_id=job.batch_id, kwargsrepr="")
+        except (OperationalError, OSError) as error:
+            raise Unavailable(f"a batch cannot be queued ({type(error).__name__})", "Run `qscore status`.") from error
+
+
+@dataclass(frozen=True)
+class Queues:
+    """The queue's two lanes for batches of documents, shared by all sources of a process."""
+
+    exchange: Exchange
+    bulk: Celery
+    qpu: Celery
+    most_waiting: int
+
+    @classmethod
+    def of(cls, settings: Settings, exchange: Exchange) -> Queues:
+        lanes = (build_app(settings, scoring_lane(settings)), build_app(settings, qpu_lane(settings)))
+        return cls(exchange, *lanes, max(1, settings.gateway.max_waiting // 2))
+
+    def sender(self, card: ModelCard, route: StreamRoute) -> Sender:
+        """For one model under one leader; a circuit too large for ordinary workers goes to the qpu lane."""
+        queue = queue_of(card, QUEUE_BULK)
+        app = self.qpu if queue == QUEUE_QPU else self.bulk
+        return Sender(self.exchange, app, queue, card, route, self.most_waiting)

@@ -1,0 +1,167 @@
+"""The connector process: a thread for each source, heartbeats, the health endpoint. Everything is composed here."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from elastic_connector.lead.batches import Queues
+from elastic_connector.lead.health import health_server
+from elastic_connector.lead.heartbeat import Heartbeats
+from elastic_connector.lead.shared import Cards, Setting
+from elastic_connector.lead.source import SourceRunner
+from elastic_connector.lead.status import Board, SourceStatus
+from elastic_connector.lead.term import GRACE
+from scorer.elastic_client.client import connect, read_secret, server_info
+from scorer.elastic_client.clock import ServerClock
+from scorer.elastic_client.settings import ElasticSource
+from scorer.logs import get_log
+from scorer.service.queue.broker import redis_client
+from scorer.service.queue.exchange import Exchange
+from scorer.service.settings import Settings
+from scorer.wire.card import ModelCard
+from scorer.wire.client import GatewayClient
+from scorer.wire.errors import ConfigurationError, Unavailable
+
+_TICK = 0.2
+
+
+@dataclass
+class GatewayCards:
+    """Model cards from the gateway, each kept for a while; while the gateway is away, the last ones go on serving.
+
+    ``connect``: makes a client of the gateway, again after every failure.
+    """
+
+    connect: Callable[[], GatewayClient]
+    keep: float = 30.0
+    _client: GatewayClient | None = None
+    _kept: dict[tuple[str, str], tuple[float, ModelCard]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, model: str, version: str) -> ModelCard:
+        """Raises what the gateway's client raises, UnknownModel among it."""
+        with self._lock:
+            at, card = self._kept.get((model, version), (float("-inf"), None))
+            if card is not None and time.monotonic() - at < self.keep:
+                return card
+            try:
+                self._client = self._client or self.connect()
+                fresh = self._client.card(model, version)
+            except Unavailable:
+                self.close()
+                if card is None:
+                    raise
+                return card
+            self._kept[model, version] = time.monotonic(), fresh
+            return fresh
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def gateway_cards(settings: Settings, local: Callable[[], GatewayClient]) -> GatewayCards:
+    """Cards from ``elastic.gateway_url``, or from the stack on this machine, whose client ``local`` makes."""
+    elastic = settings.elastic
+
+    def remote() -> GatewayClient:
+        if elastic.gateway_key_file is None:
+            raise ConfigurationError(
+                "elastic.gateway_url is set without elastic.gateway_key_file",
+                "Make a key with `qscore key new --scope read` and name the file that holds it.",
+            )
+        key = read_secret(elastic.gateway_key_file.expanduser(), "elastic.gateway_key_file")
+        ca = str(elastic.gateway_ca.expanduser()) if elastic.gateway_ca else None
+        return GatewayClient(elastic.gateway_url, key, ca)
+
+    return GatewayCards(remote if elastic.gateway_url else local)
+
+
+def run_connector(
+    settings: Settings,
+    cards: Cards,
+    stop: threading.Event,
+    *,
+    once: bool = False,
+    since: int | None = 0,
+    only: tuple[str, ...] = (),
+    ready: Callable[[Board, int], None] = lambda _board, _port: None,
+) -> list[SourceStatus]:
+    """Run until ``stop``, or with ``once`` until all documents that are there are scored; what became of each source.
+
+    ``since``: milliseconds at which a source that was never read begins; None: now. ``only``: names of sources; none:
+    all.
+    ``ready`` is called once everything has started, with the port of the health endpoint (0: none).
+    Raises ConfigurationError; with ``once`` also what ended a source.
+    """
+    chosen = _chosen(settings, only)
+    elastic = settings.elastic
+    client = connect(elastic)
+    # Each source blocks one connection while it waits for acknowledgements, and its lease uses another.
+    exchange = Exchange(redis_client(settings, connections=2 * len(chosen) + 2, longest_wait=1.0))
+    board = Board([SourceStatus(s.name, s.model, elastic.namespace_of(s)) for s in chosen])
+    clock = ServerClock(client)
+    setting = Setting(client, Queues.of(settings, exchange), cards, elastic, clock, board, since, once)
+    runners = [SourceRunner(source, setting, stop) for source in chosen]
+    try:
+        with _health(settings, board) as port:
+            _check_server(setting)
+            _run_all(runners, setting, lambda: ready(board, port))
+    finally:
+        client.close()
+        exchange.client.close()
+    failures = [runner.failure for runner in runners if runner.failure is not None]
+    if failures:
+        raise failures[0]
+    return list(board)
+
+
+def _chosen(settings: Settings, only: tuple[str, ...]) -> list[ElasticSource]:
+    sources = {source.name: source for source in settings.elastic.sources}
+    unknown = [name for name in only if name not in sources]
+    if unknown or not sources:
+        what = f"there is no source {unknown[0][:64]!r}" if unknown else "no source is configured"
+        known = ", ".join(sources) or "none; add an [[elastic.sources]] table to qscore.toml"
+        raise ConfigurationError(what, f"Sources: {known}.")
+    return [source for name, source in sources.items() if not only or name in only]
+
+
+def _health(settings: Settings, board: Board) -> contextlib.AbstractContextManager[int]:
+    elastic = settings.elastic
+    if not elastic.health_port:
+        return contextlib.nullcontext(0)
+    return health_server(board, elastic.health_host, elastic.health_port)
+
+
+def _check_server(setting: Setting) -> None:
+    """What no waiting mends ends the process with its sentence; a server that is away is waited for."""
+    try:
+        info = server_info(setting.client)
+    except Unavailable as error:
+        if setting.once:
+            raise
+        get_log().warning("elasticsearch_away", reason=error.sentence())
+        return
+    get_log().info("elasticsearch", cluster=info.name, version=info.number, flavor=info.flavor)
+
+
+def _run_all(runners: list[SourceRunner], setting: Setting, started: Callable[[], None]) -> None:
+    """Start the sources' threads and beat until they have ended; a stop is waited for, but not without end."""
+    threads = [threading.Thread(target=r.run, name=f"source-{r.name}", daemon=True) for r in runners]
+    for thread in threads:
+        thread.start()
+    started()
+    stop = runners[0].stop
+    beats = Heartbeats(setting.client, setting.board, setting.clock.millis, stop)
+    while any(thread.is_alive() for thread in threads) and not stop.is_set():
+        stop.wait(_TICK)
+        beats.send_due()
+    deadline = time.monotonic() + GRACE + 2 * setting.elastic.timeout
+    for thread in threads:
+        thread.join(max(0.1, deadline - time.monotonic()))

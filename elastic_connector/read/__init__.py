@@ -1,0 +1,1 @@
+"""Documents and closed windows of a source, page by page."""

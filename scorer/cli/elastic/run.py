@@ -1,0 +1,100 @@
+"""`qscore elastic run`: the connector."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from datetime import UTC, datetime
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scorer.cli.elastic.extra import elastic_extra
+from scorer.cli.stack import local_client
+from scorer.logs import configure_logs
+from scorer.service.settings import load_settings
+from scorer.wire.errors import BadOption
+
+if TYPE_CHECKING:
+    from elastic_connector.lead.status import Board, SourceStatus
+
+_Since = Annotated[
+    str, typer.Option(help="Where a source that was never read begins: beginning, now, or a time (ISO 8601).")
+]
+_Sources = Annotated[list[str] | None, typer.Option("--source", help="Only this source; may be given several times.")]
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    group.command("run")(run)
+
+
+def run(
+    once: Annotated[bool, typer.Option("--once", help="Score what is there, wait until it is written, end.")] = False,
+    since: _Since = "beginning",
+    source: _Sources = None,
+) -> None:
+    """Score the documents of the configured sources as they arrive, until Ctrl-C or SIGTERM.
+
+    Start it on several hosts: one leads each source, the others stand by and take over. Scores are written by the
+    workers that `qscore up` runs.
+
+    \b
+    Examples:
+      qscore elastic run
+      qscore elastic run --once --source authentication
+      qscore elastic run --since now
+    """
+    begin = since_millis(since)
+    settings = load_settings()
+    with elastic_extra():
+        from elastic_connector.lead.runner import gateway_cards, run_connector
+    configure_logs("elastic")
+    stop = threading.Event()
+    _stop_on_signals(stop)
+    cards = gateway_cards(settings, lambda: local_client(settings))
+    try:
+        statuses = run_connector(
+            settings, cards, stop, once=once, since=begin, only=tuple(source or ()), ready=_say_ready
+        )
+    finally:
+        cards.close()
+    for status in statuses:
+        typer.echo(summary(status))
+
+
+def since_millis(text: str) -> int | None:
+    """Epoch milliseconds of ``beginning`` (0) or an ISO 8601 time, in UTC where it names no zone; None for ``now``,
+    which is what Elasticsearch's clock says: by a clock of ours that is ahead, documents would be passed over."""
+    if text in ("beginning", "now"):
+        return 0 if text == "beginning" else None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadOption(f"--since {text[:40]!r} is no time", "Give beginning, now, or 2026-01-31T08:00:00Z.") from None
+    return max(0, int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000))
+
+
+def summary(status: SourceStatus) -> str:
+    """One line about what a source came to."""
+    totals = status.totals
+    text = (
+        f"{status.source}: {status.documents} documents read, {totals.written} scores written,"
+        f" {totals.already_there} there already, {totals.dead} in the dead letters, {totals.retries} batches sent again"
+    )
+    return text + (f"; {status.reason}" if status.reason else "")
+
+
+def _say_ready(board: Board, port: int) -> None:
+    names = ", ".join(status.source for status in board)
+    health = f"; health on port {port}" if port else ""
+    typer.echo(f"running: {names}{health}")
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, ask)

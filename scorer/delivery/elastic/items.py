@@ -1,0 +1,125 @@
+"""The answer to a bulk request, item by item: what was taken, what was there, whose fault the rest is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from scorer.delivery.rows import ScoredRow
+from scorer.delivery.sink import Refused, SendOutcome, SinkBusy, SinkRefused
+from scorer.elastic_client.failures import printable
+from scorer.wire.errors import DeliveryFailed, NonsenseReply
+
+_TAKEN = frozenset({200, 201})
+CREATE = "index privileges create_doc and auto_configure on the stream of scores"
+INSTALL = "Run `qscore elastic install`: it sets up the stream's template and pipeline."
+#: Errors of an item that concern the whole stream, whatever the document.
+_STREAM_FAULTS = {
+    "index_not_found_exception": INSTALL,
+    "resource_not_found_exception": "Remove the index or alias of that name, then run `qscore elastic install`.",
+    "security_exception": f"Give the API key the {CREATE}; `qscore elastic install` makes such a key.",
+    "validation_exception": "Raise the limit that it names, or delete indices.",
+}
+_CLOSED = "index_closed_exception"
+_BLOCKED = "cluster_block_exception"
+
+
+@dataclass(frozen=True)
+class Item:
+    """What became of one document."""
+
+    status: int
+    kind: str = ""
+    reason: str = ""
+
+
+@dataclass
+class Ledger:
+    """Counts every row once. ``fault``: why rows are left; ``settled``: the rows that are not, by identity."""
+
+    taken: int = 0
+    already_there: int = 0
+    refused: list[Refused] = field(default_factory=list)
+    settled: set[int] = field(default_factory=set)
+    #: Refused with the fields that were copied onto them: to be sent without.
+    burdened: list[ScoredRow] = field(default_factory=list)
+    fault: DeliveryFailed | None = None
+    uncertain: bool = False
+
+    def account(self, row: ScoredRow, item: Item, bare: bool = False) -> None:
+        """``bare``: the row was sent without its copies."""
+        if item.status in _TAKEN:
+            self.taken += 1
+        elif item.status == 409:
+            self.already_there += 1
+        elif (fault := _item_fault(item)) is not None:
+            self.fault = self.fault or fault
+            self.uncertain = self.uncertain or item.status >= 500
+            return
+        elif item.status == 400 and row.get("fields") and not bare:
+            self.burdened.append(row)
+            return
+        else:
+            self.refused.append(Refused(row, _reason(item), _logged(item)))
+        self.settled.add(id(row))
+
+    def refuse(self, row: ScoredRow, reason: str) -> None:
+        self.refused.append(Refused(row, reason))
+        self.settled.add(id(row))
+
+    def outcome(self, pending: Sequence[ScoredRow], fault: DeliveryFailed | None) -> SendOutcome:
+        unsent = tuple(row for row in pending if id(row) not in self.settled)
+        return SendOutcome(self.taken, tuple(self.refused), unsent, self.already_there, fault if unsent else None)
+
+
+def items(body: Any, rows: Sequence[ScoredRow]) -> list[Item]:
+    """The items of an answer that accounts for every row, in order. Raises NonsenseReply for any other."""
+    raw = body.get("items") if isinstance(body, dict) else None
+    if not isinstance(raw, list) or len(raw) != len(rows):
+        _nonsense(f"{len(raw) if isinstance(raw, list) else 'no'} items for {len(rows)} documents")
+    return [_item(entry, row) for entry, row in zip(raw, rows, strict=True)]
+
+
+def _item(entry: Any, row: ScoredRow) -> Item:
+    answer = entry.get("create") if isinstance(entry, dict) else None
+    if not isinstance(answer, dict) or answer.get("_id") != row["id"] or not isinstance(answer.get("status"), int):
+        _nonsense("an item without the id and the status of its document")
+    error = answer.get("error")
+    if not isinstance(error, dict):
+        return Item(answer["status"])
+    cause = error.get("caused_by")
+    words = [error.get("reason"), cause.get("reason") if isinstance(cause, dict) else None]
+    reason = "; ".join(printable(word) for word in words if isinstance(word, str))
+    return Item(answer["status"], str(error.get("type"))[:100], reason)
+
+
+def _nonsense(what: str) -> NoReturn:
+    raise NonsenseReply(f"the answer to a bulk request has {what}", "Set elastic.url to Elasticsearch itself.")
+
+
+def _item_fault(item: Item) -> DeliveryFailed | None:
+    """What is wrong with the stream or the cluster, not with the document; None where it is the document."""
+    detail = f"Elasticsearch did not take a document: {_reason(item)}"
+    if item.kind == _BLOCKED:
+        return SinkBusy(detail, "Free disk space on the cluster, or lift the block; rows are kept and sent again.")
+    if item.kind == _CLOSED:
+        return SinkBusy(detail, "Open the index again, or roll the stream over; rows are kept and sent again.")
+    if item.status == 429 or item.status >= 500:
+        return SinkBusy(detail, "Rows are kept and sent again.")
+    if item.kind in _STREAM_FAULTS:
+        return SinkRefused(detail, _STREAM_FAULTS[item.kind])
+    if item.status in (401, 403):
+        return SinkRefused(detail, _STREAM_FAULTS["security_exception"])
+    if item.kind == "illegal_argument_exception" and "pipeline with id" in item.reason:
+        return SinkRefused(detail, INSTALL)
+    return None
+
+
+def _logged(item: Item) -> str:
+    """Without Elasticsearch's own words: they quote the value that did not fit."""
+    return f"Elasticsearch refused a document ({item.kind or 'no type'}, status {item.status}); see `qscore dead list`"
+
+
+def _reason(item: Item) -> str:
+    return f"{item.reason or 'no reason given'} ({item.kind or 'no type'}, status {item.status})"

@@ -1,0 +1,1 @@
+"""From a body to scores and back: decode, score, encode. NumPy and Arrow alone."""

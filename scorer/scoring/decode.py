@@ -1,0 +1,86 @@
+"""A body of declared rows -> FeatureBatch. Nothing in a cell stops the batch; what is wrong with the body does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from scorer.models.trained import TrainedModel
+from scorer.rows.batches import FeatureBatch
+from scorer.rows.columns import CONTEXT_COLUMNS, DEFECT_COLUMN, EDGE_COLUMNS
+from scorer.rows.number_cells import filled, numbers, texts
+from scorer.rows.transform import required_inputs
+from scorer.scoring.tables import Table, read_table
+from scorer.wire.errors import BodyTooLarge, RowCountMismatch
+from scorer.wire.names import MAX_ROWS, STATUS_CODES
+
+_MULTIVALUE = "__mv_"
+_LONGEST_STATUS = 500
+_CONTEXT = (*CONTEXT_COLUMNS, *EDGE_COLUMNS)
+
+
+def decode(
+    body: bytes, media_type: str, rows: int, model: TrainedModel, *, model_name: str, batch_id: str, write: bool
+) -> FeatureBatch:
+    """The model's inputs, and with ``write`` the context, of a body that must hold exactly ``rows`` rows.
+
+    Unusable cells are NaN and have a defect, in order of the model's inputs; absent columns are left out. Raises
+    MalformedBody, RowCountMismatch, BodyTooLarge, UnsupportedMediaType.
+    """
+    if not 0 <= rows <= MAX_ROWS:
+        raise BodyTooLarge(f"{rows} rows", f"Send at most {MAX_ROWS} rows in one request.")
+    inputs = required_inputs(model.recipe, model.feature_names)
+    companions = frozenset(_MULTIVALUE + name for name in inputs)
+    context = frozenset(_CONTEXT) if write else frozenset()
+    table = _table(body, media_type, rows, (frozenset(inputs), companions | context))
+    said = {name: texts(name, table.columns[name]) for name in _CONTEXT if write and name in table.columns}
+    columns: dict[str, Any] = {}
+    defects = _edge_defects(said.pop(DEFECT_COLUMN, []))
+    for name in inputs:
+        _read_input(table, name, columns, defects)
+    return FeatureBatch(
+        batch_id=batch_id,
+        model=model_name,
+        columns=columns,
+        context=said,
+        row_ids=range(rows),
+        defects=defects,
+    )
+
+
+def _table(body: bytes, media_type: str, rows: int, wanted: tuple[frozenset[str], frozenset[str]]) -> Table:
+    if rows == 0 and not body:
+        return Table((), {}, 0)
+    table = read_table(body, media_type, wanted)
+    if table.rows != rows:
+        raise RowCountMismatch(
+            f"{rows} rows were declared and {table.rows} came", "Send the number of data rows in X-QScore-Rows."
+        )
+    return table
+
+
+def _edge_defects(statuses: list[str]) -> dict[int, str]:
+    """What the edge found wrong with a document before it became a row; a code that nobody knows is `not_scored`."""
+    found = {row: " ".join(text.split())[:_LONGEST_STATUS] for row, text in enumerate(statuses) if text}
+    known = {row: text.partition(":")[0] in STATUS_CODES for row, text in found.items()}
+    return {row: text if known[row] else f"not_scored: {text}" for row, text in found.items()}
+
+
+def _read_input(table: Table, name: str, columns: dict[str, Any], defects: dict[int, str]) -> None:
+    """Add one input's column, and its defects for rows that have none yet."""
+    if name not in table.columns:
+        return
+    found = numbers(name, table.columns[name])
+    columns[name] = found.values
+    companion = table.columns.get(_MULTIVALUE + name)
+    # Several values in one cell are also no number; what to do about them is said by the first of the two.
+    several = {} if companion is None else filled(name, companion)
+    twice = table.names.count(name) > 1
+    if twice:
+        text = f"duplicate_column: two columns are called {name}; send one"
+        several = dict.fromkeys(range(table.rows), text)
+    for row, text in {**found.defects, **several}.items():
+        defects.setdefault(row, text)
+    if several:
+        columns[name] = np.where(np.isin(np.arange(table.rows), list(several)), np.nan, found.values)

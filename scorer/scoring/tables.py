@@ -1,0 +1,206 @@
+"""Bodies in three formats -> one table of columns, of which only the asked-for are read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from scorer.scoring.arrow_stream import read_arrow
+from scorer.wire.errors import MalformedBody, UnsupportedMediaType
+from scorer.wire.names import MEDIA_ARROW, MEDIA_CSV, MEDIA_JSON
+
+MAX_COLUMNS = 2000
+MAX_HEADER_BYTES = 1 << 20
+_CSV_REMEDY = "Send a header line and one line for each row, UTF-8, comma-separated, quoted as RFC 4180 says."
+
+
+@dataclass(frozen=True)
+class Table:
+    """``names``: every column of the body, in order. ``columns``: the first column of each asked-for name, as pyarrow
+    arrays of one length, ``rows``.
+    """
+
+    names: tuple[str, ...]
+    columns: dict[str, Any]
+    rows: int
+
+
+#: (numeric names, text names) asked for; the first are read as numbers where that works.
+Wanted = tuple[frozenset[str], frozenset[str]]
+
+
+def read_table(body: bytes, media_type: str, wanted: Wanted) -> Table:
+    """The asked-for columns of a body; raises MalformedBody or UnsupportedMediaType."""
+    kind = media_type.split(";", 1)[0].strip().lower()
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise UnsupportedMediaType(f"bodies of the type {kind[:80]!r} are not read", f"Use {', '.join(_READERS)}.")
+    return reader(body, wanted)
+
+
+def _read_csv(body: bytes, wanted: Wanted) -> Table:
+    names, rest = _header(body.removeprefix(b"\xef\xbb\xbf"))
+    chosen = _first_of_each(names, wanted[0] | wanted[1])
+    if not rest:
+        return Table(names, {name: pa.array([], pa.string()) for name in chosen}, 0)
+    try:
+        table = _parse_csv(rest, len(names), chosen, wanted[0])
+    except pa.ArrowInvalid:
+        # Some cell is no number, or not UTF-8: read bytes, and let each cell be judged on its own.
+        table = _parse_csv_bytes(rest, len(names), chosen)
+    columns = {name: _one_chunk(table.column(str(at))) for name, at in chosen.items()}
+    return Table(names, columns, table.num_rows)
+
+
+def _header(body: bytes) -> tuple[tuple[str, ...], bytes]:
+    """Column names and the bytes after the header record, which may hold quoted line ends."""
+    end = _record_end(body)
+    try:
+        records = list(csv.reader(io.StringIO(body[:end].decode(), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise MalformedBody(f"the header line of the CSV cannot be read: {error}", _CSV_REMEDY) from None
+    names = tuple(records[0]) if len(records) == 1 else ()
+    if not 1 <= len(names) <= MAX_COLUMNS:
+        raise MalformedBody(f"the CSV starts with {len(names)} columns; possible is 1 to {MAX_COLUMNS}", _CSV_REMEDY)
+    return names, body[end:]
+
+
+def _record_end(body: bytes) -> int:
+    """Where the first record ends, its line end included: at the first line end outside quotes."""
+    start, quotes = 0, 0
+    while True:
+        at = body.find(b"\n", start, MAX_HEADER_BYTES)
+        if at == -1:
+            if len(body) > MAX_HEADER_BYTES:
+                raise MalformedBody(f"the header line of the CSV is longer than {MAX_HEADER_BYTES} bytes", _CSV_REMEDY)
+            return len(body)
+        quotes += body.count(b'"', start, at)
+        if quotes % 2 == 0:
+            return at + 1
+        start = at + 1
+
+
+def _first_of_each(names: Iterable[str], wanted: frozenset[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for at, name in enumerate(names):
+        if name in wanted:
+            found.setdefault(name, at)
+    return found
+
+
+def _parse_csv(rest: bytes, width: int, chosen: dict[str, int], numeric: frozenset[str]) -> Any:
+    types = {str(at): pa.float64() if name in numeric else pa.string() for name, at in chosen.items()}
+    return _arrow_csv(rest, width, types)
+
+
+def _parse_csv_bytes(rest: bytes, width: int, chosen: dict[str, int]) -> Any:
+    try:
+        return _arrow_csv(rest, width, {str(at): pa.binary() for at in chosen.values()})
+    except pa.ArrowInvalid as error:
+        raise MalformedBody(f"the CSV cannot be read: {str(error)[:200]}", _CSV_REMEDY) from None
+
+
+def _arrow_csv(rest: bytes, width: int, types: dict[str, Any]) -> Any:
+    """Columns are named by position, so that two of one name cannot be confused. One thread: workers are processes."""
+    # At least one column must be read, for the number of rows.
+    types = types or {"0": pa.binary()}
+    return pa_csv.read_csv(
+        pa.BufferReader(rest),
+        pa_csv.ReadOptions(use_threads=False, column_names=[str(at) for at in range(width)], block_size=len(rest) + 1),
+        # Looking for line ends inside quotes is only needed, and only paid for, where there are quotes.
+        pa_csv.ParseOptions(newlines_in_values=b'"' in rest, ignore_empty_lines=False),
+        pa_csv.ConvertOptions(
+            column_types=types,
+            include_columns=list(types),
+            null_values=[""],
+            strings_can_be_null=False,
+            auto_dict_encode=False,
+        ),
+    )
+
+
+def _one_chunk(column: Any) -> Any:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _read_json(body: bytes, wanted: Wanted) -> Table:
+    names, columns = _json_columns(body)
+    chosen = _first_of_each(names, wanted[0] | wanted[1])
+    lengths = {len(column) for column in columns}
+    if len(lengths) > 1:
+        raise MalformedBody(f"columns of {min(lengths)} to {max(lengths)} values", "Give every column one value a row.")
+    try:
+        arrays = {
+            name: _numeric_list(columns[at]) if name in wanted[0] else _text_list(columns[at])
+            for name, at in chosen.items()
+        }
+    except RecursionError:
+        raise MalformedBody("a value of the JSON is nested too deeply", "Give one value a row.") from None
+    return Table(names, arrays, lengths.pop() if lengths else 0)
+
+
+def _json_columns(body: bytes) -> tuple[tuple[str, ...], list[list[Any]]]:
+    remedy = 'Send {"columns": {"name": [one value a row, ...], ...}}.'
+    try:
+        # Pairs, not a dict: a name that stands twice must be seen.
+        raw = json.loads(body, object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError) as error:
+        raise MalformedBody(f"the JSON cannot be read: {str(error)[:200]}", remedy) from None
+    if not isinstance(raw, _Pairs) or [key for key, _ in raw] != ["columns"] or not isinstance(raw[0][1], _Pairs):
+        raise MalformedBody("the JSON is not an object with columns alone", remedy)
+    pairs = raw[0][1]
+    if len(pairs) > MAX_COLUMNS or not all(type(values) is list for _, values in pairs):
+        raise MalformedBody("a column of the JSON is not a list, or there are too many", remedy)
+    return tuple(name for name, _ in pairs), [values for _, values in pairs]
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object as its pairs, told apart from a JSON list."""
+
+
+def _numeric_list(values: list[Any]) -> Any:
+    if all(type(value) in (int, float, type(None)) for value in values):
+        try:
+            return pa.array(values, pa.float64())
+        except (pa.ArrowInvalid, OverflowError):
+            pass  # an integer that float64 cannot hold
+    return _text_list(values)
+
+
+def _text_list(values: list[Any]) -> Any:
+    return pa.array([_as_text(value) for value in values], pa.binary())
+
+
+def _as_text(value: Any) -> bytes:
+    if type(value) is list:
+        text = "\n".join(_as_text(item).decode() for item in value)
+    elif type(value) is float and value.is_integer() and abs(value) < 1e15:
+        text = str(int(value))
+    elif type(value) is int and abs(value) > 2**63:
+        text = f"{'-' if value < 0 else ''}1e400" if abs(value) > 10**308 else repr(float(value))
+    else:
+        text = "" if value is None else str(value)
+    return text.encode("utf-8", "replace")
+
+
+def _read_arrow(body: bytes, wanted: Wanted) -> Table:
+    table = read_arrow(body)
+    names = tuple(table.column_names)
+    if len(names) > MAX_COLUMNS:
+        raise MalformedBody(f"{len(names)} columns; at most {MAX_COLUMNS} are read", "Send the model's columns only.")
+    chosen = _first_of_each(names, wanted[0] | wanted[1])
+    return Table(names, {name: _one_chunk(table.column(at)) for name, at in chosen.items()}, table.num_rows)
+
+
+_READERS: dict[str, Callable[[bytes, Wanted], Table]] = {
+    MEDIA_CSV: _read_csv,
+    MEDIA_ARROW: _read_arrow,
+    MEDIA_JSON: _read_json,
+}

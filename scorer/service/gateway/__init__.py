@@ -1,0 +1,1 @@
+"""The gateway: HTTPS in, the queue behind it."""

@@ -1,0 +1,259 @@
+"""The gateway: authenticates, checks what can be checked without parsing, queues the body and waits for its reply.
+
+It never imports NumPy and never parses a body.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+
+from flask import Flask, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from scorer.logs import get_log
+from scorer.registry.cards import CardStore
+from scorer.service.access.api_keys import ApiKey, KeyFile
+from scorer.service.gateway.metrics import Metrics, new_metrics
+from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
+from scorer.service.queue.broker import redis_client
+from scorer.service.queue.celery_app import queue_of
+from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.jobs import INLINE_BYTES, Reply, ScoreJob
+from scorer.service.queue.submit import Enqueuer, no_worker
+from scorer.service.settings import Settings
+from scorer.wire.client import REPLY_HEADER
+from scorer.wire.errors import (
+    BadInput,
+    BadOption,
+    BodyTooLarge,
+    Problem,
+    QScoreError,
+    ScoringTimeout,
+)
+from scorer.wire.names import (
+    HEADER_BATCH,
+    HEADER_MODEL,
+    HEADER_PROBLEMS,
+    HEADER_ROWS,
+    HEADER_SCORED,
+    HEADER_VERSION,
+    MAX_BODY_BYTES,
+    MEDIA_CSV,
+    MEDIA_PROBLEM,
+)
+
+_RETRY_AFTER = {429: "2", 503: "5"}  # seconds
+#: Replies that may pass from a worker to a caller.
+_REPLY_HEADERS = (HEADER_BATCH, HEADER_MODEL, HEADER_VERSION, HEADER_ROWS, HEADER_SCORED, HEADER_PROBLEMS)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What every request needs; made once per process."""
+
+    settings: Settings
+    keys: KeyFile
+    cards: CardStore
+    exchange: Exchange
+    queue: Enqueuer
+    metrics: Metrics
+
+    def allow(self, scope: str) -> ApiKey:
+        """The caller's key. Raises Unauthorised or Forbidden."""
+        key = self.keys.identify(request.headers.get("Authorization"))
+        key.allows(scope)
+        return key
+
+    def run(self, asked: ScoreRequest, body: bytes) -> Reply:
+        """Queue one body and wait for its reply. Raises QueueFull, ScoringTimeout or Unavailable."""
+        large = len(body) > INLINE_BYTES
+        job = _job(asked, None if large else body)
+        # The key outlives the caller a little: what is never fetched goes by itself.
+        self.queue.put(job, asked.queue, body if large else None, asked.timeout + 30)
+        reply = self.exchange.wait_reply(str(job.reply_key), job.deadline - time.time())
+        if reply is None:
+            self.exchange.drop(job.body_key)
+            raise ScoringTimeout(
+                f"no worker answered for batch {asked.batch_id} within {asked.timeout:g} s",
+                "Run `qscore status`; add workers, send smaller batches or give more time.",
+            )
+        return reply
+
+
+def _job(asked: ScoreRequest, body: bytes | None) -> ScoreJob:
+    """The job of a request; without ``body``, with a key for one that travels apart."""
+    now = time.time()
+    return ScoreJob(
+        asked.batch_id,
+        asked.model,
+        asked.options,
+        asked.rows,
+        asked.media_type,
+        deadline=now + asked.timeout,
+        submitted=now,
+        reply_key=f"qscore:reply:{uuid.uuid4().hex}",
+        body=body,
+        body_key=f"qscore:body:{uuid.uuid4().hex}" if body is None else None,
+        submitter=asked.submitter,
+    )
+
+
+def create_app(settings: Settings) -> Flask:
+    """The WSGI application. Connects to nothing until the first request."""
+    longest = settings.gateway.max_timeout
+    exchange = Exchange(redis_client(settings, connections=settings.gateway.threads + 2, longest_wait=longest))
+    gateway = Gateway(
+        settings,
+        KeyFile(settings.api_keys),
+        CardStore(settings.registry, settings.trusted_keys),
+        exchange,
+        Enqueuer.of(settings, exchange.client),
+        new_metrics(exchange.pulse),
+    )
+    app = Flask("qscore", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
+    _add_state_routes(app, gateway)
+    _add_model_routes(app, gateway)
+    _add_edges(app, gateway)
+    return app
+
+
+def _add_state_routes(app: Flask, gateway: Gateway) -> None:
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return jsonify(status="up")
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        pulse = gateway.exchange.pulse()
+        if pulse.workers["score"] == 0:
+            raise no_worker("score")
+        return jsonify(status="ready", workers=dict(pulse.workers), waiting=dict(pulse.waiting))
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        gateway.allow("read")
+        return Response(gateway.metrics.text(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_model_routes(app: Flask, gateway: Gateway) -> None:
+    @app.get("/v1/models")
+    def models() -> Response:
+        gateway.allow("read")
+        return jsonify(models=[card.to_dict() for card in gateway.cards.cards()])
+
+    @app.get("/v1/models/<name>")
+    def model(name: str) -> Response:
+        gateway.allow("read")
+        unknown = sorted(set(request.args) - {"version"})
+        if unknown:
+            raise BadOption(f"unknown option {unknown[0][:40]}", "The only option here is version.")
+        return jsonify(gateway.cards.card(name, request.args.get("version", "live")).to_dict())
+
+    @app.post("/v1/models/<name>/score")
+    def score(name: str) -> Response:
+        return _score(gateway, name)
+
+
+def _score(gateway: Gateway, name: str) -> Response:
+    try:
+        asked = _allowed_request(gateway, name)
+    except QScoreError:
+        discard_body(request)
+        raise
+    g.log = {"batch_id": asked.batch_id, "model": asked.model, "version": asked.options.version, "rows": asked.rows}
+    body = read_body(request)
+    if asked.rows == 0 and not body:
+        return _response(asked, Reply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
+    gateway.metrics.rows.labels(asked.model).inc(asked.rows)
+    with gateway.metrics.seconds.time():
+        reply = gateway.run(asked, body)
+    if reply.problem is not None:
+        raise reply.problem.error()
+    return _response(asked, reply)
+
+
+def _allowed_request(gateway: Gateway, name: str) -> ScoreRequest:
+    """What the caller asks for, of one exact version; everything that can be said without the body is checked."""
+    key = gateway.allow("score")
+    asked = score_request(name, request, gateway.settings)
+    if asked.options.write:
+        key.allows("write")
+    card = gateway.cards.card(asked.model, asked.options.version)
+    return asked.pinned(card.version, queue_of(card, asked.queue))
+
+
+def _response(asked: ScoreRequest, reply: Reply) -> Response:
+    own = {
+        HEADER_BATCH: asked.batch_id,
+        HEADER_MODEL: asked.model,
+        HEADER_VERSION: asked.options.version,
+        HEADER_ROWS: str(asked.rows),
+    }
+    headers = own | {name: value for name, value in (reply.headers or {}).items() if name in _REPLY_HEADERS}
+    return Response(reply.body, headers=headers, content_type=MEDIA_CSV + "; charset=utf-8")
+
+
+def _add_edges(app: Flask, gateway: Gateway) -> None:
+    """The one place where errors become HTTP, and where requests are counted and logged."""
+
+    @app.before_request
+    def start() -> None:
+        g.started = time.perf_counter()
+
+    @app.errorhandler(QScoreError)
+    def refused(error: QScoreError) -> Response:
+        g.code = error.code
+        return problem_response(error)
+
+    @app.errorhandler(HTTPException)
+    def not_found(error: HTTPException) -> Response:
+        return refused(_http_error(error))
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        reference = uuid.uuid4().hex[:12]
+        get_log().error("failed", reference=reference, exc_info=error)
+        return refused(QScoreError(f"the gateway failed (reference {reference})", "Look for it in the gateway's log."))
+
+    @app.after_request
+    def account(response: Response) -> Response:
+        code = g.get("code", "ok")
+        gateway.metrics.requests.labels(request.endpoint or "none", code).inc()
+        if request.endpoint == "score" or code != "ok":
+            seconds = round(time.perf_counter() - g.started, 4)
+            get_log().info(
+                "request",
+                endpoint=request.endpoint,
+                status=response.status_code,
+                code=code,
+                seconds=seconds,
+                **g.get("log", {}),
+            )
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
+def problem_response(error: QScoreError) -> Response:
+    """application/problem+json (RFC 9457)."""
+    problem = Problem.of(error)
+    response = Response(problem.to_json(), status=problem.status, content_type=MEDIA_PROBLEM)
+    if problem.status in _RETRY_AFTER:
+        response.headers["Retry-After"] = _RETRY_AFTER[problem.status]
+    if problem.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="qscore"'
+    return response
+
+
+def _http_error(error: HTTPException) -> QScoreError:
+    if error.code == 413:
+        return BodyTooLarge("the body is too large", f"Send at most {MAX_BODY_BYTES} bytes at a time.")
+    named = BadInput(
+        f"{request.method} {request.path[:200]}: {error.name}", "See docs/wire.md for what the gateway serves."
+    )
+    named.status = error.code or 400
+    return named

@@ -1,0 +1,70 @@
+"""Prometheus metrics of the gateway.
+
+The gateway is one process (gateway_server.py says why), so that one registry in memory holds everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from scorer.service.queue.exchange import Pulse
+from scorer.wire.errors import Unavailable
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Counters of one gateway; labels hold codes and model names that exist, never what a caller made up."""
+
+    registry: CollectorRegistry
+    requests: Counter
+    rows: Counter
+    problems: Counter
+    seconds: Histogram
+
+    def text(self) -> bytes:
+        """Exposition format."""
+        return bytes(generate_latest(self.registry))
+
+
+def new_metrics(pulse: Callable[[], Pulse]) -> Metrics:
+    """Metrics in a registry of their own; ``pulse`` is asked at every scrape."""
+    registry = CollectorRegistry()
+    registry.register(_Queue(pulse))
+    return Metrics(
+        registry,
+        Counter("qscore_requests", "Requests by endpoint and outcome", ["endpoint", "code"], registry=registry),
+        Counter("qscore_rows", "Rows sent to be scored", ["model"], registry=registry),
+        Counter("qscore_row_problems", "Rows not scored, by status", ["model", "code"], registry=registry),
+        Histogram("qscore_score_seconds", "A batch, from headers read to reply", buckets=_SECONDS, registry=registry),
+    )
+
+
+@dataclass(frozen=True)
+class _Queue(Collector):
+    pulse: Callable[[], Pulse]
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        waiting = GaugeMetricFamily("qscore_queue_waiting", "Messages that no worker has taken", labels=["queue"])
+        workers = GaugeMetricFamily("qscore_workers_alive", "Workers with a recent heartbeat", labels=["lane"])
+        up = GaugeMetricFamily("qscore_queue_up", "1 when the queue's server answers")
+        try:
+            pulse = self.pulse()
+        except Unavailable:
+            up.add_metric([], 0)
+            return [up]
+        up.add_metric([], 1)
+        for queue, count in pulse.waiting.items():
+            waiting.add_metric([queue], count)
+        for lane, count in pulse.workers.items():
+            workers.add_metric([lane], count)
+        return [up, waiting, workers]
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return []  # so that registering asks nothing of the queue

@@ -1,0 +1,1 @@
+"""The queue: its lanes, the way onto it, and what lies beside it."""

@@ -1,0 +1,157 @@
+"""The Celery applications: every setting in one place, with its reason. Imports no NumPy: the gateway uses this too.
+
+Three lanes share one server under three key prefixes. kombu redelivers by one global index per prefix, and the shortest
+visibility timeout of any consumer of that index applies to all its messages; a slow delivery must not be redelivered
+on the clock of a scoring task, nor a lost scoring task wait for that of a delivery; a circuit that is simulated row by
+row takes longer than both.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Celery
+from kombu.entity import Queue
+
+from scorer.service.queue.broker import broker_url, tls_options
+from scorer.service.queue.lanes import MAX_EXACT_QUBITS, QUEUE_DELIVER, QUEUE_QPU
+from scorer.service.settings import Settings
+from scorer.wire.card import ModelCard
+from scorer.wire.names import QUEUE_BULK, QUEUE_INTERACTIVE
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Queues whose tasks share one clock. Times are seconds."""
+
+    name: str
+    prefix: str  # stands before every key that kombu makes
+    queues: tuple[str, ...]
+    task_seconds: float
+    visibility_seconds: int
+
+
+def scoring_lane(settings: Settings) -> Lane:
+    """Searches (interactive) and files (bulk): short tasks, quickly redelivered when a worker is lost."""
+    worker = settings.worker
+    return Lane(
+        "score", "qscore:q:", (QUEUE_INTERACTIVE, QUEUE_BULK), worker.task_seconds, int(worker.visibility_seconds)
+    )
+
+
+def delivery_lane(settings: Settings) -> Lane:
+    """Write-back: a task may wait for a slow sink, so its clock is its own."""
+    # One run on Elasticsearch: what SEND_SECONDS of the sink allow, and a last request beside a look-up.
+    seconds = max(60.0 + 4 * settings.hec.timeout, 40.0 + 2 * settings.elastic.timeout)
+    return Lane("deliver", "qscore:d:", (QUEUE_DELIVER,), seconds, int(2 * seconds) + 30)
+
+
+def qpu_lane(settings: Settings) -> Lane:
+    """Projected models above 12 qubits, simulated or measured row by row on a worker of their own."""
+    seconds = settings.worker.qpu_task_seconds
+    return Lane("qpu", "qscore:x:", (QUEUE_QPU,), seconds, int(2 * seconds) + 10)
+
+
+def queue_of(card: ModelCard, asked: str) -> str:
+    """The queue for batches of a model: the one ``asked`` for, or that of the qpu lane for a circuit too large for it.
+
+    Cards of models from before circuits were counted there have none of that size.
+    """
+    qubits = card.details.get("qubits")
+    return QUEUE_QPU if isinstance(qubits, int) and qubits > MAX_EXACT_QUBITS else asked
+
+
+def build_app(settings: Settings, lane: Lane) -> Celery:
+    """The Celery application of one lane: enough to enqueue by task name; workers register their tasks on it."""
+    app = Celery(f"qscore-{lane.name}", broker=broker_url(settings), backend=None, set_as_current=False)
+    app.conf.update(_serialisation() | _reliability(lane) | _worker() | _routing(lane) | _connection(settings, lane))
+    return app
+
+
+def _serialisation() -> dict[str, Any]:
+    return {
+        # Never pickle: whoever reaches the queue would own the workers. msgpack carries bytes as bytes.
+        "task_serializer": "msgpack",
+        "accept_content": ["msgpack"],
+        "result_serializer": "msgpack",
+        # The worker pushes its reply to a key with a life; stored results would fill the server within minutes.
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+    }
+
+
+def _reliability(lane: Lane) -> dict[str, Any]:
+    return {
+        # A task is gone only when it has run: a killed worker's batch is redelivered. Every task is idempotent.
+        "task_acks_late": True,
+        "task_acks_on_failure_or_timeout": True,
+        # A lost pool process: send the task again at once, a bounded number of times (max_retries on the task).
+        # Rejecting instead would requeue a poisonous body without end.
+        "task_retry_on_worker_lost": True,
+        "task_reject_on_worker_lost": False,
+        # The soft limit lets the task tell its caller; the hard one ends a task that does not listen.
+        "task_soft_time_limit": 0.8 * lane.task_seconds,
+        "task_time_limit": lane.task_seconds,
+    }
+
+
+def _worker() -> dict[str, Any]:
+    return {
+        # One message per process: a batch must never wait behind another while a second process is idle.
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        # On SIGTERM running batches get this long, in seconds, before their processes end.
+        "worker_soft_shutdown_timeout": 3.0,
+        "worker_enable_soft_shutdown_on_idle": False,
+        # After a lost connection the running batch's message is redelivered anyway; its result would come twice.
+        "worker_cancel_long_running_tasks_on_connection_loss": True,
+        # Memory that libraries leak ends with the process. KiB per process.
+        "worker_max_memory_per_child": 1_500_000,
+        "worker_max_tasks_per_child": 20_000,
+        # Liveness is a key with a life (exchange.py); events and remote control would be traffic and surface.
+        "worker_send_task_events": False,
+        "worker_enable_remote_control": False,
+        "worker_hijack_root_logger": False,
+        "worker_proc_alive_timeout": 30.0,
+    }
+
+
+def _routing(lane: Lane) -> dict[str, Any]:
+    return {
+        "task_queues": [Queue(name, routing_key=name) for name in lane.queues],  # type: ignore[no-untyped-call]
+        "task_default_queue": lane.queues[0],
+        "task_create_missing_queues": False,
+        # The fanout exchange of events and the priority sub-queues are not used.
+        "task_queue_max_priority": None,
+        "event_queue_exclusive": False,
+    }
+
+
+def _connection(settings: Settings, lane: Lane) -> dict[str, Any]:
+    tls = tls_options(settings)
+    return {
+        "broker_use_ssl": tls or None,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,  # a worker outlives any outage of its queue
+        "broker_pool_limit": 32,  # one for each thread of the gateway and some
+        # A publish fails after two quick tries instead of holding a search; the caller repeats whole batches.
+        "task_publish_retry": True,
+        "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0.05, "interval_max": 0.2},
+        "broker_transport_options": {
+            "global_keyprefix": lane.prefix,
+            "visibility_timeout": lane.visibility_seconds,
+            # Holder of the redelivery lock may die too: 300 s by default, which would delay every recovery.
+            "unacked_mutex_expire": 10,
+            # Look for lost messages every two seconds (by default about every hundred).
+            "unacked_restore_interval": 2,
+            "unacked_restore_throttle": 1,
+            # Without it a publish to a server that vanished silently waits for ever.
+            "socket_timeout": 10.0,
+            "socket_connect_timeout": 3.0,
+            "socket_keepalive": not broker_url(settings).startswith("redis+socket"),
+            "health_check_interval": 10,
+            "client_name": f"qscore-{lane.name}-{socket.gethostname()}"[:60].replace(" ", "-"),
+        },
+    }

@@ -1,0 +1,283 @@
+"""What gateway and workers leave for each other beside the queue: bodies, replies, attempts, heartbeats.
+
+Every key has a life, so that nothing stays behind when a process dies between two steps.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgpack
+import redis
+from redis.client import Pipeline
+
+from scorer.rows.acknowledgement import Acknowledgement
+from scorer.service.queue.claims import claimed, reached
+from scorer.service.queue.jobs import Reply
+from scorer.service.queue.lanes import QUEUE_DELIVER, QUEUE_QPU
+from scorer.wire.errors import NonsenseReply, Problem
+from scorer.wire.names import QUEUE_BULK, QUEUE_INTERACTIVE
+
+REPLY_LIFE = 60
+ACK_LIFE = 3600
+ATTEMPT_LIFE = 600
+ROWS_LIFE = 24 * 3600
+#: Where a stream's present leader stands: its number, in decimal digits. No key: any leader's jobs are taken.
+EPOCH = "qscore:epoch:"
+_RAISE = """
+local now = tonumber(redis.call('GET', KEYS[1]) or '0')
+if tonumber(ARGV[1]) > now then redis.call('SET', KEYS[1], ARGV[1]) return tonumber(ARGV[1]) end
+return now
+"""
+#: Seconds after which a silent worker counts as gone. Its event loop beats every two seconds.
+HEARTBEAT_LIFE = 12.0
+HEARTBEAT_EVERY = 2.0
+
+#: Where kombu keeps each queue's waiting messages (celery_app.py sets the prefixes).
+QUEUE_KEYS = {
+    QUEUE_INTERACTIVE: "qscore:q:" + QUEUE_INTERACTIVE,
+    QUEUE_BULK: "qscore:q:" + QUEUE_BULK,
+    QUEUE_DELIVER: "qscore:d:" + QUEUE_DELIVER,
+    QUEUE_QPU: "qscore:x:" + QUEUE_QPU,
+}
+#: Before a lane's name: its living workers, each with the epoch second at which it counts as gone.
+WORKERS = "qscore:workers:"
+_LANES = ("score", "deliver", "qpu")
+_ATTEMPTS = "qscore:attempt:"
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """State of the queue: messages waiting in each queue, workers alive in each lane."""
+
+    waiting: Mapping[str, int]
+    workers: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one batch of a stream: an acknowledgement, or the problem for which no worker scored it."""
+
+    batch_id: str
+    ack: Acknowledgement | None = None
+    problem: Problem | None = None
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Outcome:
+        """Raises NonsenseReply when the bytes are neither."""
+        try:
+            raw = msgpack.unpackb(packed)
+            batch_id = raw["batch_id"]
+            if "problem" in raw:
+                return cls(batch_id, problem=Problem.from_dict(raw["problem"]))
+            return cls(batch_id, Acknowledgement(**raw))
+        except (KeyError, TypeError, ValueError):
+            raise NonsenseReply("an acknowledgement cannot be read", "Run the same version everywhere.") from None
+
+
+class WaitingRows(NamedTuple):
+    """Rows that are still to be written. ``attempt``: which run is to write them, due at epoch second ``due``."""
+
+    rows: list[Any]
+    tally: Acknowledgement
+    attempt: int = 0
+    due: float = 0.0
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Keys on the queue's server. Every method raises Unavailable when the server does not answer."""
+
+    client: redis.Redis
+
+    def offer(self, body: bytes | None, life: float) -> tuple[Pulse, str | None]:
+        """The state of the queue and, stored in the same round trip for ``life`` seconds, the key of ``body``."""
+        key = None if body is None else f"qscore:body:{uuid.uuid4().hex}"
+        with reached(), self.client.pipeline(transaction=False) as pipe:
+            _ask_pulse(pipe)
+            if key is not None and body is not None:
+                pipe.set(key, body, px=int(life * 1000))
+            return _pulse(pipe.execute()), key
+
+    def drop(self, *keys: str | None) -> None:
+        present = [key for key in keys if key]
+        if present:
+            with reached():
+                self.client.unlink(*present)
+
+    def begin(self, batch_id: str, body_key: str | None) -> tuple[int, bytes | None]:
+        """How many runs of this batch have begun, this one included, and the body under ``body_key``."""
+        attempts = _ATTEMPTS + batch_id
+        with reached(), self.client.pipeline(transaction=False) as pipe:
+            pipe.incr(attempts)
+            pipe.expire(attempts, ATTEMPT_LIFE)
+            if body_key is not None:
+                pipe.get(body_key)
+            answers = pipe.execute()
+        return int(answers[0]), answers[2] if body_key is not None else None
+
+    def finish(self, batch_id: str, body_key: str | None, reply_key: str | None, reply: Reply | None) -> None:
+        """Answer the caller that waits at ``reply_key`` and remove what its batch left here."""
+        with reached(), self.client.pipeline(transaction=True) as pipe:
+            if reply_key is not None and reply is not None:
+                pipe.rpush(reply_key, reply.pack())
+                pipe.expire(reply_key, REPLY_LIFE)
+            pipe.unlink(*(key for key in (body_key, _ATTEMPTS + batch_id) if key))
+            pipe.execute()
+
+    def wait_reply(self, key: str, seconds: float) -> Reply | None:
+        """The reply, or None when ``seconds`` passed without one."""
+        with reached():
+            found: Any = self.client.blpop([key], timeout=max(0.01, seconds))
+        return Reply.unpack(found[1]) if found else None
+
+    def put_rows(
+        self, key: str, rows: Sequence[Any], tally: Acknowledgement, attempt: int = 0, due: float = 0.0
+    ) -> None:
+        """Store rows that are still to be written, what became of their part so far, and which run is to write them."""
+        with reached():
+            self.client.set(key, _packed_rows(rows, tally, attempt, due), ex=ROWS_LIFE)
+
+    def put_again(self, key: str, waiting: WaitingRows, queue: str, message: bytes) -> None:
+        """Store what is left of a part, and put the message of the run that is to write it on its queue: both or
+        neither, so that no rows lie here for which nobody comes."""
+        with reached(), self.client.pipeline(transaction=True) as pipe:
+            pipe.set(key, _packed_rows(*waiting), ex=ROWS_LIFE)
+            pipe.lpush(QUEUE_KEYS[queue], message)
+            pipe.execute()
+
+    def push(self, queue: str, message: bytes) -> None:
+        """Put a message on a queue."""
+        with reached():
+            self.client.lpush(QUEUE_KEYS[queue], message)
+
+    def put_new_rows(self, key: str, rows: Sequence[Any], tally: Acknowledgement) -> None:
+        """The same for the first run; rows of an earlier submission that still wait stay as they are."""
+        with reached():
+            self.client.set(key, _packed_rows(rows, tally, 0, 0.0), ex=ROWS_LIFE, nx=True)
+
+    def get_rows(self, key: str) -> WaitingRows | None:
+        """What put_rows stored; None when the part is settled or too old."""
+        with reached():
+            packed: Any = self.client.get(key)
+        if packed is None:
+            return None
+        raw = msgpack.unpackb(packed)
+        return WaitingRows(
+            raw["rows"], Acknowledgement(**raw["tally"]), int(raw.get("attempt", 0)), float(raw.get("due", 0.0))
+        )
+
+    def begun(self, key: str) -> bool:
+        """Note that rows under ``key`` are about to be written; whether an earlier run noted it already."""
+        with reached():
+            return not self.client.set("qscore:begun:" + key, b"1", ex=ROWS_LIFE, nx=True)
+
+    @contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """Whether these rows are ours alone for the time of the block; renewed until then, and free again soon after
+        its holder's death."""
+        with claimed(self.client, "qscore:lock:" + key) as mine:
+            yield mine
+
+    def epoch(self, stream: str) -> int:
+        """The number of the stream's present leader; 0 where none has said so."""
+        with reached():
+            found: Any = self.client.get(EPOCH + stream)
+        return int(found) if found is not None and found.isdigit() else 0
+
+    def raise_epoch(self, stream: str, epoch: int) -> int:
+        """Say which leader a stream has; a higher number that is there already stays. Returns what is there now."""
+        with reached():
+            return int(self.client.eval(_RAISE, 1, EPOCH + stream, epoch))
+
+    def settle_part(self, part: int, parts: int, ack: Acknowledgement, submitter: str | None) -> None:
+        """Note what became of one part; when it was the last, acknowledge the batch to its submitter.
+
+        At least once: a part that is delivered twice acknowledges twice, with the same batch id.
+        """
+        key = f"qscore:settled:{ack.batch_id}"
+        with reached(), self.client.pipeline(transaction=True) as pipe:
+            pipe.hset(key, str(part), msgpack.packb([ack.written, ack.already_there, ack.dead]))
+            pipe.expire(key, ROWS_LIFE)
+            pipe.hgetall(key)
+            settled = pipe.execute()[2]
+        if submitter is None or len(settled) < parts:
+            return
+        written, there, dead = (sum(column) for column in zip(*map(msgpack.unpackb, settled.values()), strict=True))
+        self.acknowledge(submitter, Acknowledgement(ack.batch_id, written, there, dead))
+
+    def acknowledge(self, submitter: str, ack: Acknowledgement) -> None:
+        key = f"qscore:ack:{submitter}"
+        with reached(), self.client.pipeline(transaction=True) as pipe:
+            pipe.rpush(key, msgpack.packb(ack.to_dict()))
+            pipe.expire(key, ACK_LIFE)
+            pipe.execute()
+
+    def wait_ack(self, submitter: str, seconds: float) -> Acknowledgement | None:
+        """The next acknowledgement of a submitter, or None when ``seconds`` passed without one."""
+        with reached():
+            found: Any = self.client.blpop([f"qscore:ack:{submitter}"], timeout=max(0.01, seconds))
+        if not found:
+            return None
+        try:
+            return Acknowledgement(**msgpack.unpackb(found[1]))
+        except (TypeError, ValueError):
+            raise NonsenseReply("an acknowledgement cannot be read", "Run the same version everywhere.") from None
+
+    def report(self, submitter: str, batch_id: str, problem: Problem) -> None:
+        """Tell the submitter of a stream's batch why no worker could score it."""
+        key = f"qscore:ack:{submitter}"
+        with reached(), self.client.pipeline(transaction=True) as pipe:
+            pipe.rpush(key, msgpack.packb({"batch_id": batch_id, "problem": problem.to_dict()}))
+            pipe.expire(key, ACK_LIFE)
+            pipe.execute()
+
+    def take_outcomes(self, submitter: str, most: int = 200) -> list[Outcome]:
+        """What has become of a stream's batches, acknowledged or refused; never waits."""
+        with reached():
+            found: Any = self.client.lpop(f"qscore:ack:{submitter}", most)
+        return [Outcome.unpack(packed) for packed in found or ()]
+
+    def wait_outcome(self, submitter: str, seconds: float) -> Outcome | None:
+        """The next outcome, or None when ``seconds`` passed without one."""
+        with reached():
+            found: Any = self.client.blpop([f"qscore:ack:{submitter}"], timeout=max(0.01, seconds))
+        return Outcome.unpack(found[1]) if found else None
+
+    def beat(self, lane: str, worker: str) -> None:
+        """Say that a worker is alive."""
+        now = time.time()
+        with reached(), self.client.pipeline(transaction=True) as pipe:
+            pipe.zadd(WORKERS + lane, {worker: now + HEARTBEAT_LIFE})
+            pipe.zremrangebyscore(WORKERS + lane, 0, now)
+            pipe.execute()
+
+    def sign_off(self, lane: str, worker: str) -> None:
+        with reached():
+            self.client.zrem(WORKERS + lane, worker)
+
+    def pulse(self) -> Pulse:
+        """Depths and live workers, in one round trip."""
+        return self.offer(None, 0.0)[0]
+
+
+def _ask_pulse(pipe: Pipeline) -> None:
+    now = time.time()
+    for key in QUEUE_KEYS.values():
+        pipe.llen(key)
+    for lane in _LANES:
+        pipe.zcount(WORKERS + lane, now, "+inf")
+
+
+def _pulse(answers: Sequence[Any]) -> Pulse:
+    counts = [int(answer) for answer in answers[: len(QUEUE_KEYS) + len(_LANES)]]
+    return Pulse(dict(zip(QUEUE_KEYS, counts, strict=False)), dict(zip(_LANES, counts[len(QUEUE_KEYS) :], strict=True)))
+
+
+def _packed_rows(rows: Sequence[Any], tally: Acknowledgement, attempt: int, due: float) -> bytes:
+    return bytes(msgpack.packb({"rows": list(rows), "tally": tally.to_dict(), "attempt": attempt, "due": due}))

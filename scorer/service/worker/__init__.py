@@ -1,0 +1,1 @@
+"""Workers: what takes batches and deliveries from the queue."""

@@ -1,0 +1,5 @@
+"""A worker process: ``python -m scorer.service.worker score|deliver|qpu``."""
+
+from scorer.service.worker.process import run
+
+run()

@@ -1,0 +1,197 @@
+"""A worker process: ``python -m scorer.service.worker score|deliver|qpu``.
+
+Celery's main process holds the queue's connection and beats; its pool processes score. Nothing here imports Qiskit,
+scikit-learn or pandas, but the qpu lane's pool processes, which simulate with Qiskit Aer. Numba, where it is installed,
+brings SciPy along.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import importlib.util
+import os
+import signal
+import socket
+import sys
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+from celery.worker import state
+
+from scorer.delivery.dead_letters import DeadLetters
+from scorer.engine.fast import enable_compiled
+from scorer.logs import configure_logs, get_log
+from scorer.registry.store import Registry
+from scorer.service.process import ONE_THREAD, end_with_parent
+from scorer.service.queue.broker import redis_client
+from scorer.service.queue.celery_app import Lane, build_app, delivery_lane, qpu_lane, scoring_lane
+from scorer.service.queue.exchange import HEARTBEAT_EVERY, Exchange
+from scorer.service.queue.jobs import DeliveryJob
+from scorer.service.queue.lanes import QUEUE_DELIVER, TASK_DELIVER
+from scorer.service.queue.submit import packed_task
+from scorer.service.settings import Settings, load_settings
+from scorer.service.worker import celery_tasks, tasks
+from scorer.service.worker.job_sinks import Sinks
+from scorer.service.worker.model_cache import ModelCache
+from scorer.service.worker.sinks import make_sink
+from scorer.wire.errors import ConfigurationError, Unavailable
+
+LANES: dict[str, Callable[[Settings], Lane]] = {"score": scoring_lane, "deliver": delivery_lane, "qpu": qpu_lane}
+
+
+#: Share of a scoring task's hard limit after which its reasons end; its soft limit is 0.8 of it.
+REASONS = 0.5
+#: Beats in a row with messages waiting and nothing to do, after which a worker counts as deaf.
+_IDLE_BEATS = 3
+
+
+def worker_app(settings: Settings, lane: Lane) -> Celery:
+    """The lane's Celery application with its task and its heartbeat."""
+    app = build_app(settings, lane)
+    if lane.name == "score":
+        celery_tasks.register_scoring(app, functools.cache(functools.partial(scoring_worker, settings)))
+    elif lane.name == "qpu":
+        celery_tasks.register_scoring(app, functools.cache(functools.partial(qpu_worker, settings)))
+    else:
+        celery_tasks.register_delivery(app, functools.cache(functools.partial(delivery_worker, settings, app)))
+    app.steps["worker"].add(_heartbeat(settings, lane))
+    return app
+
+
+def scoring_worker(settings: Settings, lane: Callable[[Settings], Lane] = scoring_lane) -> tasks.ScoringWorker:
+    registry = Registry(settings.registry, settings.trusted_keys)
+    return tasks.ScoringWorker(
+        Exchange(redis_client(settings, connections=2)),
+        ModelCache(registry),
+        tasks.delivery_sender(settings),
+        REASONS * lane(settings).task_seconds,
+        settings.sink,
+    )
+
+
+def qpu_worker(settings: Settings) -> tasks.ScoringWorker:
+    """A scoring worker whose process can simulate circuits that are too large for the exact engine."""
+    from scorer.engine.aer import use_aer
+
+    use_aer()
+    return scoring_worker(settings, qpu_lane)
+
+
+def delivery_worker(settings: Settings, app: Celery) -> tasks.DeliveryWorker:
+    def message_of(job: DeliveryJob, pause: float) -> bytes:
+        return packed_task(app, TASK_DELIVER, job.to_kwargs(), QUEUE_DELIVER, str(uuid.uuid4()), pause)
+
+    return tasks.DeliveryWorker(
+        Exchange(redis_client(settings, connections=2)),
+        Sinks(settings, make_sink).of,
+        DeadLetters(settings.dead_letters),
+        message_of,
+    )
+
+
+def _heartbeat(settings: Settings, lane: Lane) -> type[bootsteps.StartStopStep]:
+    """A step that beats from the worker's own event loop, so that a worker which no longer consumes falls silent."""
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    exchange = Exchange(redis_client(settings, connections=2))
+
+    class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery publishes no types
+        requires = {"celery.worker.components:Timer", "celery.worker.components:Pool"}  # noqa: RUF012  # Celery's form
+
+        idle_beats = 0
+
+        def start(self, parent: Any) -> None:
+            self.beat()
+            self.timer = parent.timer.call_repeatedly(HEARTBEAT_EVERY, self.beat)
+
+        def stop(self, _parent: Any) -> None:
+            self.timer.cancel()
+            try:
+                exchange.sign_off(lane.name, name)
+            except Unavailable:
+                get_log().info("queue_gone_before_worker")
+
+        def beat(self) -> None:
+            try:
+                exchange.beat(lane.name, name)
+                waiting = exchange.pulse().waiting
+            except Unavailable as error:
+                get_log().warning("no_heartbeat", reason=error.detail)
+                return
+            idle = not state.reserved_requests and any(waiting[queue] for queue in lane.queues)
+            self.idle_beats = self.idle_beats + 1 if idle else 0
+            if self.idle_beats >= _IDLE_BEATS:
+                # A consumer can stay deaf after its queue's server was lost in the middle of an acknowledgement. Its
+                # supervisor starts a new one; nothing is lost, for this one holds no message.
+                get_log().error("not_consuming", waiting=dict(waiting))
+                os._exit(1)
+
+    return Heartbeat
+
+
+@signals.worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator]
+def _die_with_worker(**_kwargs: Any) -> None:
+    """A pool process must not outlive the worker that feeds it."""
+    end_with_parent(signal.SIGKILL, os.getppid())
+    # What was imported stays for ever; collecting garbage need not walk through it in every cycle.
+    gc.freeze()
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) != 1 or arguments[0] not in LANES:
+        raise SystemExit(f"usage: python -m scorer.service.worker {'|'.join(LANES)}")
+    settings = load_settings()
+    lane = LANES[arguments[0]](settings)
+    configure_logs(f"worker-{lane.name}")
+    worker = settings.worker
+    processes = {"score": worker.processes, "qpu": max(1, worker.qpu_processes), "deliver": worker.delivery_processes}
+    if lane.name == "qpu":
+        _require_aer()
+    if lane.name != "deliver":
+        signals.worker_process_init.connect(_load_engine)
+    app = worker_app(settings, lane)
+    app.worker_main(_options(lane, processes[lane.name]))
+
+
+def _load_engine(**_kwargs: Any) -> None:
+    """Compiled code takes a second to load, the first time several to make: NumPy scores until it is there."""
+    threading.Thread(target=lambda: get_log().info("engine", compiled=enable_compiled()), daemon=True).start()
+
+
+def _require_aer() -> None:
+    """Say at the start, not with the first batch, that a library is absent."""
+    if importlib.util.find_spec("qiskit_aer") is None:
+        raise ConfigurationError(
+            "the qpu lane simulates with Qiskit Aer, which is not installed",
+            "pip install 'qscore[qiskit]', or set worker.qpu_processes = 0.",
+        )
+
+
+def _options(lane: Lane, processes: int) -> list[str]:
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=INFO"]
+    name = f"--hostname={lane.name}-{os.getpid()}@%h"
+    return ["worker", "--pool=prefork", f"--concurrency={processes}", f"--queues={','.join(lane.queues)}", name, *quiet]
+
+
+def _limit_threads() -> None:
+    """BLAS read its variables when NumPy was imported above, so a process started without them starts once more."""
+    if any(os.environ.get(name) != count for name, count in ONE_THREAD.items()):
+        command = [sys.executable, "-m", "scorer.service.worker", *sys.argv[1:]]
+        os.execve(sys.executable, command, os.environ | ONE_THREAD)  # noqa: S606  # a list, without a shell
+
+
+@signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
+def _keep_our_logs(**_kwargs: Any) -> None:
+    """A receiver of this signal is what keeps Celery from configuring logging itself."""
+
+
+def run() -> None:
+    """Be a worker until a signal; a wrong setting ends it with one sentence."""
+    _limit_threads()
+    try:
+        main(sys.argv[1:])
+    except ConfigurationError as error:
+        raise SystemExit(f"qscore: {error.sentence()}") from None

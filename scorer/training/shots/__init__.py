@@ -1,0 +1,1 @@
+"""Models measured with a finite number of shots."""

@@ -1,0 +1,1 @@
+"""Starter models: a made-up company's activity and what is trained on it."""

@@ -1,0 +1,90 @@
+"""API keys: what is stored, who is let in, what damaged files do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from scorer.service.access.api_keys import KeyFile, local_key
+from scorer.wire.errors import BadOption, ConfigurationError, Forbidden, Unauthorised
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyFile:
+    return KeyFile(tmp_path / "home" / "api_keys.json")
+
+
+def test_a_new_key_is_known_and_only_its_hash_is_stored(keys: KeyFile) -> None:
+    key, secret = keys.add(["score", "read"], note="search head")
+    assert keys.identify(f"Bearer {secret}") == key
+    stored = keys.path.read_text()
+    assert secret not in stored
+    assert hashlib.sha256(secret.encode()).hexdigest() in stored
+    assert keys.path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic abc", "Bearer nobody", "Bearer \udcff"])
+def test_strangers_are_refused(keys: KeyFile, header: str | None) -> None:
+    keys.add(["read"])
+    with pytest.raises(Unauthorised):
+        keys.identify(header)
+
+
+def test_without_a_file_nobody_is_known(keys: KeyFile) -> None:
+    with pytest.raises(Unauthorised, match="qscore key new"):
+        keys.identify("Bearer qsk_something")
+
+
+def test_a_key_may_only_what_its_scopes_say(keys: KeyFile) -> None:
+    key, _secret = keys.add(["read"])
+    key.allows("read")
+    with pytest.raises(Forbidden, match=f"key {key.id} may not score with write=true"):
+        key.allows("write")
+
+
+def test_a_revoked_key_is_refused_at_once_and_by_other_readers(keys: KeyFile) -> None:
+    reader = KeyFile(keys.path)
+    key, secret = keys.add(["read"])
+    assert reader.identify(f"Bearer {secret}").id == key.id
+    keys.revoke(key.id)
+    with pytest.raises(Unauthorised):
+        reader.identify(f"Bearer {secret}")
+
+
+def test_unknown_scopes_and_ids_are_named(keys: KeyFile) -> None:
+    with pytest.raises(BadOption, match="scope admin does not exist"):
+        keys.add(["admin"])
+    with pytest.raises(BadOption, match="there is no key 12345678"):
+        keys.revoke("12345678")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"keys": [{}]}', '{"keys": [{"id": "a", "sha256": "zz", "scopes": [], "created": 1}]}']
+)
+def test_a_damaged_file_is_named_and_lets_nobody_in(keys: KeyFile, content: str) -> None:
+    keys.add(["read"])
+    keys.path.write_text(content)
+    with pytest.raises(ConfigurationError, match="cannot be read as a list of keys"):
+        keys.identify("Bearer qsk_something")
+
+
+def test_a_file_that_others_may_read_is_refused(keys: KeyFile) -> None:
+    _key, secret = keys.add(["read"])
+    keys.path.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        KeyFile(keys.path).identify(f"Bearer {secret}")
+
+
+def test_the_local_key_is_made_once_and_again_after_it_was_revoked(keys: KeyFile, tmp_path: Path) -> None:
+    path = tmp_path / "home" / "private" / "local_api_key"
+    first = local_key(path, keys)
+    assert local_key(path, keys) == first
+    assert path.stat().st_mode & 0o777 == 0o600
+    keys.revoke(keys.identify(f"Bearer {first}").id)
+    second = local_key(path, keys)
+    assert second != first
+    assert set(keys.identify(f"Bearer {second}").scopes) == {"read", "score", "write"}
+    assert len(json.loads(keys.path.read_text())["keys"]) == 1

@@ -1,0 +1,93 @@
+"""Jobs and replies: round trips, and that nothing on the queue raises outside the exception tree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
+from scorer.wire.errors import MalformedBody, NonsenseReply, Problem, QScoreError, UnknownModel
+from scorer.wire.options import ScoreOptions
+
+JOB = ScoreJob(
+    batch_id="batch-0001",
+    model="lateral",
+    options=ScoreOptions("3", 0.8, "all", True),
+    rows=2,
+    media_type="text/csv",
+    deadline=2e9,
+    submitted=1e9,
+    reply_key="qscore:reply:1",
+    body=b"\x00\xff",
+    submitter="me",
+)
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**40), 2**40)
+    | st.floats()
+    | st.text(max_size=9)
+    | st.binary(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def test_jobs_survive_the_queue() -> None:
+    assert ScoreJob.from_kwargs(msgpack.unpackb(msgpack.packb(JOB.to_kwargs()))) == JOB
+    delivery = DeliveryJob("batch-0001", "qscore:rows:1", 1, 3, 2, "me")
+    assert DeliveryJob.from_kwargs(msgpack.unpackb(msgpack.packb(delivery.to_kwargs()))) == delivery
+
+
+@given(name=st.sampled_from(sorted(JOB.to_kwargs())), value=ANYTHING)
+def test_a_wrong_part_of_a_job_has_a_name(name: str, value: Any) -> None:
+    raw = JOB.to_kwargs() | {name: value}
+    try:
+        job = ScoreJob.from_kwargs(raw)
+    except QScoreError as error:
+        assert error.sentence()  # noqa: PT017  # either outcome is right; anything else is not
+    else:
+        assert 0 <= job.rows <= 50_000
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("v", 2),
+        ("rows", -1),
+        ("rows", True),
+        ("rows", 50_001),
+        ("body", "text"),
+        ("options", {"version": 5}),
+        ("options", {"write": None}),
+        ("options", {"version": "../1"}),
+        ("options", {"threshold": "2"}),
+    ],
+)
+def test_wrong_jobs_are_refused(part: str, value: Any) -> None:
+    with pytest.raises(MalformedBody):
+        ScoreJob.from_kwargs(JOB.to_kwargs() | {part: value})
+
+
+def test_replies_survive_the_queue() -> None:
+    reply = Reply(b"a,b\n\xff", {"X-QScore-Rows": "1"})
+    assert Reply.unpack(reply.pack()) == reply
+    refusal = Reply(problem=Problem.of(UnknownModel("there is no model x", "List them.")))
+    assert Reply.unpack(refusal.pack()) == refusal
+
+
+@given(st.binary(max_size=60) | ANYTHING.map(msgpack.packb))
+def test_what_is_no_reply_is_nonsense(packed: bytes) -> None:
+    try:
+        Reply.unpack(packed)
+    except NonsenseReply as error:
+        assert error.sentence()  # noqa: PT017  # either outcome is right; anything else is not
+
+
+def test_a_job_expires_with_its_deadline() -> None:
+    assert not JOB.expired()
+    assert ScoreJob.from_kwargs(JOB.to_kwargs() | {"deadline": 1.0}).expired()

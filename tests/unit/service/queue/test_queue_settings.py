@@ -1,0 +1,104 @@
+"""The law of the queue: settings whose absence loses, repeats or delays batches; and what each process imports."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scorer.service.queue.broker import broker_url, private_dir, shown_url, socket_path, tls_options
+from scorer.service.queue.celery_app import build_app, delivery_lane, qpu_lane, scoring_lane
+from scorer.service.settings import Settings, load_settings
+from scorer.wire.errors import ConfigurationError
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(home=tmp_path)
+
+
+@pytest.mark.parametrize("lane_of", [scoring_lane, delivery_lane, qpu_lane])
+def test_settings_that_the_facts_demand(settings: Settings, lane_of: Callable[[Settings], object]) -> None:
+    lane = lane_of(settings)
+    conf = build_app(settings, lane).conf  # type: ignore[arg-type]
+    transport = conf.broker_transport_options
+    assert conf.accept_content == ["msgpack"]
+    assert conf.task_serializer == "msgpack"
+    assert (conf.task_acks_late, conf.worker_prefetch_multiplier, conf.task_ignore_result) == (True, 1, True)
+    assert conf.task_retry_on_worker_lost
+    assert not conf.task_reject_on_worker_lost
+    assert transport["unacked_mutex_expire"] <= 10
+    assert transport["socket_timeout"] > 0
+    assert conf.task_time_limit < transport["visibility_timeout"] / 2
+    assert conf.task_soft_time_limit < conf.task_time_limit
+
+
+def test_the_lanes_share_no_keys(settings: Settings) -> None:
+    assert len({lane(settings).prefix for lane in (scoring_lane, delivery_lane, qpu_lane)}) == 3
+
+
+def test_urls_of_brokers(settings: Settings, tmp_path: Path) -> None:
+    assert broker_url(settings) == f"redis+socket://{tmp_path}/run/valkey.sock"
+    other = settings.model_copy(update={"broker_url": "rediss://me:secret@queue.example:6379/0"})
+    assert shown_url(other) == "rediss://queue.example:6379/0"
+    assert tls_options(other)["ssl_cert_reqs"] == "required"
+    assert build_app(other, scoring_lane(other)).conf.broker_use_ssl["ssl_check_hostname"] is True
+    assert tls_options(settings) == {}
+    with pytest.raises(ConfigurationError, match=r"broker_ca = .* is not a file"):
+        tls_options(other.model_copy(update={"broker_ca": tmp_path / "absent.pem"}))
+    with pytest.raises(ConfigurationError, match="none of redis://"):
+        broker_url(settings.model_copy(update={"broker_url": "amqp://localhost"}))
+
+
+def test_long_homes_get_a_short_socket_of_their_own(settings: Settings, tmp_path: Path) -> None:
+    homes = [tmp_path / ("x" * 120) / name for name in ("one", "two")]
+    paths = {socket_path(settings.model_copy(update={"home": home})) for home in homes}
+    assert len(paths) == 2
+    assert all(len(os.fsencode(path)) <= 107 for path in paths)
+
+
+def test_a_private_folder_must_be_ours(tmp_path: Path) -> None:
+    (tmp_path / "wide").mkdir(mode=0o755)
+    assert private_dir(tmp_path / "wide").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to(tmp_path / "wide")
+    with pytest.raises(ConfigurationError, match="belongs to somebody else"):
+        private_dir(tmp_path / "link")
+
+
+def loaded(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter holds after running ``code``."""
+    code += "\nimport sys; print(' '.join({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.split())
+
+
+def test_the_gateway_imports_no_numbers() -> None:
+    modules = loaded("import scorer.service.gateway.app, scorer.service.gateway.server, scorer.wire.client")
+    assert not modules & {"numpy", "pyarrow", "qiskit", "sklearn", "scipy", "pandas"}
+
+
+def test_a_worker_that_scores_loads_no_training_library(tmp_path: Path, publish_tiny: Callable[[Path], None]) -> None:
+    publish_tiny(tmp_path / "home")
+    code = f"""
+from pathlib import Path
+import scorer.service.worker.process
+from scorer.registry.store import Registry
+from scorer.service.queue.jobs import ScoreJob
+from scorer.service.worker.model_cache import ModelCache
+from scorer.service.worker.scoring_task import score_job
+from scorer.wire.options import ScoreOptions
+home = Path({str(tmp_path / "home")!r})
+held = ModelCache(Registry(home / "registry", home / "trusted_keys")).get("lateral", "live")
+names = held.card.required_fields
+body = (",".join(names) + "\\n" + ",".join("5" for _ in names) + "\\n").encode()
+job = ScoreJob("batch-0001", "lateral", ScoreOptions(explain="all"), 1, "text/csv", 2e9, 1e9)
+scored = score_job(job, body, held)
+assert scored.scored == 1, scored
+"""
+    modules = loaded(code)
+    assert "numpy" in modules
+    assert not modules & {"qiskit", "sklearn", "scipy", "pandas"}
