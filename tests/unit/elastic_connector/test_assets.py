@@ -229,7 +229,7 @@ def test_every_reference_of_the_dashboard_is_among_what_is_imported() -> None:
 
 
 def test_the_package_holds_the_same_fields_rules_and_panels(repository: Path) -> None:
-    files = package_files("0.1.0", b"licence")
+    files = package_files("0.2.0", b"licence")
     text = b"".join(files[f"data_stream/scores/fields/{name}.yml"] for name in ("base-fields", "fields")).decode()
     named = [json.loads(line.removeprefix("- name: ")) for line in text.splitlines() if line.startswith("- name: ")]
     assert sorted(named) == sorted(field_types())
