@@ -52,8 +52,8 @@ def unlike(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, t
     """Settings of 0.1.0 that are read otherwise; settings that came later do not count."""
     now = dict(leaves(found))
     differ = {name: (now.get(name), value) for name, value in leaves(expected) if now.get(name) != value}
-    sources = differ.pop("elastic.sources", ([], []))
-    for number, (one, other) in enumerate(zip(*sources, strict=True)):
+    present, before = differ.pop("elastic.sources", ([], []))
+    for number, (one, other) in enumerate(zip(present, before, strict=True)):
         differ |= {f"sources[{number}].{name}": (one.get(name), v) for name, v in other.items() if one.get(name) != v}
     return differ
 
