@@ -53,7 +53,7 @@ def unlike(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, t
     now = dict(leaves(found))
     differ = {name: (now.get(name), value) for name, value in leaves(expected) if now.get(name) != value}
     present, before = differ.pop("elastic.sources", ([], []))
-    for number, (one, other) in enumerate(zip(present, before, strict=True)):
+    for number, (one, other) in enumerate(zip(present or (), before, strict=True)):
         differ |= {f"sources[{number}].{name}": (one.get(name), v) for name, v in other.items() if one.get(name) != v}
     return differ
 
