@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from demo.running_stack import running_stack
 
+from demo.running_stack import running_stack
 from tests.elastic.conftest import Server
 from tests.elastic.run_tools import MAPPINGS, MODEL, Site, once, publish_event_model
 from tests.v010 import content
