@@ -18,7 +18,7 @@ from scorer.wire import names
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SYMBOL = re.compile(r"`((?:scorer|splunk_app)(?:\.\w+)+):(\w+(?:\.\w+)?)`")
+SYMBOL = re.compile(r"`((?:scorer|splunk_app|elastic_connector)(?:\.\w+)+):(\w+(?:\.\w+)?)`")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -32,7 +32,8 @@ def _symbols() -> list[tuple[str, str]]:
 
 def test_the_dataflow_page_follows_the_whole_path() -> None:
     modules = {module for module, _ in _symbols()}
-    for part in ("splunk_app", "scorer.wire", "scorer.service", "scorer.rows", "scorer.scoring", "scorer.delivery"):
+    rooms = ("wire", "service", "rows", "scoring", "delivery")
+    for part in ("splunk_app", "elastic_connector", *(f"scorer.{room}" for room in rooms)):
         assert any(module.startswith(part) for module in modules), part
 
 
