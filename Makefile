@@ -96,7 +96,7 @@ bench-command: setup package ## | qscore against a do-nothing splunklib command
 bench-elastic: setup ## the Elastic connector against elasticsearch-py copying the same documents  [DOCUMENTS=200000]
 	@$(BIN)/python bench/elastic.py --documents $(or $(DOCUMENTS),200000)
 
-quality: setup ## the figures of docs/models.md on real captures (needs ../shared/data or QSCORE_SHARED_DATA)
+quality: setup ## the figures of docs/results.md on real captures (needs ../shared/data or QSCORE_SHARED_DATA)
 	@$(BIN)/python bench/quality.py
 
 LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
