@@ -15,10 +15,11 @@ from elastic_connector.lead.shared import Cards, Setting
 from elastic_connector.lead.source import SourceRunner
 from elastic_connector.lead.status import Board, SourceStatus
 from elastic_connector.lead.term import GRACE
-from scorer.elastic_client.client import connect, read_secret, server_info
+from scorer.elastic_client.client import connect, server_info
 from scorer.elastic_client.clock import ServerClock
 from scorer.elastic_client.settings import ElasticSource
 from scorer.logs import get_log
+from scorer.secret_file import read_secret
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.exchange import Exchange
 from scorer.service.settings import Settings

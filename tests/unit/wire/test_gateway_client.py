@@ -199,6 +199,14 @@ def test_a_reply_cut_short_is_no_reply(serve: Serve) -> None:
     assert server.connections == 1
 
 
+def test_a_reply_that_ends_its_connection_is_read_whole(serve: Serve) -> None:
+    rows = 4_000  # more bytes than are received at once
+    with serve(scores(rows, Connection="close"), scores()) as (server, client):
+        assert client.score("lateral", b"a\n" + b"1\n" * rows, rows).rows == rows
+        assert client.score("lateral", b"a\n1\n", 1).rows == 1
+    assert server.connections == 2
+
+
 def test_problems_become_the_errors_that_they_were(serve: Serve) -> None:
     refused = Problem.of(UnknownModel("there is no model x", "List them."))
     answer = http(refused.to_json(), "404 Not Found", "application/problem+json")

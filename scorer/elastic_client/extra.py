@@ -11,14 +11,15 @@ _PACKAGES = ("elasticsearch", "elastic_transport", "orjson", "urllib3")
 
 
 @contextmanager
-def elastic_extra() -> Iterator[None]:
-    """Turn a missing package into one sentence; wrap the imports of `elastic_connector` in it."""
+def elastic_extra(who: str = "`qscore elastic`") -> Iterator[None]:
+    """Turn a missing package into one sentence; ``who`` needs it, and makes its imports inside."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in _PACKAGES:
+        package = (error.name or "").split(".")[0]
+        if package not in _PACKAGES:
             raise
         raise ConfigurationError(
-            f"`qscore elastic` needs the package {error.name}, which is not installed",
+            f"{who} needs the package {package}, which is not installed",
             "Install it with: pip install 'qscore[elastic]'",
         ) from None
