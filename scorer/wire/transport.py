@@ -101,6 +101,7 @@ class TlsConnection:
     ) -> Answer:
         """One request and its whole answer of at most ``cap`` bytes within ``allowed`` seconds.
 
+        Looking up the host's name comes on top, for which the system's resolver has limits of its own.
         ``cut``: a longer answer ends at ``cap``; without it, it is nonsense. The request must be safe to repeat: it is
         sent again, once, when a kept connection proves closed. Raises Unreachable, Untrusted, ScoringTimeout or
         NonsenseReply.
@@ -145,7 +146,7 @@ class TlsConnection:
 
     def _connect(self, deadline: float) -> ssl.SSLSocket:
         try:
-            raw = socket.create_connection((self._host, self._port), timeout=_remaining(deadline))
+            raw = reach(socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM), deadline)
         except socket.timeout:
             where = "%s %s" % (self._peer.name, self.url)
             raise Unreachable("no connection to %s: it did not answer" % where, self._peer.silent) from None
@@ -156,6 +157,32 @@ class TlsConnection:
         except BaseException:
             raw.close()
             raise
+
+
+def reach(found: List[Any], deadline: float) -> socket.socket:
+    """Connect to the first address that answers; ``found``: at least one, as getaddrinfo gives them.
+
+    Each gets an equal share of what is left until ``deadline``, so that one which hangs leaves time for the next.
+    Raises the last one's OSError.
+    """
+    try:
+        return _open(found[0], _remaining(deadline) / len(found))
+    except OSError:
+        if len(found) == 1:
+            raise
+    return reach(found[1:], deadline)
+
+
+def _open(found: Any, timeout: float) -> socket.socket:
+    family, kind, protocol, _name, address = found
+    raw = socket.socket(family, kind, protocol)
+    try:
+        raw.settimeout(timeout)
+        raw.connect(address)
+    except BaseException:
+        raw.close()
+        raise
+    return raw
 
 
 class _DeadlineSocket:
@@ -251,10 +278,7 @@ def _read(response: http.client.HTTPResponse, cap: int, cut: bool, peer: Peer) -
 
 def _body(response: http.client.HTTPResponse, most: int) -> bytes:
     pieces: List[bytes] = []
-    while most:
-        piece = response.read(min(_PIECE, most))
-        if not piece:
-            break
+    while most and (piece := response.read(min(_PIECE, most))):
         pieces.append(piece)
         most -= len(piece)
     return b"".join(pieces)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -28,6 +29,7 @@ from scorer.wire.errors import (
 )
 from scorer.wire.names import MAX_BODY_BYTES, MAX_ROWS
 from scorer.wire.options import ScoreOptions
+from scorer.wire.transport import reach
 
 KEY = "qsk_" + "k" * 40
 LINE = b"0.5,50,low,0,0.1,0.4,,lateral,1,ok\n"
@@ -233,6 +235,26 @@ def test_after_a_timeout_the_next_batch_gets_its_own_answer(serve: Serve) -> Non
         with pytest.raises(ScoringTimeout):
             client.score("lateral", b"a\n1\n", 1, timeout=0.2)
         assert client.score("lateral", b"a\n1\n", 1).body == REPLY_HEADER + LINE
+
+
+def test_an_address_that_hangs_leaves_time_for_the_next() -> None:
+    """A name may have several; the first here has no room for another connection, and drops what asks for one."""
+    with contextlib.ExitStack() as held:
+        full = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        with contextlib.suppress(OSError):
+            for _ in range(20):
+                held.enter_context(socket.create_connection(full.getsockname(), timeout=0.3))
+        alive = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+        found = [_found(server) for server in (full, full, alive)]
+        with reach(found, time.monotonic() + 3) as reached:
+            assert reached.getpeername() == alive.getsockname()
+        with pytest.raises(TimeoutError):
+            reach(found[:2], time.monotonic() + 0.3)
+
+
+def _found(server: socket.socket) -> Any:
+    host, port = server.getsockname()
+    return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0]
 
 
 def test_nobody_listens() -> None:
