@@ -169,8 +169,8 @@ def _await_written(settings: Settings, submitter: str, batches: int) -> None:
     written = dead = 0
     last = time.monotonic()
     while batches and time.monotonic() - last < _ACK_SECONDS:
-        ack = exchange.wait_ack(submitter, 2.0)
-        if ack is not None:
+        outcome = exchange.wait_outcome(submitter, 2.0)
+        if outcome is not None and (ack := outcome.ack) is not None:
             written, dead = written + ack.written + ack.already_there, dead + ack.dead
             batches, last = batches - 1, time.monotonic()
     typer.echo(f"{written} scores written to {settings.sink}, {dead} in the dead letters", err=True)
