@@ -49,17 +49,14 @@ def run(
     begin = since_millis(since)
     settings = load_settings()
     with elastic_extra():
-        from elastic_connector.lead.runner import gateway_cards, run_connector
+        from elastic_connector.lead.cards import CARD_SECONDS, gateway_cards
+        from elastic_connector.lead.runner import run_connector
     configure_logs("elastic")
     stop = threading.Event()
     _stop_on_signals(stop)
-    cards = gateway_cards(settings, lambda: local_client(settings))
-    try:
-        statuses = run_connector(
-            settings, cards, stop, once=once, since=begin, only=tuple(source or ()), ready=_say_ready
-        )
-    finally:
-        cards.close()
+    cards = gateway_cards(settings, lambda: local_client(settings, CARD_SECONDS))
+    only = tuple(source or ())
+    statuses = run_connector(settings, cards, stop, once=once, since=begin, only=only, ready=_say_ready)
     for status in statuses:
         typer.echo(summary(status))
 
