@@ -22,6 +22,11 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 SYMBOL = re.compile(r"`((?:scorer|splunk_app|elastic_connector)(?:\.\w+)+):(\w+(?:\.\w+)?)`")
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+#: `superseded in part by 0016` and the like name the later decision.
+STATUS = re.compile(
+    r"\A# \d+\. .+\n\n- Status: (?:proposed|accepted|rejected|superseded)\b.*\n- Date: \d{4}-\d\d-\d\d\n\n(?!- )"
+)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -101,3 +106,11 @@ def test_every_command_is_documented_somewhere(command: str) -> None:
 def test_decisions_are_numbered_without_a_gap() -> None:
     numbers = sorted(int(page.name[:4]) for page in (ROOT / "docs" / "decisions").glob("*.md"))
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.name[:4])
+def test_every_decision_has_a_status_and_a_date(page: Path) -> None:
+    head = STATUS.match(page.read_text())
+    assert head, f"{page.name} begins with its title, then `- Status: accepted` and `- Date: 2026-01-31`"
+    later = set(re.findall(r"by (\d{4})\b", head[0]))
+    assert later <= {other.name[:4] for other in DECISIONS if other > page}
