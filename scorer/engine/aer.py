@@ -126,32 +126,6 @@ def observable_counts(
     return counts
 
 
-def pauli_counts(feature_map: FeatureMap, Z: Array, shots: int, seed: int, noise: Any = None) -> NDArray[np.int8]:
-    """Outcomes +1 and -1 of every qubit along X, Y and Z, ``shots`` shots an axis: (N, 3, shots, qubits).
-
-    Three circuits a row measure every qubit along one axis at a time: all that a projected kernel needs.
-    """
-    out = np.empty((len(Z), 3, shots, feature_map.qubits), np.int8)
-    for axis in range(3):
-        prepared = Parametrised.of(feature_map)
-        qubits = range(feature_map.qubits)
-        if axis == 1:
-            prepared.circuit.sdg(qubits)
-        if axis < 2:
-            prepared.circuit.h(qubits)
-        prepared.circuit.measure_all()
-        for row, seen in enumerate(_shots(prepared, Z, shots, seed + axis, noise)):
-            out[row, axis] = _signs(seen, feature_map.qubits)
-    return out
-
-
-def _signs(seen: dict[str, int], qubits: int) -> NDArray[np.int8]:
-    """One line a shot; a qubit measured as 1 is -1."""
-    outcomes = np.repeat([int(outcome, 16) for outcome in seen], list(seen.values()))
-    signs: NDArray[np.int8] = (1 - 2 * ((outcomes[:, None] >> np.arange(qubits)) & 1)).astype(np.int8)
-    return signs
-
-
 def _basis(vectors: NDArray[np.complexfloating]) -> NDArray[np.complex128]:
     """A unitary (2^n, 2^n) whose first columns are the vectors, made orthonormal to float64."""
     given: NDArray[np.complex128] = vectors.astype(np.complex128).T

@@ -8,8 +8,8 @@
 4. their squares, weighted by the eigenvalues.
 
 Rows are taken in chunks of one fixed size, the last one padded: every product has the same shape whatever batch a row
-is in, so its score depends on its neighbours by at most a rounding error (``BATCH_BOUND``). Buffers belong to a thread
-and are made once: memory does not grow with the batch. BLAS threads are set by whoever starts the process
+is in, so its score depends on its neighbours by at most a rounding error (1e-6 of sum |eigenvalue|). Buffers belong to
+a thread and are made once: memory does not grow with the batch. BLAS threads are set by whoever starts the process
 (``OPENBLAS_NUM_THREADS``); nothing here starts any.
 """
 
@@ -32,10 +32,6 @@ from scorer.engine.rows import EngineError, HasPlan, checked
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
 
-#: Largest change of a score by the batch that a row is in, in units of sum |eigenvalue| (or sum |coefficient|).
-BATCH_BOUND = 1e-6
-#: Largest distance from the float64 score in the same unit, of either path, for circuits of up to fifty steps.
-FLOAT32_BOUND = 2e-5
 #: What each gate of a run on one qubit, and each other step, may add to it; rounding errors of ten are always allowed.
 _STEP_BOUND, _FEWEST_STEPS = 4e-7, 10
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,11 +146,3 @@ def _base64(text: object) -> bytes | None:
         return base64.b64decode(text, validate=True) if isinstance(text, str) else None
     except ValueError:  # of binascii, or for characters beyond ASCII
         return None
-
-
-def describe_key(signer: Signer, path: Path) -> str:
-    """One sentence for people: which key, where it lies, what to do with it."""
-    return (
-        f"Signing key {signer.key_id} lies at {os.fspath(path)} (mode 0600). "
-        "Keep a copy offline; whoever has it can sign models that every worker here will run."
-    )

@@ -41,7 +41,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, publish_tiny: Callable[[Path
 
 def acknowledged(stack: Writing, submitter: str) -> Acknowledgement | None:
     outcome = exchange_of(settings_of(stack.home), longest_wait=30.0).wait_outcome(submitter, 30.0)
-    return outcome and outcome.ack
+    return None if outcome is None else outcome.ack
 
 
 def test_a_batch_larger_than_one_delivery_is_written_whole_and_acknowledged_once(stack: Writing) -> None:

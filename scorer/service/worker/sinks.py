@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from scorer.delivery.file_sink import FileSink
 from scorer.delivery.hec.http import HecClient
@@ -13,10 +12,8 @@ from scorer.delivery.sink import Sink
 from scorer.elastic_client.extra import elastic_extra
 from scorer.elastic_client.names import ELASTIC, NAMESPACE
 from scorer.secret_file import read_secret
+from scorer.service.settings import Settings
 from scorer.wire.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from scorer.service.settings import Settings  # delivery lies below service: the type alone is needed
 
 
 def make_sink(settings: Settings, name: str = "") -> Sink:

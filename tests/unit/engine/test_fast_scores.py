@@ -17,10 +17,11 @@ from scorer.circuits.expressions import apply, feature
 from scorer.circuits.maps import hardware_efficient, pauli, qft, reuploading
 from scorer.circuits.plan import Hadamards, Local, Phases, Plan
 from scorer.circuits.zz import ZZMap
-from scorer.engine.fast import BATCH_BOUND, FLOAT32_BOUND, GaussianScorer, ObservableScorer, float32_bound
+from scorer.engine.fast import GaussianScorer, ObservableScorer, float32_bound
 from scorer.engine.reference import amplitudes, expectation
 from scorer.engine.rows import EngineError, RowsError
 from scorer.models.twins import RbfTwin
+from tests.unit.engine.bounds import BATCH_BOUND, FLOAT32_BOUND
 
 from .plans import random_observable, random_plan
 

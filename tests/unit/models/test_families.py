@@ -20,7 +20,6 @@ from threadpoolctl import threadpool_limits
 from scorer.circuits.plugins import feature_map
 from scorer.circuits.zz import ZZMap
 from scorer.engine.bloch import bloch_vectors
-from scorer.engine.fast import FLOAT32_BOUND
 from scorer.engine.reference import amplitudes, fidelity_kernel
 from scorer.models.families import FAMILIES, UnknownFamily, family_named
 from scorer.models.machine import ObservableMachine
@@ -45,6 +44,7 @@ from scorer.training.families.fit_projected import fit_projected
 from scorer.training.families.fit_svc import FitError, fit_svc
 from scorer.training.families.fit_vqc import Ansatz, _Problem, fit_vqc
 from scorer.training.families.table import METHODS
+from tests.unit.engine.bounds import FLOAT32_BOUND
 
 WHOLE = 1 << 12
 ZZ = ZZMap(5, 2, "full", 0.15)

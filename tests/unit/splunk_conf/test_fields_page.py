@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scorer.spl.conf import read_conf
 
-from scorer.delivery.hec.event import INDEXED_FIELDS
 from scorer.models.decision import DecisionRule
 from scorer.rows.columns import BANDS
 from scorer.splunk_preview.conf import read_conf
 from scorer.wire.names import OUTPUT_COLUMNS
+from tests.unit.delivery.builders import INDEXED_FIELDS
 
 
 @pytest.fixture(scope="module")
