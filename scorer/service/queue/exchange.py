@@ -18,7 +18,7 @@ from redis.client import Pipeline
 
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.claims import claimed, reached
-from scorer.service.queue.jobs import DeliveryJob, Reply
+from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
 from scorer.service.queue.lanes import QUEUE_DELIVER, QUEUE_QPU
 from scorer.wire.errors import NonsenseReply, Problem
 from scorer.wire.names import QUEUE_BULK, QUEUE_INTERACTIVE
@@ -48,7 +48,8 @@ QUEUE_KEYS = {
 #: Before a lane's name: its living workers, each with the epoch second at which it counts as gone.
 WORKERS = "qscore:workers:"
 _LANES = ("score", "deliver", "qpu")
-_ATTEMPTS = "qscore:attempt:"
+#: Before a batch id: its runs that were begun and not answered, each with its caller's deadline (epoch seconds).
+_RUNS = "qscore:runs:"
 
 
 @dataclass(frozen=True)
@@ -122,27 +123,31 @@ class Exchange:
             with reached():
                 self.client.unlink(*present)
 
-    def begin(self, message: str, body_key: str | None) -> tuple[int, bytes | None]:
-        """Count the runs of this message that have begun, this one included, and fetch the body under ``body_key``.
+    def begin(self, job: ScoreJob) -> tuple[int, bytes | None]:
+        """Note that a run of this job begins; how many workers its batch has ended so far, and the body on its key.
 
-        ``message``: ScoreJob.message, not the batch id, which several callers may send at the same moment.
+        A run has ended its worker where its message comes again, or its deadline passed without an answer. Other
+        callers' runs of the same batch id that are under way are no deaths.
         """
-        attempts = _ATTEMPTS + message
+        runs, now = _RUNS + job.batch_id, time.time()
         with reached(), self.client.pipeline(transaction=False) as pipe:
-            pipe.incr(attempts)
-            pipe.expire(attempts, ATTEMPT_LIFE)
-            if body_key is not None:
-                pipe.get(body_key)
+            pipe.zrange(runs, 0, -1, withscores=True)
+            pipe.zadd(runs, {f"{job.message} {uuid.uuid4().hex}": job.deadline})
+            pipe.expire(runs, ATTEMPT_LIFE)
+            if job.body_key is not None:
+                pipe.get(job.body_key)
             answers = pipe.execute()
-        return int(answers[0]), answers[2] if body_key is not None else None
+        own = job.message.encode() + b" "
+        deaths = sum(run.startswith(own) or deadline < now for run, deadline in answers[0])
+        return deaths, answers[3] if job.body_key is not None else None
 
-    def finish(self, message: str, body_key: str | None, reply_key: str | None, reply: Reply | None) -> None:
-        """Answer the caller that waits at ``reply_key`` and remove what its message left here."""
+    def finish(self, job: ScoreJob, reply: Reply) -> None:
+        """Answer the caller that waits and remove what its batch left here."""
         with reached(), self.client.pipeline(transaction=True) as pipe:
-            if reply_key is not None and reply is not None:
-                pipe.rpush(reply_key, reply.pack())
-                pipe.expire(reply_key, REPLY_LIFE)
-            pipe.unlink(*(key for key in (body_key, _ATTEMPTS + message) if key))
+            if job.reply_key is not None:
+                pipe.rpush(job.reply_key, reply.pack())
+                pipe.expire(job.reply_key, REPLY_LIFE)
+            pipe.unlink(*(key for key in (job.body_key, _RUNS + job.batch_id) if key))
             pipe.execute()
 
     def wait_reply(self, key: str, seconds: float) -> Reply | None:

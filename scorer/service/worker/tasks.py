@@ -35,7 +35,7 @@ from scorer.wire.errors import (
     Unavailable,
 )
 
-#: Runs after which a batch counts as the cause of its workers' deaths.
+#: Deaths of its workers after which a batch counts as their cause.
 MAX_RUNS = 3
 #: Rows in one delivery task: about 1.5 MB of events, a few posts.
 ROWS_PER_DELIVERY = 2_000
@@ -72,24 +72,24 @@ class ScoringWorker:
         log = get_log().bind(batch_id=job.batch_id, model=job.model, rows=job.rows)
         if job.expired():
             log.warning("dropped", why="its caller has stopped waiting")
-            self.exchange.finish(job.message, job.body_key, None, None)
+            self.exchange.drop(job.body_key)
             return
         if _superseded(self.exchange, job):
             log.warning("dropped", why="an earlier leader of its stream sent it", stream=job.stream, epoch=job.epoch)
-            self.exchange.finish(job.message, job.body_key, None, None)
+            self.exchange.drop(job.body_key)
             return
         reply = self._guarded(job, log)
         if reply.problem is not None and job.stream and job.submitter:
             self.exchange.report(job.submitter, Outcome(job.batch_id, problem=reply.problem))
-        self.exchange.finish(job.message, job.body_key, job.reply_key, reply)
+        self.exchange.finish(job, reply)
         log.info("answered", seconds=round(time.perf_counter() - started, 4), code=_code(reply))
 
     def _guarded(self, job: ScoreJob, log: Any) -> Reply:
         """The reply to a job; every failure becomes a problem."""
         try:
-            runs, stored = self.exchange.begin(job.message, job.body_key)
-            if runs > MAX_RUNS:
-                raise _poisoned(job, runs)
+            deaths, stored = self.exchange.begin(job)
+            if deaths >= MAX_RUNS:
+                raise _poisoned(job, deaths)
             return self._score(job, _body(job, stored))
         except SoftTimeLimitExceeded:
             error: QScoreError = ScoringTimeout(
@@ -263,9 +263,9 @@ def _body(job: ScoreJob, stored: bytes | None) -> bytes:
     return body
 
 
-def _poisoned(job: ScoreJob, runs: int) -> QScoreError:
+def _poisoned(job: ScoreJob, deaths: int) -> QScoreError:
     return QScoreError(
-        f"batch {job.batch_id} ended its worker {runs - 1} times and is not tried again",
+        f"batch {job.batch_id} ended its worker {deaths} times and is not tried again",
         "Look for that batch_id in the worker's log; send the rows in smaller batches to find the one that does it.",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgpack
@@ -162,9 +162,25 @@ def test_a_message_that_ended_its_worker_three_times_is_not_tried_again(place: P
     assert place.reply("eve").problem is None
 
 
+def test_callers_that_gave_up_on_a_batch_count_for_the_next(place: Place) -> None:
+    for caller in range(MAX_RUNS):
+        place.exchange.begin(replace(place.job(f"early{caller}", 1), deadline=1.7e9))  # and nothing more was heard
+    place.score(place.job("late", 1))
+    problem = place.reply("late").problem
+    assert problem is not None
+    assert f"ended its worker {MAX_RUNS} times" in problem.detail
+
+
+def test_a_message_that_comes_too_late_does_not_clear_its_batch(place: Place) -> None:
+    late = replace(place.job("early", 1), deadline=1.7e9)
+    for _ in range(MAX_RUNS):
+        place.exchange.begin(late)
+    place.score(late)
+    place.score(place.job("late", 1))
+    assert place.reply("late").problem is not None
+
+
 def test_batches_without_a_waiting_caller_are_told_apart_by_when_they_were_sent(place: Place) -> None:
-    raw = place.job("eve", 1).to_kwargs() | {"reply_key": None}
+    raw = place.job("eve", 1).to_kwargs() | {"reply_key": None, "deadline": 9e9}
     first, again, later = (ScoreJob.from_kwargs(raw | {"submitted": at}) for at in (1.7e9, 1.7e9, 1.7e9 + 0.001))
-    assert place.exchange.begin(first.message, None)[0] == 1
-    assert place.exchange.begin(later.message, None)[0] == 1
-    assert place.exchange.begin(again.message, None)[0] == 2
+    assert [place.exchange.begin(job)[0] for job in (first, later, again)] == [0, 0, 1]
