@@ -8,11 +8,10 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
-from scorer.wire.card import ModelCard
-
-from scorer.elastic_client.client import read_secret
 from scorer.logs import get_log
+from scorer.secret_file import read_secret
 from scorer.service.settings import Settings
+from scorer.wire.card import ModelCard
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import ConfigurationError, Problem, QScoreError, Unavailable
 

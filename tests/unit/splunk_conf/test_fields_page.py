@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scorer.spl.conf import read_conf
 
 from scorer.models.decision import DecisionRule
 from scorer.rows.columns import BANDS

