@@ -58,7 +58,7 @@ class History:
 
     @property
     def recipe(self) -> WindowRecipe:
-        return WindowRecipe.from_card(self.card.details.get("recipe"), self.source.fields, self.card.required_fields)
+        return WindowRecipe.from_card(self.card.recipe, self.source.fields, self.card.required_fields)
 
     def scope(self, low: int, high: int) -> Scope:
         """The range as it can be worked on: what arrived a moment ago, and windows that are open, are left to live

@@ -58,7 +58,7 @@ def build_reader(plan: ReaderPlan) -> RowReader:
     _check_privileges(plan)
     snapshots = Snapshots(plan.client, plan.source.index)
     _warn_of_copies(plan.source)
-    recipe = WindowRecipe.from_card(plan.card.details.get("recipe"), plan.source.fields, plan.card.required_fields)
+    recipe = WindowRecipe.from_card(plan.card.recipe, plan.source.fields, plan.card.required_fields)
     return make(plan, snapshots, recipe, read_settings(plan))
 
 

@@ -141,24 +141,15 @@ def _shared(batch_id: str, scores: ScoreBatch, card: ModelCard, facts: ScoringFa
         starter=card.starter,
         serve=scores.serve,
         grain=card.grain,
-        mitre=[str(technique) for technique in card.details.get("mitre", ())],
+        mitre=list(card.mitre),
     )
     if facts.scored:
         shared["threshold"] = card.threshold if facts.threshold is None else facts.threshold
         shared["sha256"], shared["family"], shared["scored"] = facts.sha256, card.family, facts.scored
-        shared["span"] = _span(card)
+        shared["span"] = card.span or 0.0
         if facts.submitted:  # clocks of two machines: never before it was submitted
             shared["latency_ms"] = max(0, round(1000 * (facts.scored - facts.submitted)))
     return shared
-
-
-def _span(card: ModelCard) -> float:
-    """Seconds of a window; 0 where a row is an event."""
-    try:
-        span = float(card.details["recipe"]["row"]["span"])
-    except (KeyError, TypeError, ValueError):
-        return 0.0
-    return span if card.grain == "window" and math.isfinite(span) else 0.0
 
 
 class _Numbers(TypedDict):

@@ -104,9 +104,12 @@ def card_of(model: TrainedModel, version: str) -> ModelCard:
             **model.facts,
             "mitre": list(model.recipe.mitre),
             "features": list(model.feature_names),
-            "qubits": model.machine.circuit.qubits,  # which workers can score it
+            "qubits": model.machine.circuit.qubits,
             "recipe": model.recipe.to_dict(),
         },
+        qubits=model.machine.circuit.qubits,  # which workers can score it
+        span=float(model.recipe.span) if model.grain == "window" else None,
+        mitre=tuple(model.recipe.mitre),
     )
 
 

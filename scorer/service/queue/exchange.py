@@ -1,27 +1,26 @@
 """What gateway and workers leave for each other beside the queue: bodies, replies, attempts, heartbeats.
 
-Every key has a life, so that nothing stays behind when a process dies between two steps.
+Messages go onto the queue by ``submit`` alone. Every key has a life, so that nothing stays behind when a process dies
+between two steps.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgpack
 import redis
-from redis.client import Pipeline
 
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.claims import claimed, reached
 from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
-from scorer.service.queue.lanes import QUEUE_DELIVER, QUEUE_QPU
+from scorer.service.queue.lanes import LANES, Lanes
 from scorer.wire.errors import NonsenseReply, Problem
-from scorer.wire.names import QUEUE_BULK, QUEUE_INTERACTIVE
 
 REPLY_LIFE = 60
 ACK_LIFE = 3600
@@ -38,16 +37,8 @@ return now
 HEARTBEAT_LIFE = 12.0
 HEARTBEAT_EVERY = 2.0
 
-#: Where kombu keeps each queue's waiting messages (celery_app.py sets the prefixes).
-QUEUE_KEYS = {
-    QUEUE_INTERACTIVE: "qscore:q:" + QUEUE_INTERACTIVE,
-    QUEUE_BULK: "qscore:q:" + QUEUE_BULK,
-    QUEUE_DELIVER: "qscore:d:" + QUEUE_DELIVER,
-    QUEUE_QPU: "qscore:x:" + QUEUE_QPU,
-}
 #: Before a lane's name: its living workers, each with the epoch second at which it counts as gone.
 WORKERS = "qscore:workers:"
-_LANES = ("score", "deliver", "qpu")
 #: Before a batch id: its runs that were begun and not answered, each with its caller's deadline (epoch seconds).
 _RUNS = "qscore:runs:"
 
@@ -101,23 +92,27 @@ class WaitingRows(NamedTuple):
     attempt: int = 0
     due: float = 0.0
 
+    def pack(self) -> bytes:
+        """Write it as ``unpack`` reads it."""
+        return bytes(msgpack.packb(self._asdict() | {"tally": self.tally.to_dict()}))
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> WaitingRows:
+        """Read what ``pack`` wrote; 0.1.0 left out a first run's number and time."""
+        raw = msgpack.unpackb(packed)
+        tally = Acknowledgement(**raw["tally"])
+        return cls(raw["rows"], tally, int(raw.get("attempt", 0)), float(raw.get("due", 0.0)))
+
 
 @dataclass(frozen=True)
 class Exchange:
     """Keys on the queue's server. Every method raises Unavailable when the server does not answer."""
 
     client: redis.Redis
-
-    def offer(self, body: bytes | None, life: float) -> tuple[Pulse, str | None]:
-        """The state of the queue and, stored in the same round trip for ``life`` seconds, the key of ``body``."""
-        key = None if body is None else f"qscore:body:{uuid.uuid4().hex}"
-        with reached(), self.client.pipeline(transaction=False) as pipe:
-            _ask_pulse(pipe)
-            if key is not None and body is not None:
-                pipe.set(key, body, px=int(life * 1000))
-            return _pulse(pipe.execute()), key
+    lanes: Lanes = LANES
 
     def drop(self, *keys: str | None) -> None:
+        """Remove what lies under these keys; None is no key."""
         present = [key for key in keys if key]
         if present:
             with reached():
@@ -156,39 +151,11 @@ class Exchange:
             found: Any = self.client.blpop([key], timeout=max(0.01, seconds))
         return Reply.unpack(found[1]) if found else None
 
-    def put_again(self, key: str, waiting: WaitingRows, queue: str, message: bytes) -> None:
-        """Store what is left of a part, and put the message of the run that is to write it on its queue.
-
-        Both or neither, so that no rows lie here for which nobody comes.
-        """
-        with reached(), self.client.pipeline(transaction=True) as pipe:
-            pipe.set(key, _packed_rows(*waiting), ex=ROWS_LIFE)
-            pipe.lpush(QUEUE_KEYS[queue], message)
-            pipe.execute()
-
-    def push(self, queue: str, message: bytes) -> None:
-        """Put a message on a queue."""
-        with reached():
-            self.client.lpush(QUEUE_KEYS[queue], message)
-
-    def put_new_rows(self, key: str, rows: Sequence[Any], tally: Acknowledgement) -> None:
-        """Store a part's rows for the first run that is to write them.
-
-        Rows of an earlier submission that still wait under ``key`` stay as they are.
-        """
-        with reached():
-            self.client.set(key, _packed_rows(rows, tally, 0, 0.0), ex=ROWS_LIFE, nx=True)
-
     def get_rows(self, key: str) -> WaitingRows | None:
         """Fetch the rows of a part; None when the part is settled or too old."""
         with reached():
             packed: Any = self.client.get(key)
-        if packed is None:
-            return None
-        raw = msgpack.unpackb(packed)
-        return WaitingRows(
-            raw["rows"], Acknowledgement(**raw["tally"]), int(raw.get("attempt", 0)), float(raw.get("due", 0.0))
-        )
+        return None if packed is None else WaitingRows.unpack(packed)
 
     def begun(self, key: str) -> bool:
         """Note that rows under ``key`` are about to be written; whether an earlier run noted it already."""
@@ -259,26 +226,19 @@ class Exchange:
             pipe.execute()
 
     def sign_off(self, lane: str, worker: str) -> None:
+        """Say that a worker ends."""
         with reached():
             self.client.zrem(WORKERS + lane, worker)
 
     def pulse(self) -> Pulse:
         """Depths and live workers, in one round trip."""
-        return self.offer(None, 0.0)[0]
-
-
-def _ask_pulse(pipe: Pipeline) -> None:
-    now = time.time()
-    for key in QUEUE_KEYS.values():
-        pipe.llen(key)
-    for lane in _LANES:
-        pipe.zcount(WORKERS + lane, now, "+inf")
-
-
-def _pulse(answers: Sequence[Any]) -> Pulse:
-    counts = [int(answer) for answer in answers[: len(QUEUE_KEYS) + len(_LANES)]]
-    return Pulse(dict(zip(QUEUE_KEYS, counts, strict=False)), dict(zip(_LANES, counts[len(QUEUE_KEYS) :], strict=True)))
-
-
-def _packed_rows(rows: Sequence[Any], tally: Acknowledgement, attempt: int, due: float) -> bytes:
-    return bytes(msgpack.packb({"rows": list(rows), "tally": tally.to_dict(), "attempt": attempt, "due": due}))
+        keys, now = self.lanes.keys, time.time()
+        with reached(), self.client.pipeline(transaction=False) as pipe:
+            for key in keys.values():
+                pipe.llen(key)
+            for lane in self.lanes:
+                pipe.zcount(WORKERS + lane.name, now, "+inf")
+            counts = [int(count) for count in pipe.execute()]
+        waiting, alive = counts[: len(keys)], counts[len(keys) :]
+        names = [lane.name for lane in self.lanes]
+        return Pulse(dict(zip(keys, waiting, strict=True)), dict(zip(names, alive, strict=True)))

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
-from kombu.exceptions import OperationalError
 
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.deliver import DeliveryResult, deliver
@@ -19,21 +18,13 @@ from scorer.delivery.sink import RecallingSink, Sink
 from scorer.engine.bloch import NoSimulator
 from scorer.logs import get_log
 from scorer.rows.acknowledgement import Acknowledgement
-from scorer.service.queue.celery_app import build_app, delivery_lane
 from scorer.service.queue.exchange import Exchange, Outcome, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
-from scorer.service.queue.lanes import QUEUE_DELIVER, TASK_DELIVER
-from scorer.service.settings import Settings
+from scorer.service.queue.submit import Submitter
 from scorer.service.worker.job_sinks import UnusableSink
 from scorer.service.worker.model_cache import ModelCache
 from scorer.service.worker.scoring_task import Scored, score_job
-from scorer.wire.errors import (
-    ConfigurationError,
-    Problem,
-    QScoreError,
-    ScoringTimeout,
-    Unavailable,
-)
+from scorer.wire.errors import ConfigurationError, Problem, QScoreError, ScoringTimeout
 
 #: Deaths of its workers after which a batch counts as their cause.
 MAX_RUNS = 3
@@ -56,12 +47,12 @@ _LONGEST_ASKED_PAUSE = 90.0
 
 @dataclass(frozen=True)
 class ScoringWorker:
-    """Runs scoring jobs. ``send_delivery`` puts a delivery job on its queue. ``reason_seconds``: after
-    how many a batch's reasons end; None: when they are done. ``sink``: the configured one, for jobs that name none."""
+    """Runs scoring jobs. ``submitter`` puts rows to write on their queue. ``reason_seconds``: after how many a batch's
+    reasons end; None: when they are done. ``sink``: the configured one, for jobs that name none."""
 
     exchange: Exchange
     models: ModelCache
-    send_delivery: Callable[[DeliveryJob], None]
+    submitter: Submitter
     reason_seconds: float | None = None
     sink: str = ""
 
@@ -128,20 +119,19 @@ class ScoringWorker:
         for part, start in enumerate(parts):
             rows = scored.rows[start : start + ROWS_PER_DELIVERY]
             key = _rows_key(job, part, rows)
-            self.exchange.put_new_rows(key, rows, nothing)
             told: dict[str, Any] = {"submitter": job.submitter, "submission": submission, **job.route_kwargs()}
-            self.send_delivery(DeliveryJob(job.batch_id, key, part, len(parts), **told))
+            delivery = DeliveryJob(job.batch_id, key, part, len(parts), **told)
+            self.submitter.put_rows(delivery, WaitingRows(rows, nothing))
 
 
 @dataclass(frozen=True)
 class DeliveryWorker:
-    """Runs delivery jobs. ``sink_of``: where a job's rows go. ``message_of``: what lies on the queue for a job that is
-    to run after so many seconds."""
+    """Runs delivery jobs. ``sink_of``: where a job's rows go. ``submitter`` puts what is left on the queue again."""
 
     exchange: Exchange
     sink_of: Callable[[DeliveryJob], Sink]
     dead_letters: DeadLetters
-    message_of: Callable[[DeliveryJob, float], bytes]
+    submitter: Submitter
 
     def run(self, raw: dict[str, Any]) -> None:
         """One message: its rows end in the sink or in the dead letters, or come again.
@@ -160,7 +150,7 @@ class DeliveryWorker:
                 return
         # Whoever holds the rows may die with them: this message stays until they are settled.
         log.info("held_by_another")
-        self.exchange.push(QUEUE_DELIVER, self.message_of(job, _CLAIMED_PAUSE))
+        self.submitter.put_back(job, _CLAIMED_PAUSE)
 
     def _run(self, job: DeliveryJob, log: Any) -> None:
         stored = self.exchange.get_rows(job.rows_key)
@@ -208,23 +198,7 @@ class DeliveryWorker:
     def _again(self, job: DeliveryJob, result: DeliveryResult, tally: Acknowledgement) -> None:
         again, pause = replace(job, attempt=job.attempt + 1), _pause(job.attempt, result.retry_after)
         waiting = WaitingRows(result.unsent, tally, again.attempt, time.time() + pause)
-        self.exchange.put_again(job.rows_key, waiting, QUEUE_DELIVER, self.message_of(again, pause))
-
-
-def delivery_sender(settings: Settings) -> Callable[[DeliveryJob], None]:
-    """Puts delivery jobs on their lane. What it makes raises Unavailable: a batch whose rows could not be queued is
-    itself without fault and comes again."""
-    app = build_app(settings, delivery_lane(settings))
-
-    def send(job: DeliveryJob) -> None:
-        try:
-            app.send_task(TASK_DELIVER, kwargs=job.to_kwargs(), queue=QUEUE_DELIVER)
-        except (OperationalError, OSError) as error:
-            raise Unavailable(
-                f"the rows of batch {job.batch_id} cannot be queued ({type(error).__name__})", "Run `qscore status`."
-            ) from error
-
-    return send
+        self.submitter.put_again(again, waiting, pause)
 
 
 def _superseded(exchange: Exchange, job: ScoreJob | DeliveryJob) -> bool:

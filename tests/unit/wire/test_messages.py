@@ -139,3 +139,34 @@ def test_a_problem_without_a_code_is_nonsense(raw: object) -> None:
 
 def test_a_sentence_is_one_line() -> None:
     assert errors.BadInput("two\nlines", "do\n this").sentence() == "two lines. do this"
+
+
+RECIPE = {"row": {"grain": "window", "keys": ["src"], "span": 600}}
+
+
+def test_a_card_of_0_1_0_says_in_its_details_what_has_fields_today() -> None:
+    old = {**CARD, "details": {"qubits": 14, "mitre": ["T1021"], "recipe": RECIPE}}
+    card = ModelCard.from_dict(old)
+    assert (card.qubits, card.span, card.mitre, card.recipe) == (14, 600.0, ("T1021",), RECIPE)
+    assert ModelCard.from_dict({**old, "grain": "event"}).span is None
+    bare = ModelCard.from_dict(CARD)
+    assert (bare.qubits, bare.span, bare.mitre, bare.recipe) == (0, None, (), None)
+
+
+def test_a_cards_own_fields_come_before_its_details() -> None:
+    told = {"qubits": 3, "span": None, "mitre": []}
+    card = ModelCard.from_dict({**CARD, "details": {"qubits": 14, "mitre": ["T1021"], "recipe": RECIPE}, **told})
+    assert (card.qubits, card.span, card.mitre) == (3, None, ())
+    assert ModelCard.from_dict(json.loads(json.dumps(card.to_dict()))) == card
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("qubits", "3"), ("qubits", True), ("qubits", -1), ("span", "600"), ("span", 0), ("span", 1e999), ("mitre", "T1")],
+)
+def test_a_card_whose_later_fields_are_wrong_is_nonsense(part: str, value: object) -> None:
+    for raw in ({**CARD, part: value}, {**CARD, "details": {"qubits": 2, part: value, "recipe": RECIPE}}):
+        if part == "span":
+            raw["details"] = {"recipe": {"row": {"span": value}}}
+        with pytest.raises(errors.NonsenseReply, match=f"the model card's {part}"):
+            ModelCard.from_dict(raw)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,14 @@ from scorer.delivery.rows import ScoredRow
 from scorer.delivery.sink import Refused, SendOutcome, SinkBusy
 from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
-from scorer.service.queue.exchange import Exchange, Outcome
+from scorer.service.queue.exchange import Exchange, Outcome, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
 from scorer.service.worker.model_cache import ModelCache
 from scorer.service.worker.scoring_task import Scored
 from scorer.service.worker.tasks import MAX_DELIVERY_RUNS, DeliveryWorker, ScoringWorker
 from scorer.wire.options import ScoreOptions
 from tests.unit.delivery.builders import make_rows
+from tests.unit.service.noting import NotingSubmitter
 
 JOB = DeliveryJob("batch-0001", "qscore:rows:batch-0001:0", submitter="me")
 LAST = DeliveryJob("batch-0001", "qscore:rows:batch-0001:0", attempt=MAX_DELIVERY_RUNS - 1, submitter="me")
@@ -48,14 +49,14 @@ class Bench:
 
     exchange: Exchange
     dead_letters: DeadLetters
-    sent: list[tuple[DeliveryJob, float]] = field(default_factory=list)
+    submitter: NotingSubmitter
 
-    def message_of(self, job: DeliveryJob, pause: float) -> bytes:
-        self.sent.append((job, pause))
-        return b"{}"
+    @property
+    def sent(self) -> list[tuple[DeliveryJob, float]]:
+        return self.submitter.again
 
     def run(self, sink: Scripted, job: DeliveryJob = JOB) -> None:
-        worker = DeliveryWorker(self.exchange, lambda _job: sink, self.dead_letters, self.message_of)
+        worker = DeliveryWorker(self.exchange, lambda _job: sink, self.dead_letters, self.submitter)
         worker.run(job.to_kwargs())
 
     def waiting(self) -> int:
@@ -70,8 +71,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     try:
         with redis.Redis(unix_socket_path=str(tmp_path / "v.sock")) as client:
             exchange = Exchange(client)
-            exchange.put_new_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
-            yield Bench(exchange, DeadLetters(tmp_path / "dead.sqlite"))
+            submitter = NotingSubmitter.on(client, tmp_path)
+            submitter.put_rows(JOB, WaitingRows(make_rows(3), Acknowledgement(JOB.batch_id, 0)))
+            yield Bench(exchange, DeadLetters(tmp_path / "dead.sqlite"), submitter)
     finally:
         server.stop()
 
@@ -114,14 +116,13 @@ def test_a_pause_that_the_sink_asks_for_is_kept(bench: Bench, asked: float | Non
 
 
 def test_rows_of_another_batch_with_the_same_id_do_not_replace_those_that_wait(bench: Bench, tmp_path: Path) -> None:
-    sent: list[DeliveryJob] = []
     models = ModelCache(Registry(tmp_path / "registry", tmp_path / "trusted_keys"))
-    worker = ScoringWorker(bench.exchange, models, sent.append)
+    worker = ScoringWorker(bench.exchange, models, bench.submitter)
     job = ScoreJob("batch-0002", "lateral", ScoreOptions(write=True), 4, "text/csv", 2e9, 1e9)
     rows = make_rows(4)
     for some in (rows[:2], rows[2:], rows[:2]):
         worker._enqueue_rows(job, Scored(Reply(), some, "1", len(some)))
-    keys = [delivery.rows_key for delivery in sent]
+    keys = [delivery.rows_key for delivery in bench.submitter.first[1:]]
     assert keys[0] == keys[2] != keys[1]
     waiting = [bench.exchange.get_rows(key) for key in keys[:2]]
     assert [stored[0] if stored else None for stored in waiting] == [rows[:2], rows[2:]]
