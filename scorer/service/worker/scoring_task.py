@@ -12,6 +12,7 @@ from scorer.delivery.rows import ScoredRow, ScoringFacts, scored_rows
 from scorer.elastic_client.names import ELASTIC
 from scorer.models.reasons import NOT_EXPLAINED
 from scorer.rows.batches import FeatureBatch, ScoreBatch
+from scorer.rows.defects import Defect
 from scorer.scoring.decode import decode
 from scorer.scoring.encode import encode_reply
 from scorer.scoring.score import score
@@ -24,12 +25,11 @@ from scorer.wire.names import (
     HEADER_ROWS,
     HEADER_SCORED,
     HEADER_VERSION,
-    STATUS_OK,
 )
 
-_NOT_WRITTEN = (
-    "bad_context: scored but not written, because the row has no usable _time,"
-    " or neither origin_id nor user, src or dest"
+_NOT_WRITTEN = Defect(
+    "bad_context",
+    "scored but not written, because the row has no usable _time, or neither origin_id nor user, src or dest",
 )
 
 
@@ -106,21 +106,13 @@ def _facts(job: ScoreJob, held: HeldModel, configured_sink: str) -> ScoringFacts
 def _rows_to_write(
     batch: FeatureBatch, scores: ScoreBatch, held: HeldModel, facts: ScoringFacts | None
 ) -> tuple[list[ScoredRow], ScoreBatch]:
-    """The rows for the sink, and the scores with a status on rows that cannot be written."""
+    """The rows for the sink, and the scores with a defect of rows that cannot be written."""
     rows, skipped = scored_rows(batch, scores, held.card, facts)
     if skipped:
-        status = list(scores.status)
-        for position in skipped:
-            if status[position] == STATUS_OK:
-                status[position] = _NOT_WRITTEN
-        scores = dataclasses.replace(scores, status=status)
+        scores = dataclasses.replace(scores, defects=dict.fromkeys(skipped, _NOT_WRITTEN) | dict(scores.defects))
     return rows, scores
 
 
 def _problem_counts(scores: ScoreBatch) -> dict[str, int]:
     """Status code -> rows, for every code but ok."""
-    counts: Counter[str] = Counter()
-    for text, rows in Counter(scores.status).items():
-        if text != STATUS_OK:
-            counts[text.partition(":")[0]] += rows
-    return dict(counts)
+    return dict(Counter(defect.code for _, defect in sorted(scores.defects.items())))

@@ -73,7 +73,6 @@ def make_batches(count: int, **context: list[str]) -> tuple[FeatureBatch, ScoreB
         band=[2] * count,
         alert=[i % 2 == 1 for i in range(count)],
         reason=["share of failures is high"] * count,
-        status=["ok"] * count,
     )
     return batch, scores
 

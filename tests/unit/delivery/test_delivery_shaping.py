@@ -14,6 +14,7 @@ from scorer.delivery.rows import check_rows, scored_rows
 from scorer.rows.identity import row_identity, score_id
 from scorer.wire.errors import MalformedBody
 from tests.unit.delivery.builders import INDEXED_FIELDS, make_batches, make_card, make_rows
+from tests.unit.rows.statuses import defects_of
 
 
 def test_a_row_carries_its_own_time_and_the_id_of_its_entities_and_window() -> None:
@@ -29,7 +30,7 @@ def test_a_row_carries_its_own_time_and_the_id_of_its_entities_and_window() -> N
 
 def test_only_rows_scored_ok_are_written() -> None:
     batch, scores = make_batches(3)
-    scores = replace(scores, status=["ok", "missing_feature: events is empty", "ok"])
+    scores = replace(scores, defects=defects_of(["ok", "missing_feature: events is empty", "ok"]))
     rows, skipped = scored_rows(batch, scores, make_card())
     assert [row["entities"]["user"] for row in rows] == ["user0", "user2"]
     assert skipped == ()

@@ -22,6 +22,7 @@ from scorer.rows.identity import row_identity, score_id
 from scorer.rows.recipe import load_recipe
 from scorer.wire.errors import MalformedBody
 from tests.unit.delivery.builders import make_batches, make_card, make_rows
+from tests.unit.rows.statuses import defects_of
 
 RECIPE = {"row": {"span": 600}}
 FACTS = ScoringFacts(errors=True, sha256="ab" * 32, scored=1_700_000_000.5)
@@ -30,7 +31,7 @@ FACTS = ScoringFacts(errors=True, sha256="ab" * 32, scored=1_700_000_000.5)
 def rows(count: int = 1, status: str = "ok", **context: list[str]) -> list[ScoredRow]:
     batch, scores = make_batches(count, **context)
     card = make_card(details={"mitre": ["T1021"], "recipe": RECIPE})
-    return scored_rows(batch, replace(scores, status=[status] * count), card, FACTS).rows
+    return scored_rows(batch, replace(scores, defects=defects_of([status] * count)), card, FACTS).rows
 
 
 def test_a_score_is_an_enrichment_with_an_integer_risk() -> None:
@@ -112,7 +113,7 @@ def test_a_row_that_was_not_scored_is_an_error_and_never_a_score_of_zero() -> No
 
 def test_an_unscored_row_has_its_scores_id_and_a_time_of_now_where_it_has_none() -> None:
     batch, scores = make_batches(2, _time=["", "1700000400"], origin_id=["a", "b"])
-    scores = replace(scores, status=["not_a_number: x is 'y'", "ok"])
+    scores = replace(scores, defects=defects_of(["not_a_number: x is 'y'", "ok"]))
     found, skipped = scored_rows(batch, scores, make_card(), FACTS)
     identity = row_identity(batch.context, 0)
     assert identity is not None

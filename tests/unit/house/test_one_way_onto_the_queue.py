@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[3]
 ROOMS = ("scorer", "splunk_app", "elastic_connector", "demo")
-#: Ways of Celery and redis-py to put a message on a list that workers take from. Of kombu an import contract keeps others.
+#: Ways of Celery and redis-py to put a message on a list that workers take from. kombu is kept away by a contract.
 PUSHING = {"send_task", "apply_async", "delay", "lpush", "lpushx", "linsert", "lmove", "rpoplpush"}
 #: Pushes replies and outcomes to lists that callers take from; LPUSH is what the queue's lists take.
 ANSWERING = {"rpush", "rpushx"}

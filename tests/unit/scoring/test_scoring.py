@@ -14,6 +14,7 @@ from scorer.models.explain import attributions
 from scorer.models.trained import TrainedModel
 from scorer.rows.batches import FeatureBatch
 from scorer.rows.columns import BANDS
+from scorer.rows.defects import Defect
 from scorer.rows.transform import derive
 from scorer.scoring.score import score
 from scorer.wire.names import STATUS_CODES
@@ -23,7 +24,7 @@ Read = Callable[..., FeatureBatch]
 NO_REASON = ScoreOptions(explain="none")
 
 
-def batch(columns: dict[str, list[float]], defects: dict[int, str] | None = None) -> FeatureBatch:
+def batch(columns: dict[str, list[float]], defects: dict[int, Defect] | None = None) -> FeatureBatch:
     length = len(next(iter(columns.values()))) if columns else 2
     arrays: Any = {name: np.array(values, np.float64) for name, values in columns.items()}
     return FeatureBatch("b" * 8, "lateral", arrays, {}, range(length), defects or {})
@@ -115,7 +116,8 @@ def test_absent_means_zero_where_the_recipe_says_so(tiny_model: TrainedModel) ->
 
 def test_defects_from_decoding_win(tiny_model: TrainedModel) -> None:
     rows = batch(
-        {"events": [float("nan"), 5], "logons": [1, 1], "failures": [0, 0]}, {0: "not_a_number: events is 'x'"}
+        {"events": [float("nan"), 5], "logons": [1, 1], "failures": [0, 0]},
+        {0: Defect("not_a_number", "events is 'x'")},
     )
     assert score(tiny_model, "1", rows, ScoreOptions()).status[0] == "not_a_number: events is 'x'"
 
