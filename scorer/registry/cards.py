@@ -25,7 +25,7 @@ _SIGNATURE_CAP = 4096
 _ALIAS_CAP = 64 * 1024
 
 
-@dataclass(frozen=True)
+@dataclass
 class CardStore:
     """Verified model cards of one registry folder. Reads files on every call but verifies a manifest only once."""
 

@@ -26,7 +26,7 @@ from scorer.wire.names import ALIASES, check_model_name
 _ALIAS_NAMES = frozenset(ALIASES)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Registry(CardStore):
     """A registry folder with models in it; everything that CardStore reads, and arrays beside it."""
 

@@ -26,7 +26,7 @@ class HeldModel:
     sha256: str = ""  # of the manifest
 
 
-@dataclass(frozen=True)
+@dataclass
 class ModelCache:
     """Loads each exact version once, and again when its manifest changed.
 
