@@ -86,7 +86,7 @@ STEPS = (
     Step("score: quantum and twin", "scorer.scoring.score:score", 3, 7, BOTH, "9"),
     Step("shape rows to write", "scorer.delivery.rows:scored_rows", 2, 7, BOTH, "10"),
     Step("format ten columns", "scorer.scoring.encode:encode_reply", 1, 7, SPLUNK, "11"),
-    Step("the reply", "scorer.service.queue.jobs:Reply", 0, 5, SPLUNK, "12"),
+    Step("the reply", "scorer.service.queue.jobs:WorkerReply", 0, 5, SPLUNK, "12"),
     Step("wait for the reply", "scorer.service.queue.exchange:Exchange.wait_reply", 0, 4, SPLUNK, "13"),
     Step("paste onto the chunk", "splunk_app.request:paste_rows", 0, 2, SPLUNK, "14"),
     Step("answer splunkd", "splunk_app.frames:write_reply", 0, 1, SPLUNK, "15"),

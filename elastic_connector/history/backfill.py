@@ -21,7 +21,7 @@ from elastic_connector.lead.ledger import Ledger
 from elastic_connector.read.pages import OF_THE_MODEL, RowPage
 from scorer.elastic_client.failures import RETRYABLE
 from scorer.logs import get_log
-from scorer.service.queue.exchange import Outcome
+from scorer.service.queue.exchange import BatchOutcome
 from scorer.wire.errors import QScoreError, Unavailable
 
 _LOOK = 0.25  # seconds between looks at the queue while something else has it
@@ -223,7 +223,7 @@ class _Work:
         self._renew()
         self.run.show(self.progress(waiting))
 
-    def _take(self, outcome: Outcome) -> None:
+    def _take(self, outcome: BatchOutcome) -> None:
         if outcome.ack is not None:
             self.ledger.acknowledge(outcome.ack)
             return

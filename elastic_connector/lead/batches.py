@@ -12,7 +12,7 @@ import pyarrow as pa
 from elastic_connector.lead.ledger import Batch
 from elastic_connector.read.pages import RowPage
 from scorer.rows.columns import DEFECT_COLUMN
-from scorer.service.queue.exchange import Exchange, Outcome
+from scorer.service.queue.exchange import BatchOutcome, Exchange
 from scorer.service.queue.jobs import ScoreJob
 from scorer.service.queue.lanes import QUEUE_DELIVER
 from scorer.service.queue.submit import Admission, Submitter
@@ -119,7 +119,7 @@ class Sender:
 
     def busy(self) -> bool:
         """Whether messages wait for a worker."""
-        waiting = self.exchange.pulse().waiting
+        waiting = self.exchange.state().waiting
         return waiting[self.queue] + waiting[QUEUE_DELIVER] > 0
 
     def send(self, batch: Batch) -> None:
@@ -128,11 +128,11 @@ class Sender:
         admission = Admission((self.queue, QUEUE_DELIVER), self.most_waiting, alive=False, remedy=remedy)
         self.submitter.put(self._job(batch), self.queue, batch.body, _BODY_LIFE, admission)
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[BatchOutcome]:
         """What has become of batches since the last call; never waits."""
         return self.exchange.take_outcomes(self.route.submitter)
 
-    def wait_outcome(self, seconds: float) -> Outcome | None:
+    def wait_outcome(self, seconds: float) -> BatchOutcome | None:
         """The next outcome, or None after so many seconds."""
         return self.exchange.wait_outcome(self.route.submitter, seconds)
 

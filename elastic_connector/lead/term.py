@@ -20,7 +20,7 @@ from elastic_connector.read.readers import ReaderPlan, build_reader
 from scorer.elastic_client.failures import ElasticBusy
 from scorer.elastic_client.settings import ElasticSource
 from scorer.logs import get_log
-from scorer.service.queue.exchange import Outcome
+from scorer.service.queue.exchange import BatchOutcome
 from scorer.wire.card import ModelCard
 from scorer.wire.errors import QScoreError, QueueFull, Unavailable
 
@@ -204,11 +204,11 @@ class Term:
         else:
             self.stop.wait(min(_WAIT, seconds))
 
-    def _one(self, seconds: float) -> list[Outcome]:
+    def _one(self, seconds: float) -> list[BatchOutcome]:
         found = self.sender.wait_outcome(seconds)
         return [] if found is None else [found]
 
-    def _take(self, outcomes: Callable[[], list[Outcome]]) -> None:
+    def _take(self, outcomes: Callable[[], list[BatchOutcome]]) -> None:
         try:
             found = outcomes()
         except Unavailable as error:
@@ -224,7 +224,7 @@ class Term:
             self.keeper.checkpoint = self.ledger.checkpoint or self.keeper.checkpoint
             self._show()
 
-    def _refused(self, outcome: Outcome) -> None:
+    def _refused(self, outcome: BatchOutcome) -> None:
         """No worker could score a batch: one that is itself the reason is cut in two, any other comes again."""
         batch, problem = self.ledger.batch(outcome.batch_id), outcome.problem
         if batch is None or problem is None:

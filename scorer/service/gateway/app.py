@@ -19,7 +19,7 @@ from scorer.service.gateway.metrics import Metrics, new_metrics
 from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.exchange import Exchange
-from scorer.service.queue.jobs import Reply, ScoreJob
+from scorer.service.queue.jobs import ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
 from scorer.service.queue.submit import Admission, Submitter
 from scorer.service.settings import Settings
@@ -67,7 +67,7 @@ class Gateway:
         key.allows(scope)
         return key
 
-    def run(self, asked: ScoreRequest, body: bytes) -> Reply:
+    def run(self, asked: ScoreRequest, body: bytes) -> WorkerReply:
         """Queue one body and wait for its reply. Raises QueueFull, ScoringTimeout or Unavailable."""
         admission = Admission.to_lane(self.exchange.lanes.serving(asked.queue), self.settings.gateway.max_waiting)
         # A body's key outlives the caller a little: what is never fetched goes by itself.
@@ -109,7 +109,7 @@ def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
         CardStore(settings.registry, settings.trusted_keys),
         exchange,
         Submitter.of(settings, client, lanes),
-        new_metrics(exchange.pulse),
+        new_metrics(exchange.state),
     )
     app = Flask("qscore", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
@@ -127,11 +127,11 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
 
     @app.get("/readyz")
     def readyz() -> Response:
-        pulse = gateway.exchange.pulse()
+        state = gateway.exchange.state()
         lane = gateway.exchange.lanes.serving(QUEUE_INTERACTIVE)
-        if pulse.workers[lane.name] == 0:
+        if state.workers[lane.name] == 0:
             raise lane.nobody()
-        return jsonify(status="ready", workers=dict(pulse.workers), waiting=dict(pulse.waiting))
+        return jsonify(status="ready", workers=dict(state.workers), waiting=dict(state.waiting))
 
     @app.get("/metrics")
     def metrics() -> Response:
@@ -167,7 +167,7 @@ def _score(gateway: Gateway, name: str) -> Response:
     g.log = {"batch_id": asked.batch_id, "model": asked.model, "version": asked.options.version, "rows": asked.rows}
     body = read_body(request)
     if asked.rows == 0 and not body:
-        return _response(asked, Reply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
+        return _response(asked, WorkerReply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
     gateway.metrics.rows.labels(asked.model).inc(asked.rows)
     with gateway.metrics.seconds.time():
         reply = gateway.run(asked, body)
@@ -186,7 +186,7 @@ def _allowed_request(gateway: Gateway, name: str) -> ScoreRequest:
     return asked.pinned(card.version, gateway.exchange.lanes.queue_of(card, asked.queue))
 
 
-def _response(asked: ScoreRequest, reply: Reply) -> Response:
+def _response(asked: ScoreRequest, reply: WorkerReply) -> Response:
     own = {
         HEADER_BATCH: asked.batch_id,
         HEADER_MODEL: asked.model,

@@ -18,7 +18,7 @@ import redis
 
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.claims import claimed, reached
-from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
+from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
 from scorer.wire.errors import NonsenseReply, Problem
 
@@ -44,7 +44,7 @@ _RUNS = "qscore:runs:"
 
 
 @dataclass(frozen=True)
-class Pulse:
+class QueueState:
     """State of the queue: messages waiting in each queue, workers alive in each lane."""
 
     waiting: Mapping[str, int]
@@ -52,7 +52,7 @@ class Pulse:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BatchOutcome:
     """What became of one batch of a stream: an acknowledgement, or the problem for which no worker scored it."""
 
     batch_id: str
@@ -60,7 +60,7 @@ class Outcome:
     problem: Problem | None = None
 
     @classmethod
-    def of(cls, ack: Acknowledgement) -> Outcome:
+    def of(cls, ack: Acknowledgement) -> BatchOutcome:
         return cls(ack.batch_id, ack)
 
     def pack(self) -> bytes:
@@ -72,7 +72,7 @@ class Outcome:
         return bytes(msgpack.packb({"batch_id": self.batch_id, "problem": self.problem.to_dict()}))
 
     @classmethod
-    def unpack(cls, packed: bytes) -> Outcome:
+    def unpack(cls, packed: bytes) -> BatchOutcome:
         """Raises NonsenseReply when the bytes are neither."""
         try:
             raw = msgpack.unpackb(packed)
@@ -136,7 +136,7 @@ class Exchange:
         deaths = sum(run.startswith(own) or deadline < now for run, deadline in answers[0])
         return deaths, answers[3] if job.body_key is not None else None
 
-    def finish(self, job: ScoreJob, reply: Reply) -> None:
+    def finish(self, job: ScoreJob, reply: WorkerReply) -> None:
         """Answer the caller that waits and remove what its batch left here."""
         with reached(), self.client.pipeline(transaction=True) as pipe:
             if job.reply_key is not None:
@@ -145,11 +145,11 @@ class Exchange:
             pipe.unlink(*(key for key in (job.body_key, _RUNS + job.batch_id) if key))
             pipe.execute()
 
-    def wait_reply(self, key: str, seconds: float) -> Reply | None:
+    def wait_reply(self, key: str, seconds: float) -> WorkerReply | None:
         """The reply, or None when ``seconds`` passed without one."""
         with reached():
             found: Any = self.client.blpop([key], timeout=max(0.01, seconds))
-        return Reply.unpack(found[1]) if found else None
+        return WorkerReply.unpack(found[1]) if found else None
 
     def get_rows(self, key: str) -> WaitingRows | None:
         """Fetch the rows of a part; None when the part is settled or too old."""
@@ -195,9 +195,9 @@ class Exchange:
         if job.submitter is None or len(settled) < job.parts:
             return
         written, there, dead = (sum(column) for column in zip(*map(msgpack.unpackb, settled.values()), strict=True))
-        self.report(job.submitter, Outcome.of(Acknowledgement(ack.batch_id, written, there, dead)))
+        self.report(job.submitter, BatchOutcome.of(Acknowledgement(ack.batch_id, written, there, dead)))
 
-    def report(self, submitter: str, outcome: Outcome) -> None:
+    def report(self, submitter: str, outcome: BatchOutcome) -> None:
         """Tell a submitter what became of its batch."""
         key = f"qscore:ack:{submitter}"
         with reached(), self.client.pipeline(transaction=True) as pipe:
@@ -205,17 +205,17 @@ class Exchange:
             pipe.expire(key, ACK_LIFE)
             pipe.execute()
 
-    def take_outcomes(self, submitter: str, most: int = 200) -> list[Outcome]:
+    def take_outcomes(self, submitter: str, most: int = 200) -> list[BatchOutcome]:
         """Take what has become of a submitter's batches, acknowledged or refused; never waits."""
         with reached():
             found: Any = self.client.lpop(f"qscore:ack:{submitter}", most)
-        return [Outcome.unpack(packed) for packed in found or ()]
+        return [BatchOutcome.unpack(packed) for packed in found or ()]
 
-    def wait_outcome(self, submitter: str, seconds: float) -> Outcome | None:
+    def wait_outcome(self, submitter: str, seconds: float) -> BatchOutcome | None:
         """Wait for the submitter's next outcome; None when ``seconds`` passed without one."""
         with reached():
             found: Any = self.client.blpop([f"qscore:ack:{submitter}"], timeout=max(0.01, seconds))
-        return Outcome.unpack(found[1]) if found else None
+        return BatchOutcome.unpack(found[1]) if found else None
 
     def beat(self, lane: str, worker: str) -> None:
         """Say that a worker is alive."""
@@ -230,7 +230,7 @@ class Exchange:
         with reached():
             self.client.zrem(WORKERS + lane, worker)
 
-    def pulse(self) -> Pulse:
+    def state(self) -> QueueState:
         """Depths and live workers, in one round trip."""
         keys, now = self.lanes.keys, time.time()
         with reached(), self.client.pipeline(transaction=False) as pipe:
@@ -241,4 +241,4 @@ class Exchange:
             counts = [int(count) for count in pipe.execute()]
         waiting, alive = counts[: len(keys)], counts[len(keys) :]
         names = [lane.name for lane in self.lanes]
-        return Pulse(dict(zip(keys, waiting, strict=True)), dict(zip(names, alive, strict=True)))
+        return QueueState(dict(zip(keys, waiting, strict=True)), dict(zip(names, alive, strict=True)))

@@ -45,7 +45,7 @@ Options = Annotated[ScoreOptions, BeforeValidator(_read_options)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Route:
+class DeliveryRoute:
     """Where a batch's rows go and on whose behalf; every part may be absent, and then what is configured applies.
 
     ``sink``, ``namespace``: in place of the worker's own settings. ``stream``, ``epoch``: the stream of documents that
@@ -65,11 +65,11 @@ class Route:
         return parts if any(parts.values()) else {}
 
 
-_ROUTE = tuple(part.name for part in dataclasses.fields(Route))
+_ROUTE = tuple(part.name for part in dataclasses.fields(DeliveryRoute))
 
 
 @dataclass(frozen=True)
-class ScoreJob(Route):
+class ScoreJob(DeliveryRoute):
     """One batch to score. ``deadline`` and ``submitted``: epoch seconds. Either ``body`` or ``body_key`` is set."""
 
     batch_id: Text
@@ -104,7 +104,7 @@ class ScoreJob(Route):
 
 
 @dataclass(frozen=True)
-class DeliveryJob(Route):
+class DeliveryJob(DeliveryRoute):
     """One part of a batch's rows to write; the rows lie under ``rows_key``. ``attempt`` counts from 0.
 
     ``submission``: tells all rows of this batch from other rows under the same batch id; empty in messages of 0.1.0.
@@ -136,7 +136,7 @@ _DELIVERY_JOB = TypeAdapter(DeliveryJob)
 
 
 @dataclass(frozen=True)
-class Reply:
+class WorkerReply:
     """What a worker answers: ``body`` and ``headers``, or a problem."""
 
     body: bytes = b""
@@ -152,7 +152,7 @@ class Reply:
         return bytes(msgpack.packb(content))
 
     @classmethod
-    def unpack(cls, packed: bytes) -> Reply:
+    def unpack(cls, packed: bytes) -> WorkerReply:
         """Read what ``pack`` wrote. Raises NonsenseReply when the bytes are no reply."""
         try:
             raw = msgpack.unpackb(packed, max_bin_len=8 * MAX_BODY_BYTES)

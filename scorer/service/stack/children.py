@@ -93,7 +93,7 @@ def _pings(settings: Settings) -> Callable[[], bool]:
 
     def ready() -> bool:
         try:
-            exchange.pulse()
+            exchange.state()
         except Unavailable:
             return False
         return True
@@ -106,7 +106,7 @@ def _alive(settings: Settings, lane: Lane, lanes: Lanes) -> Callable[[], bool]:
 
     def ready() -> bool:
         try:
-            return exchange.pulse().workers[lane.name] > 0
+            return exchange.state().workers[lane.name] > 0
         except Unavailable:
             return False
 

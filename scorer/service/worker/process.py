@@ -105,7 +105,7 @@ def _heartbeat(settings: Settings, lane: Lane) -> type[bootsteps.StartStopStep]:
         def beat(self) -> None:
             try:
                 exchange.beat(lane.name, name)
-                waiting = exchange.pulse().waiting
+                waiting = exchange.state().waiting
             except Unavailable as error:
                 get_log().warning("no_heartbeat", reason=error.detail)
                 return

@@ -16,7 +16,7 @@ from scorer.rows.defects import Defect
 from scorer.scoring.decode import decode
 from scorer.scoring.encode import encode_reply
 from scorer.scoring.score import score
-from scorer.service.queue.jobs import Reply, ScoreJob
+from scorer.service.queue.jobs import ScoreJob, WorkerReply
 from scorer.service.worker.model_cache import HeldModel
 from scorer.wire.names import (
     HEADER_BATCH,
@@ -38,7 +38,7 @@ class Scored:
     """``rows``: what is to be written, in row order; empty unless the job asked for writing. ``unexplained``: rows
     that were to get a reason, for which there was no time."""
 
-    reply: Reply
+    reply: WorkerReply
     rows: list[ScoredRow]
     version: str
     scored: int
@@ -79,7 +79,7 @@ def score_job(
         HEADER_PROBLEMS: json.dumps(counts),
     }
     lines = encode_reply(scores) if job.reply_key is not None else b""  # nobody waits for them
-    return Scored(Reply(lines, headers), rows, held.version, scored, scores.reason.count(NOT_EXPLAINED))
+    return Scored(WorkerReply(lines, headers), rows, held.version, scored, scores.reason.count(NOT_EXPLAINED))
 
 
 def _reasons_until(job: ScoreJob, seconds: float | None) -> float | None:

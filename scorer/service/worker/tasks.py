@@ -18,8 +18,8 @@ from scorer.delivery.sink import RecallingSink, Sink
 from scorer.engine.bloch import NoSimulator
 from scorer.logs import get_log
 from scorer.rows.acknowledgement import Acknowledgement
-from scorer.service.queue.exchange import Exchange, Outcome, WaitingRows
-from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
+from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
+from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.submit import Submitter
 from scorer.service.worker.job_sinks import UnusableSink
 from scorer.service.worker.model_cache import ModelCache
@@ -71,11 +71,11 @@ class ScoringWorker:
             return
         reply = self._guarded(job, log)
         if reply.problem is not None and job.stream and job.submitter:
-            self.exchange.report(job.submitter, Outcome(job.batch_id, problem=reply.problem))
+            self.exchange.report(job.submitter, BatchOutcome(job.batch_id, problem=reply.problem))
         self.exchange.finish(job, reply)
         log.info("answered", seconds=round(time.perf_counter() - started, 4), code=_code(reply))
 
-    def _guarded(self, job: ScoreJob, log: Any) -> Reply:
+    def _guarded(self, job: ScoreJob, log: Any) -> WorkerReply:
         """The reply to a job; every failure becomes a problem."""
         try:
             deaths, stored = self.exchange.begin(job)
@@ -98,9 +98,9 @@ class ScoringWorker:
             error = QScoreError(
                 f"the worker failed on batch {job.batch_id}", "Look for that batch_id in the worker's log."
             )
-        return Reply(problem=Problem.of(error))
+        return WorkerReply(problem=Problem.of(error))
 
-    def _score(self, job: ScoreJob, body: bytes) -> Reply:
+    def _score(self, job: ScoreJob, body: bytes) -> WorkerReply:
         held = self.models.get(job.model, job.options.version)
         scored = score_job(job, body, held, self.reason_seconds, self.sink)
         if scored.unexplained:
@@ -114,7 +114,7 @@ class ScoringWorker:
         parts = range(0, len(scored.rows), ROWS_PER_DELIVERY)
         nothing = Acknowledgement(job.batch_id, 0)
         if not parts and job.submitter:
-            self.exchange.report(job.submitter, Outcome.of(nothing))
+            self.exchange.report(job.submitter, BatchOutcome.of(nothing))
         submission = _digest(job, scored.rows)
         for part, start in enumerate(parts):
             rows = scored.rows[start : start + ROWS_PER_DELIVERY]
@@ -253,5 +253,5 @@ def _added(one: Acknowledgement, other: Acknowledgement) -> Acknowledgement:
     )
 
 
-def _code(reply: Reply) -> str:
+def _code(reply: WorkerReply) -> str:
     return "ok" if reply.problem is None else reply.problem.code

@@ -34,7 +34,7 @@ from scorer.elastic_client.failures import ElasticBusy
 from scorer.elastic_client.settings import ElasticSettings, ElasticSource
 from scorer.rows.columns import DEFECT_COLUMN, TIME_COLUMN
 from scorer.rows.recipe import load_recipe
-from scorer.service.queue.exchange import Outcome
+from scorer.service.queue.exchange import BatchOutcome
 from scorer.wire.errors import ArtifactRejected, Problem, Unreachable
 from tests.unit.elastic_client.servers import Canned, scripted_server
 
@@ -228,7 +228,7 @@ class OnePage:
 class Recorder:
     """The end of the queue that a leader sees."""
 
-    outcome: Outcome | None = None
+    outcome: BatchOutcome | None = None
     in_force: int = 1
     route: StreamRoute | None = None
     sent: list[Batch] = field(default_factory=list)
@@ -242,12 +242,12 @@ class Recorder:
     def send(self, batch: Batch) -> None:
         self.sent.append(batch)
         if self.outcome is not None:
-            self.outcome = Outcome(batch.batch_id, self.outcome.ack, self.outcome.problem)
+            self.outcome = BatchOutcome(batch.batch_id, self.outcome.ack, self.outcome.problem)
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[BatchOutcome]:
         return [self.outcome] if self.outcome is not None and self.sent else []
 
-    def wait_outcome(self, _seconds: float) -> Outcome | None:
+    def wait_outcome(self, _seconds: float) -> BatchOutcome | None:
         return None
 
 
@@ -333,7 +333,7 @@ def test_a_model_that_cannot_be_used_ends_a_backfill_and_marks_no_row(
 ) -> None:
     monkeypatch.setattr(Scores, "held", lambda *_: {})
     problem = Problem.of(ArtifactRejected("the signature is wrong", "Publish it again."))
-    recorder, lease = Recorder(Outcome("", problem=problem)), Finished()
+    recorder, lease = Recorder(BatchOutcome("", problem=problem)), Finished()
     page = RowPage(pa.table({"index": ["logs-a", "logs-a"], "origin_id": ["d1", "d2"]}), AT + 1)
     with pytest.raises(ArtifactRejected, match="the signature is wrong"):
         backfill(recorder, lease, [page], serve(Cluster())).run()

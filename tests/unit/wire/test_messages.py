@@ -154,7 +154,7 @@ def test_a_card_of_0_1_0_says_in_its_details_what_has_fields_today() -> None:
 
 
 def test_a_cards_own_fields_come_before_its_details() -> None:
-    told = {"qubits": 3, "span": None, "mitre": []}
+    told: dict[str, object] = {"qubits": 3, "span": None, "mitre": []}
     card = ModelCard.from_dict({**CARD, "details": {"qubits": 14, "mitre": ["T1021"], "recipe": RECIPE}, **told})
     assert (card.qubits, card.span, card.mitre) == (3, None, ())
     assert ModelCard.from_dict(json.loads(json.dumps(card.to_dict()))) == card

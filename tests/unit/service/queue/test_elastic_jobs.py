@@ -20,8 +20,8 @@ from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.claims import claimed
-from scorer.service.queue.exchange import Exchange, Outcome, WaitingRows
-from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
+from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
+from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.submit import Submitter
 from scorer.service.settings import ElasticSettings, Settings
 from scorer.service.worker.job_sinks import Sinks, UnusableSink
@@ -139,7 +139,7 @@ def test_the_sink_is_told_what_may_have_been_written(bench: Bench) -> None:
     sink = Recalling()
     bench.run(sink)
     assert sink.asked == [(1.7e9, False)]
-    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 3))
+    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, 3))
     bench.submitter.put_rows(JOB, new_rows())
     bench.run(sink)  # the same message delivered again
     assert sink.asked[1:] == [(1.7e9, True)]
@@ -160,7 +160,9 @@ def test_a_sink_that_refuses_is_asked_twice_not_six_times(bench: Bench) -> None:
     bench.run(Recalling(refusing), bench.again[0][0])
     assert bench.dead_letters.counts() == {"elastic:lab": 3}
     assert len(bench.again) == 1
-    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 0, 0, 3))
+    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == BatchOutcome.of(
+        Acknowledgement(JOB.batch_id, 0, 0, 3)
+    )
 
 
 def test_a_batch_that_was_sent_again_does_not_run_beside_its_next_run(bench: Bench) -> None:
@@ -170,7 +172,7 @@ def test_a_batch_that_was_sent_again_does_not_run_beside_its_next_run(bench: Ben
     bench.run(sink)  # the message of the second submission
     assert (sink.asked, len(bench.again)) == ([], 1)
     bench.run(sink, bench.again[0][0])
-    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 3))
+    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, 3))
 
 
 def test_a_lost_next_run_is_taken_over(bench: Bench) -> None:
@@ -179,7 +181,7 @@ def test_a_lost_next_run_is_taken_over(bench: Bench) -> None:
     sink = Recalling()
     bench.run(sink)
     assert sink.asked == [(1.7e9, True)]
-    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 4))
+    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, 4))
 
 
 def test_rows_that_another_worker_writes_wait_for_it(bench: Bench) -> None:
@@ -210,7 +212,7 @@ def test_deliveries_of_one_part_at_once_send_it_once(bench: Bench, tmp_path: Pat
     first.join()
     bench.run(sink, bench.again[0][0])
     assert len(sink.asked) == 1
-    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 3))
+    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, 3))
 
 
 def test_a_claim_is_free_again_when_its_holder_is_gone(client: redis.Redis) -> None:
@@ -253,7 +255,7 @@ def test_the_route_goes_with_the_rows_and_each_leader_has_keys_of_its_own(exchan
     worker = ScoringWorker(exchange, ModelCache(Registry(tmp_path / "r", tmp_path / "k")), submitter)
     job = ScoreJob("batch-0002", "lateral", ScoreOptions(write=True), 3, "text/csv", 2e9, 1e9, **ROUTE)  # type: ignore[arg-type]
     for one in (job, replace(job, epoch=4)):
-        worker._enqueue_rows(one, Scored(Reply(), make_rows(3), "1", 3))
+        worker._enqueue_rows(one, Scored(WorkerReply(), make_rows(3), "1", 3))
     assert [(d.sink, d.namespace, d.stream, d.first_submitted) for d in submitter.first] == [
         ("elastic", "lab", "dc:lateral", 1.7e9)
     ] * 2

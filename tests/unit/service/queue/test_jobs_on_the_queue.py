@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
+from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.wire.errors import MalformedBody, NonsenseReply, Problem, QScoreError, UnknownModel
 from scorer.wire.options import ScoreOptions
 
@@ -74,16 +74,16 @@ def test_wrong_jobs_are_refused(part: str, value: Any) -> None:
 
 
 def test_replies_survive_the_queue() -> None:
-    reply = Reply(b"a,b\n\xff", {"X-QScore-Rows": "1"})
-    assert Reply.unpack(reply.pack()) == reply
-    refusal = Reply(problem=Problem.of(UnknownModel("there is no model x", "List them.")))
-    assert Reply.unpack(refusal.pack()) == refusal
+    reply = WorkerReply(b"a,b\n\xff", {"X-QScore-Rows": "1"})
+    assert WorkerReply.unpack(reply.pack()) == reply
+    refusal = WorkerReply(problem=Problem.of(UnknownModel("there is no model x", "List them.")))
+    assert WorkerReply.unpack(refusal.pack()) == refusal
 
 
 @given(st.binary(max_size=60) | ANYTHING.map(msgpack.packb))
 def test_what_is_no_reply_is_nonsense(packed: bytes) -> None:
     try:
-        Reply.unpack(packed)
+        WorkerReply.unpack(packed)
     except NonsenseReply as error:
         assert error.sentence()  # noqa: PT017  # either outcome is right; anything else is not
 

@@ -142,9 +142,9 @@ def test_a_new_lane_is_told_by_every_report(client: redis.Redis, tmp_path: Path)
     for lane in ("score", "foundry"):
         exchange.beat(lane, "worker:1")
     client.lpush("qscore:f:foundry", b"{}")
-    state = exchange.pulse()
+    state = exchange.state()
     assert (state.waiting["foundry"], state.workers["foundry"]) == (1, 1)
-    metrics = new_metrics(exchange.pulse).text().decode()
+    metrics = new_metrics(exchange.state).text().decode()
     assert 'qscore_queue_waiting{queue="foundry"} 1.0' in metrics
     assert 'qscore_workers_alive{lane="foundry"} 1.0' in metrics
     ready: Any = create_app(settings_at(tmp_path), ROWS).test_client().get("/readyz").json
@@ -157,14 +157,14 @@ def test_a_new_lane_is_told_by_every_report(client: redis.Redis, tmp_path: Path)
 
 def test_a_wanted_lane_without_workers_is_a_failure(client: redis.Redis, tmp_path: Path) -> None:
     exchange = Exchange(client, ROWS)
-    assert queue_line(settings_at(tmp_path), exchange.pulse(), ROWS)[1].endswith(
+    assert queue_line(settings_at(tmp_path), exchange.state(), ROWS)[1].endswith(
         "no scoring worker is alive. Start one with `qscore up`."
     )
     exchange.beat("score", "worker:1")
-    assert queue_line(settings_at(tmp_path), exchange.pulse(), ROWS)[0]
-    good, line = queue_line(settings_at(tmp_path, processes=7), exchange.pulse(), ROWS)
+    assert queue_line(settings_at(tmp_path), exchange.state(), ROWS)[0]
+    good, line = queue_line(settings_at(tmp_path, processes=7), exchange.state(), ROWS)
     assert (good, line.partition("answers, but ")[2]) == (False, "the foundry is closed; its models wait.")
-    line = queue_line(settings_at(tmp_path, qpu_processes=1), exchange.pulse(), ROWS)[1]
+    line = queue_line(settings_at(tmp_path, qpu_processes=1), exchange.state(), ROWS)[1]
     assert line.endswith("no worker of the qpu lane is alive; models above 12 qubits wait.")
 
 

@@ -22,7 +22,7 @@ from scorer.delivery.rows import ScoredRow
 from scorer.delivery.sink import SendOutcome, SinkRefused
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.celery_app import build_app
-from scorer.service.queue.exchange import Exchange, Outcome, WaitingRows
+from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob
 from scorer.service.queue.lanes import DELIVER
 from scorer.service.queue.submit import Submitter
@@ -148,7 +148,7 @@ def test_rows_of_a_run_whose_queue_failed_are_written(
             mends(place)
             with place.client(socket_timeout=40.0) as reader:
                 reader.delete("qscore:lock:" + JOB.rows_key)  # as its life of a quarter of a minute would
-                assert Exchange(reader).wait_outcome("me", 30.0) == Outcome.of(Acknowledgement(JOB.batch_id, ROWS))
+                assert Exchange(reader).wait_outcome("me", 30.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, ROWS))
         assert sink.sent == [row["id"] for row in rows]
         with place.client(socket_timeout=40.0) as reader:
             assert reader.keys("qscore:rows:*") == []

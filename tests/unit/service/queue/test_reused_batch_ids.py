@@ -19,7 +19,7 @@ from scorer.delivery.sink import SendOutcome
 from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.exchange import Exchange, WaitingRows
-from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
+from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.worker.model_cache import HeldModel, ModelCache
 from scorer.service.worker.tasks import MAX_RUNS, DeliveryWorker, ScoringWorker
 from scorer.wire.options import ScoreOptions
@@ -91,7 +91,7 @@ class Place:
     def acknowledged(self) -> list[Acknowledgement | None]:
         return [outcome.ack for outcome in self.exchange.take_outcomes("me")]
 
-    def reply(self, user: str) -> Reply:
+    def reply(self, user: str) -> WorkerReply:
         reply = self.exchange.wait_reply(f"qscore:reply:{user}", 5.0)
         assert reply is not None
         return reply

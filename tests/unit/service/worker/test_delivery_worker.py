@@ -16,8 +16,8 @@ from scorer.delivery.rows import ScoredRow
 from scorer.delivery.sink import Refused, SendOutcome, SinkBusy
 from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
-from scorer.service.queue.exchange import Exchange, Outcome, WaitingRows
-from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
+from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
+from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.worker.model_cache import ModelCache
 from scorer.service.worker.scoring_task import Scored
 from scorer.service.worker.tasks import MAX_DELIVERY_RUNS, DeliveryWorker, ScoringWorker
@@ -90,7 +90,7 @@ def test_a_last_run_that_breaks_off_leaves_dead_letters(bench: Bench) -> None:
     assert (bench.waiting(), bench.sent) == (0, [])
     assert bench.dead_letters.counts() == {"hec": 3}
     assert "SoftTimeLimitExceeded" in bench.dead_letters.list()[0].reason
-    assert bench.exchange.wait_outcome("me", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 0, 0, 3))
+    assert bench.exchange.wait_outcome("me", 1.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, 0, 0, 3))
 
 
 @pytest.mark.parametrize("job", [JOB, LAST], ids=["first", "last"])
@@ -103,7 +103,7 @@ def test_rows_that_the_dead_letters_cannot_take_stay_on_the_queue(bench: Bench, 
     bench.dead_letters.path.rmdir()
     bench.run(Scripted(outcome=SendOutcome(0, refused=(Refused(rows[2], "no"),))), bench.sent[0][0])
     assert bench.dead_letters.counts() == {"hec": 1}
-    assert bench.exchange.wait_outcome("me", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 2, 0, 1))
+    assert bench.exchange.wait_outcome("me", 1.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, 2, 0, 1))
 
 
 @pytest.mark.parametrize(("asked", "pause"), [(60.0, 60.0), (3600.0, 90.0), (None, 1.0)])
@@ -121,7 +121,7 @@ def test_rows_of_another_batch_with_the_same_id_do_not_replace_those_that_wait(b
     job = ScoreJob("batch-0002", "lateral", ScoreOptions(write=True), 4, "text/csv", 2e9, 1e9)
     rows = make_rows(4)
     for some in (rows[:2], rows[2:], rows[:2]):
-        worker._enqueue_rows(job, Scored(Reply(), some, "1", len(some)))
+        worker._enqueue_rows(job, Scored(WorkerReply(), some, "1", len(some)))
     keys = [delivery.rows_key for delivery in bench.submitter.first[1:]]
     assert keys[0] == keys[2] != keys[1]
     waiting = [bench.exchange.get_rows(key) for key in keys[:2]]
