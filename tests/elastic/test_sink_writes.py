@@ -14,7 +14,8 @@ from scorer.delivery.replay import replay
 from scorer.delivery.rows import ScoredRow
 from scorer.delivery.sink import Refused, SendOutcome, SinkBusy, SinkRefused
 from scorer.elastic_client.lookup import backing_indices, existing_ids, present_ids
-from scorer.service.settings import ElasticSettings, Settings
+from scorer.elastic_client.settings import ElasticSettings
+from scorer.service.settings import Settings
 from scorer.service.worker.sinks import make_sink
 from tests.elastic.conftest import Server
 from tests.elastic.sink_tools import make_elastic_sink, rows_of, sources, stream_ids, under_flood_stage

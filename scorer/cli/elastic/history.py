@@ -14,9 +14,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from scorer.cli.stack import local_client
 from scorer.elastic_client.extra import elastic_extra
+from scorer.elastic_client.settings import ElasticSource
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.exchange import Exchange
-from scorer.service.settings import ElasticSource, Settings, load_settings
+from scorer.service.settings import Settings, load_settings
 from scorer.wire.errors import BadOption
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 import redis
+from pydantic import TypeAdapter
 
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.claims import claimed, reached
@@ -41,6 +42,7 @@ HEARTBEAT_EVERY = 2.0
 WORKERS = "qscore:workers:"
 #: Before a batch id: its runs that were begun and not answered, each with its caller's deadline (epoch seconds).
 _RUNS = "qscore:runs:"
+_ACKNOWLEDGEMENT = TypeAdapter(Acknowledgement)
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,9 @@ class BatchOutcome:
         """Raises NonsenseReply when the bytes are neither."""
         try:
             raw = msgpack.unpackb(packed)
-            batch_id = raw["batch_id"]
             if "problem" in raw:
-                return cls(batch_id, problem=Problem.from_dict(raw["problem"]))
-            return cls(batch_id, Acknowledgement(**raw))
+                return cls(str(raw["batch_id"]), problem=Problem.from_dict(raw["problem"]))
+            return cls.of(_ACKNOWLEDGEMENT.validate_python(raw))
         except (KeyError, TypeError, ValueError):
             raise NonsenseReply("an acknowledgement cannot be read", "Run the same version everywhere.") from None
 
@@ -100,7 +101,7 @@ class WaitingRows(NamedTuple):
     def unpack(cls, packed: bytes) -> WaitingRows:
         """Read what ``pack`` wrote; 0.1.0 left out a first run's number and time."""
         raw = msgpack.unpackb(packed)
-        tally = Acknowledgement(**raw["tally"])
+        tally = _ACKNOWLEDGEMENT.validate_python(raw["tally"])
         return cls(raw["rows"], tally, int(raw.get("attempt", 0)), float(raw.get("due", 0.0)))
 
 

@@ -44,14 +44,14 @@ REASONS = 0.5
 _IDLE_BEATS = 3
 
 
-def worker_app(settings: Settings, lane: Lane) -> Celery:
+def worker_app(settings: Settings, lane: Lane, lanes: Lanes = LANES) -> Celery:
     """The lane's Celery application with its task and its heartbeat."""
     app = build_app(settings, lane)
     if lane.scores:
         celery_tasks.register_scoring(app, functools.cache(functools.partial(prepared_worker, settings, lane)))
     else:
         celery_tasks.register_delivery(app, functools.cache(functools.partial(delivery_worker, settings)))
-    app.steps["worker"].add(_heartbeat(settings, lane))
+    app.steps["worker"].add(_heartbeat(settings, lane, lanes))
     return app
 
 
@@ -81,10 +81,10 @@ def delivery_worker(settings: Settings) -> tasks.DeliveryWorker:
     return tasks.DeliveryWorker(exchange, Sinks(settings, make_sink).of, DeadLetters(settings.dead_letters), submitter)
 
 
-def _heartbeat(settings: Settings, lane: Lane) -> type[bootsteps.StartStopStep]:
+def _heartbeat(settings: Settings, lane: Lane, lanes: Lanes) -> type[bootsteps.StartStopStep]:
     """A step that beats from the worker's own event loop, so that a worker which no longer consumes falls silent."""
     name = f"{socket.gethostname()}:{os.getpid()}"
-    exchange = Exchange(redis_client(settings, connections=2))
+    exchange = Exchange(redis_client(settings, connections=2), lanes)
 
     class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery publishes no types
         requires = {"celery.worker.components:Timer", "celery.worker.components:Pool"}  # noqa: RUF012  # Celery's form
@@ -137,7 +137,7 @@ def main(arguments: list[str], lanes: Lanes = LANES) -> None:
     require_libraries(lane)
     if lane.scores:
         signals.worker_process_init.connect(_load_engine)
-    worker_app(settings, lane).worker_main(options(lane, lane.processes(settings)))
+    worker_app(settings, lane, lanes).worker_main(options(lane, lane.processes(settings)))
 
 
 def _load_engine(**_kwargs: Any) -> None:

