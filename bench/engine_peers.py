@@ -19,8 +19,8 @@ from scorer.circuits.maps import reuploading
 from scorer.circuits.zz import ZZMap
 from scorer.engine.fast import GaussianScorer, ObservableScorer
 from scorer.engine.reference import amplitudes
-from scorer.models.svc import collapse, default_rank
-from scorer.training.families.fit_svc import fit_svc
+from scorer.models.observable import collapse, default_rank
+from scorer.training.families.svc import fit_svc
 
 Array = NDArray[np.float64]
 

@@ -20,13 +20,22 @@ from numpy.typing import NDArray
 from scorer.circuits.errors import CircuitError
 from scorer.models.calibration import Calibration, CalibrationError, Platt, Ranks
 from scorer.models.families import Family, UnknownFamily, family_named
-from scorer.models.parts import Arrays, Layout, check_keys, check_layout, number, section, stored, text, texts
-from scorer.models.trained import ArtifactFormatError, TrainedModel
+from scorer.models.parts import (
+    Arrays,
+    ArtifactFormatError,
+    Layout,
+    check_keys,
+    check_layout,
+    number,
+    section,
+    stored,
+    text,
+    texts,
+)
+from scorer.models.trained import TrainedModel
 from scorer.rows.parse import RecipeError
 from scorer.rows.recipe import Recipe
 from scorer.rows.transform import FeatureError, Scaler
-
-__all__ = ["FORMAT", "ArtifactFormatError", "TrainedModel", "from_parts", "to_parts"]
 
 FORMAT = 2
 

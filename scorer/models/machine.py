@@ -19,6 +19,7 @@ from scorer.circuits.zz import KIND as ZZ
 from scorer.circuits.zz import ZZMap
 from scorer.engine.fast import ObservableScorer, float32_bound
 from scorer.engine.gradient import CircuitGradient, of_observable
+from scorer.models.observable import Observable
 from scorer.models.parts import (
     Arrays,
     ArtifactFormatError,
@@ -31,7 +32,6 @@ from scorer.models.parts import (
     section,
     stored,
 )
-from scorer.models.svc import Observable
 
 Array = NDArray[np.float64]
 

@@ -21,8 +21,6 @@ from scorer.rows.parse import is_name
 from scorer.rows.recipe import GRAINS, Recipe
 from scorer.rows.transform import LARGEST, Scaler
 
-__all__ = ["MAX_BENIGN", "ArtifactFormatError", "TrainedModel"]
-
 Array = NDArray[np.float64]
 
 MAX_BENIGN = 200_000

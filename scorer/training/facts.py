@@ -7,7 +7,6 @@ from importlib.metadata import version
 from typing import Any
 
 from scorer.circuits.plugins import parameters_of
-from scorer.models.families import Family, family_named
 from scorer.models.machine import ObservableMachine
 from scorer.models.projected import ProjectedMachine
 from scorer.rows.builder import Columns
@@ -15,6 +14,8 @@ from scorer.rows.recipe import Recipe
 from scorer.training.choose import NORMAL_RULE, RULE
 from scorer.training.dataset import Dataset
 from scorer.training.evaluate import Evaluation
+from scorer.training.families.family import FamilyTraining
+from scorer.training.families.table import training_of
 from scorer.training.fit import Fitted
 from scorer.training.options import TrainOptions
 from scorer.training.splits import Split
@@ -52,8 +53,9 @@ class Run:
     excluded: tuple[str, ...]
 
     @property
-    def family(self) -> Family:
-        return family_named(self.options.family)
+    def family(self) -> FamilyTraining:
+        """How the family asked for is trained; raises UnknownFamily."""
+        return training_of(self.options.family)
 
     @property
     def prevalence(self) -> float | None:

@@ -26,8 +26,8 @@ from scorer.rows.files import read_table
 from scorer.rows.recipe import load_recipe
 from scorer.rows.transform import Scaler, derive, required_inputs
 from scorer.training.dataset import dataset
-from scorer.training.families.fit_projected import fit_projected
-from scorer.training.families.fit_svc import fit_twin
+from scorer.training.families.projected import fit_projected
+from scorer.training.families.svc import fit_twin
 from scorer.training.splits import subsample
 from scorer.wire.options import ScoreOptions
 from tests.integration.stack_tools import client_of, eventually, processes

@@ -22,7 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.plan import MAX_QUBITS, Plan
-from scorer.models.svc import MAX_SUPPORT, Observable, collapse
+from scorer.models.observable import Observable, collapse
+from scorer.models.twins import MAX_SUPPORT
 
 Array = NDArray[np.float64]
 

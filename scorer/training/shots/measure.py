@@ -28,8 +28,8 @@ from scorer.circuits.checks import MAX_QUBITS
 from scorer.engine.bloch import axis_probabilities
 from scorer.engine.reference import amplitudes, fidelity_kernel
 from scorer.models.machine import Machine, ObservableMachine
+from scorer.models.observable import Observable
 from scorer.models.projected import ProjectedMachine
-from scorer.models.svc import Observable
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]

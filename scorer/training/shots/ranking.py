@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from scorer.models.machine import Machine, ObservableMachine
-from scorer.training.options import Steps, no_steps
+from scorer.progress import Steps, no_steps
 from scorer.training.shots.measure import ShotScores, from_counts, measured
 from scorer.wire.errors import BadOption
 

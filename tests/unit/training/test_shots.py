@@ -13,8 +13,8 @@ from scorer.engine.aer import mps_bloch_vectors, observable_counts
 from scorer.engine.bloch import NoSimulator, bloch_vectors, projected
 from scorer.engine.reference import amplitudes
 from scorer.models.machine import ObservableMachine
+from scorer.models.observable import Observable
 from scorer.models.projected import ProjectedMachine, Projection
-from scorer.models.svc import Observable
 from scorer.models.twins import RbfTwin
 from scorer.training.shots.measure import METHODS, ShotError, from_counts, measured, probabilities, sampled
 from scorer.training.shots.ranking import exact_sampler, shot_table

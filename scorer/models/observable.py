@@ -3,7 +3,7 @@
 A kernel machine, such as a trained SVM, scores f(x) = sum_i a_i |<psi_i|psi(x)>|^2 + b. With A = sum_i a_i
 |psi_i><psi_i| that is <psi(x)|A|psi(x)> + b: the number of support vectors no longer matters, and A may be cut to its r
 largest eigenvalues. A circuit trained behind the feature map, and the one-class scores, have the same form.
-Fitting is in the ``fit`` modules, because scoring must never load what fitting needs.
+Fitting is in ``scorer.training.families``, because scoring must never load what fitting needs.
 """
 
 from __future__ import annotations
@@ -17,13 +17,10 @@ from scorer.circuits.plan import Plan
 from scorer.circuits.zz import ZZMap
 from scorer.engine.fast import ObservableScorer
 from scorer.engine.reference import States, amplitudes, expectation
-from scorer.models.twins import MAX_GAMMA, MAX_SUPPORT, RbfTwin
 
 Array = NDArray[np.float64]
 Vectors = NDArray[np.complex128] | NDArray[np.complex64]
 FeatureMap = ZZMap | Plan
-
-__all__ = ["MAX_GAMMA", "MAX_SUPPORT", "Observable", "RbfTwin", "collapse", "collapse_states", "default_rank"]
 
 
 @dataclass(frozen=True, eq=False)

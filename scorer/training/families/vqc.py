@@ -1,4 +1,7 @@
-"""Fitting the ``vqc`` family: a trainable circuit behind the feature map, collapsed to an observable once trained.
+"""The ``vqc`` family: a trainable circuit behind the feature map, collapsed to an observable once trained.
+
+Take it for labelled rows, to compare a trained circuit with the kernel machines; seldom the best of them. Its twin is
+that of ``svc``.
 
 The row is encoded first, |psi(z)>; a circuit U(theta) of R_Y and R_Z rotations on every qubit and a ring of CX follows,
 and every qubit is measured: f(z) = <psi|U^+ M U|psi> + b with M = sum_i w_i Z_i. So A = U^+ M U, and no row is ever run
@@ -14,24 +17,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from scorer.engine.reference import amplitudes
-from scorer.models.svc import FeatureMap, Observable, deployed, observable_of
-from scorer.training.families.fit_svc import FitError, check_labelled, positive
+from scorer.engine.reference import amplitudes, expectation
+from scorer.models.machine import Machine, ObservableMachine
+from scorer.models.observable import FeatureMap, Observable, deployed, observable_of
+from scorer.models.twins import MAX_SUPPORT
+from scorer.training.families import svc
+from scorer.training.families.checks import Array, FitError, Labels, check_labelled, positive
+from scorer.training.families.family import FIXED_COST, FamilyTraining, FitRows, Floats, Ints
+from scorer.training.options import FIT_ROWS
+from scorer.training.search import GAMMAS, Grid, GridPoint, SearchSpace, Trial, grid_widths
 
-Array = NDArray[np.float64]
 Matrix = NDArray[np.complex128]
-Labels = NDArray[np.integer]
+#: Hears of every start: (number, of).
 Watch = Callable[[int, int], None]
 
 MAX_QUBITS = 10
 MAX_LAYERS = 8
 STEPS = 120
 RESTARTS = 2
+#: Layers that are tried.
+LAYERS = (1.0, 2.0, 3.0)
+#: Steps of each trial: what is compared is how well a setting begins.
+_TRIAL_STEPS = 15
 #: All eigenvalues of a sum of Z are of one size, so that nothing is cut up to eight qubits.
 _MOST_RANK = 256
 
@@ -55,7 +68,7 @@ class Ansatz:
         return 2 * self.qubits * (self.layers + 1)
 
     def unitary(self, theta: Array) -> Matrix:
-        """U(theta), (2^n, 2^n), for angles (a,) in radians, layer by layer, R_Y before R_Z of each qubit."""
+        """Compute U(theta), (2^n, 2^n), for angles (a,) in radians, layer by layer, R_Y before R_Z of each qubit."""
         states = np.eye(2**self.qubits, dtype=np.complex128)
         for layer, angles in enumerate(self._by_layer(theta)):
             for qubit in range(self.qubits):
@@ -65,7 +78,7 @@ class Ansatz:
         return states
 
     def gradient(self, theta: Array, unitary: Matrix, adjoint: Matrix) -> Array:
-        """Im tr(Lambda_k^+ P_k F_k) of every angle (a,): ``unitary`` is F at the end, ``adjoint`` Lambda there."""
+        """Compute Im tr(Lambda_k^+ P_k F_k) of every angle (a,); ``unitary``: F at the end, ``adjoint``: Lambda."""
         states, other = unitary.copy(), adjoint.copy()
         back = np.argsort(self.ring)
         slopes = np.empty((self.layers + 1, 2, self.qubits))
@@ -133,8 +146,11 @@ def trained(
     steps: int,
     watch: Watch | None = None,
 ) -> Observable:
-    """The whole observable of the best circuit for encoded rows psi (N, 2^n); see ``fit_vqc``."""
-    problem = _Problem(psi, y, ansatz, positive("C", C))
+    """Train the best circuit for encoded rows psi (N, 2^n) with labels y (N,); return its whole observable, float64.
+
+    Options as for ``fit_vqc``. Raises FitError.
+    """
+    problem = CircuitLoss(psi, y, ansatz, positive("C", C))
     found = []
     for start in range(restarts):
         if watch is not None:
@@ -145,8 +161,8 @@ def trained(
     return problem.observable(best.x)
 
 
-class _Problem:
-    """Loss and its gradient by (theta, w, b) as one vector."""
+class CircuitLoss:
+    """Loss of encoded rows psi (N, 2^n) with labels y (N,), and its gradient, by (theta, w, b) as one vector (p,)."""
 
     def __init__(self, psi: Matrix, y: Labels, ansatz: Ansatz, C: float) -> None:
         positives = int(np.count_nonzero(y))
@@ -157,11 +173,12 @@ class _Problem:
         self._signs = 1.0 - 2.0 * bits  # (2^n, n): the eigenvalue of Z_i on each basis state
 
     def start(self, rng: np.random.Generator) -> Array:
-        """A random start: angles all round, every qubit of weight 1."""
+        """Draw a start (p,): angles all round, every qubit of weight 1."""
         theta = rng.uniform(-np.pi, np.pi, self._ansatz.angles)
         return np.concatenate([theta, np.ones(self._ansatz.qubits), [0.0]])
 
     def __call__(self, x: Array) -> tuple[float, Array]:
+        """Compute the loss at x (p,) and its gradient (p,)."""
         theta, w, b = self._parts(x)
         unitary = self._ansatz.unitary(theta)
         states = self._psi @ unitary.T
@@ -175,6 +192,7 @@ class _Problem:
         return loss, np.concatenate([slopes, residual @ each + self._ridge * w, [residual.sum()]])
 
     def observable(self, x: Array) -> Observable:
+        """Collapse the circuit at x (p,) to its whole observable, float64."""
         theta, w, b = self._parts(x)
         unitary = self._ansatz.unitary(theta)
         return observable_of((unitary.conj().T * (self._signs @ w)) @ unitary, b)
@@ -211,3 +229,41 @@ def _slope_y(states: Matrix, other: Matrix, qubit: int) -> float:
     zero, one = _pair(states, qubit)
     left, right = _pair(other, qubit)
     return float((-1j * np.vdot(left, one) + 1j * np.vdot(right, zero)).imag)
+
+
+def vqc_trial(circuit: FeatureMap, seed: int, Z: Floats, y: Ints, width: float) -> Trial:
+    """Prepare a trial on rows Z (N, n) with labels y (N,) at one bandwidth; its second parameter is the layers.
+
+    One short start each. Raises FitError for a circuit of too many qubits when it is run.
+    """
+    psi = amplitudes(circuit.with_bandwidth(width), Z)
+    return partial(_scores, psi, y, circuit.qubits, seed)
+
+
+def _scores(psi: Matrix, y: Ints, qubits: int, seed: int, layers: float, fit: Ints, held: Ints) -> Floats:
+    ansatz = Ansatz(qubits, int(layers))
+    found = trained(psi[fit], y[fit], ansatz, FIXED_COST, seed=seed, restarts=1, steps=_TRIAL_STEPS)
+    return expectation(found.values, found.vectors.astype(np.complex128), psi[held])
+
+
+def _space(rows: FitRows) -> SearchSpace:
+    widths = grid_widths(rows.circuit, len(GAMMAS))
+    return SearchSpace(Grid(widths, "layers", LAYERS), partial(vqc_trial, rows.circuit, rows.seed))
+
+
+def _fit_at(rows: FitRows, point: GridPoint) -> Machine:
+    circuit = rows.at(point)
+    observable = fit_vqc(rows.Z, rows.y, circuit, FIXED_COST, int(point.second), seed=rows.seed)
+    return ObservableMachine(circuit, observable.truncated(observable.rank))
+
+
+TRAINING = FamilyTraining(
+    title="variational circuit after the feature map, measured on every qubit",
+    twin_title=svc.TRAINING.twin_title,
+    fit_rows=FIT_ROWS,
+    most_rows=MAX_SUPPORT,
+    space=_space,
+    twin_space=svc.twin_space,
+    fit=_fit_at,
+    fit_twin=svc.fit_twin_at,
+)

@@ -1,13 +1,12 @@
-"""Fitting the ``nystrom-logistic`` family and its RBF twin, in time linear in the rows and memory that is bounded.
+"""Balanced logistic regression on Nystrom features, in time linear in the rows and memory that is bounded.
 
 With landmarks L, K = k(L, L) = U S U^T and T = U S^(-1/2), a row has the m' <= m features T^T k(L, z) (Williams and
 Seeger, NIPS 2000). Logistic regression on them is a weighted sum of kernel values, c = T w:
 
-    f(z) = sum_j c_j k(l_j, z) + b,
+    f(z) = sum_j c_j k(l_j, z) + b.
 
-which for a fidelity kernel is one observable and for a Gaussian one a sum of m Gaussians. Newton's method needs sums of
-size m x m alone, and those are taken over chunks of rows: nothing that grows with the rows is kept. The first steps are
-taken on a part of the rows, so that all of them are passed over a few times only.
+Newton's method needs sums of size m x m alone, and those are taken over chunks of rows: nothing that grows with the
+rows is kept. The first steps are taken on a part of the rows, so that all of them are passed over a few times only.
 """
 
 from __future__ import annotations
@@ -23,21 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from scorer.engine.reference import amplitudes
-from scorer.models.svc import FeatureMap, Observable, collapse, default_rank, deployed
-from scorer.models.twins import MAX_LANDMARKS, RbfTwin, gaussian_kernel
-from scorer.training.families.fit_svc import FitError, check_labelled, checked_gamma, positive
+from scorer.training.families.checks import Array, Labels, positive
+from scorer.training.families.landmarks import whitening
 
-Array = NDArray[np.float64]
-Labels = NDArray[np.integer]
-KernelOf = Callable[[Array], Array]
+#: Rows (c, n) -> kernel values with the landmarks (c, m).
+LandmarkKernel = Callable[[Array], Array]
+#: Hears of every pass over the rows: (number, most).
 Watch = Callable[[int, int], None]
 Mapper = Callable[..., Iterator[Any]]
 
-LANDMARKS = 300
-#: Directions of the landmarks' kernel below this share of its largest eigenvalue are left out. They would change no
-#: ranking visibly, but sums of Gaussians with the weights that they need lose digits in float32.
-SPECTRUM_CUT = 1e-7
 CHUNK = 4096
 #: Rows on which Newton's first steps are taken.
 FIRST_ROWS = 20_000
@@ -46,80 +39,11 @@ _STEPS = 30
 _DECREMENT = 1e-6
 
 
-def choose_landmarks(Z: Array, y: Labels, count: int, rng: np.random.Generator) -> Array:
-    """At most ``count`` rows of Z, up to half of them malicious, so that rare attacks are represented: (m, n)."""
-    if not 2 <= count <= MAX_LANDMARKS:
-        raise FitError(f"{count} landmarks; possible are 2 to {MAX_LANDMARKS}")
-    attacks, benign = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
-    kept = min(len(attacks), max(count // 2, count - len(benign)))
-    chosen = [rng.choice(attacks, kept, replace=False), rng.choice(benign, min(count - kept, len(benign)), False)]
-    rows: Array = Z[np.sort(np.concatenate(chosen))]
-    return np.unique(rows, axis=0)
-
-
-def fit_nystrom_logistic(
-    Z: Array,
-    y: Labels,
-    circuit: FeatureMap,
-    C: float,
-    landmarks: Array,
-    *,
-    rank: int | None = None,
-    workers: int = 1,
-    watch: Watch | None = None,
-) -> Observable:
-    """Fit on scaled features Z (N, n) with labels y (N,), collapse, and cut to ``rank``.
-
-    Classes weigh the same in sum. ``C``: inverse of the ridge, as in scikit-learn. ``rank``: None: default_rank; 2^n or
-    more: the whole observable in float64. ``workers``: threads. ``watch(step, most)`` hears of every pass. Raises
-    FitError.
-    """
-    check_labelled(Z, y)
-    kernel_of = _fidelities(circuit, landmarks)
-    weights, offset = logistic(Z, y, landmarks, kernel_of, C, workers=workers, watch=watch)
-    whole = collapse(circuit, landmarks, weights, offset)
-    return deployed(whole, rank, default_rank(circuit.qubits))
-
-
-def _fidelities(circuit: FeatureMap, landmarks: Array) -> KernelOf:
-    """|<l_j|psi(z)>|^2 of rows (c, n) with the landmarks (m, n), as real products: (c, m)."""
-    psi = amplitudes(circuit, landmarks)
-    real = np.ascontiguousarray(np.hstack([psi.real, psi.imag]).T)
-    imaginary = np.ascontiguousarray(np.hstack([-psi.imag, psi.real]).T)
-
-    def kernel_of(rows: Array) -> Array:
-        states = amplitudes(circuit, rows)
-        planes = np.hstack([states.real, states.imag])
-        kernel, other = planes @ real, planes @ imaginary
-        np.square(kernel, out=kernel)
-        kernel += np.square(other, out=other)
-        return kernel
-
-    return kernel_of
-
-
-def fit_nystrom_twin(
-    Z: Array,
-    y: Labels,
-    gamma: float,
-    C: float,
-    landmarks: Array,
-    *,
-    workers: int = 1,
-    watch: Watch | None = None,
-) -> RbfTwin:
-    """The same fit on the same rows and landmarks with Gaussians instead of fidelities. Raises FitError."""
-    check_labelled(Z, y)
-    kernel_of = partial(gaussian_kernel, right=landmarks, gamma=checked_gamma(gamma))
-    weights, offset = logistic(Z, y, landmarks, kernel_of, C, workers=workers, watch=watch)
-    return RbfTwin(landmarks.astype(np.float32), weights.astype(np.float32), float(gamma), offset)
-
-
 def logistic(
     Z: Array,
     y: Labels,
     landmarks: Array,
-    kernel_of: KernelOf,
+    kernel_of: LandmarkKernel,
     C: float,
     *,
     workers: int = 1,
@@ -157,14 +81,6 @@ def _balance(y: Labels) -> Array:
     return np.array([len(y) / (2.0 * (len(y) - positives)), len(y) / (2.0 * positives)])
 
 
-def whitening(kernel: Array) -> Array:
-    """T (m, m') with T^T K T = 1: the landmarks' kernel K (m, m) without its smallest directions."""
-    values, columns = np.linalg.eigh((kernel + kernel.T) / 2)
-    kept = values > SPECTRUM_CUT * values[-1]
-    basis: Array = columns[:, kept] / np.sqrt(values[kept])
-    return basis
-
-
 @dataclass(frozen=True, eq=False)
 class _Sums:
     """What one pass over rows adds up at some theta: loss, gradient (m' + 1,), Hessian (m' + 1, m' + 1)."""
@@ -178,7 +94,7 @@ class _Sums:
 class _Problem:
     """``kernel_of``: rows (c, n) -> kernel values (c, m). ``basis``: T. ``balance``: weight of a row by its label."""
 
-    kernel_of: KernelOf
+    kernel_of: LandmarkKernel
     basis: Array
     C: float
     balance: Array

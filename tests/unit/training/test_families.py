@@ -23,27 +23,19 @@ from scorer.engine.bloch import bloch_vectors
 from scorer.engine.reference import amplitudes, fidelity_kernel
 from scorer.models.families import FAMILIES, UnknownFamily, family_named
 from scorer.models.machine import ObservableMachine
-from scorer.models.svc import FeatureMap, Observable
+from scorer.models.observable import FeatureMap, Observable
 from scorer.models.twins import gaussian_kernel
-from scorer.training.families.fit_nystrom import (
-    choose_landmarks,
-    fit_nystrom_logistic,
-    fit_nystrom_twin,
-    logistic,
-    whitening,
-)
-from scorer.training.families.fit_one_class import (
-    fit_density,
-    fit_density_twin,
-    fit_leverage,
-    fit_leverage_twin,
-    mean_state,
-    sufficient_rank,
-)
-from scorer.training.families.fit_projected import fit_projected
-from scorer.training.families.fit_svc import FitError, fit_svc
-from scorer.training.families.fit_vqc import Ansatz, _Problem, fit_vqc
-from scorer.training.families.table import METHODS
+from scorer.training.families.checks import FitError
+from scorer.training.families.density import fit_density, fit_density_twin
+from scorer.training.families.landmarks import choose_landmarks, whitening
+from scorer.training.families.leverage import fit_leverage, fit_leverage_twin
+from scorer.training.families.logistic import logistic
+from scorer.training.families.nystrom_logistic import fit_nystrom_logistic, fit_nystrom_twin
+from scorer.training.families.one_class import mean_state, sufficient_rank
+from scorer.training.families.projected import fit_projected
+from scorer.training.families.svc import fit_svc
+from scorer.training.families.table import FAMILY_TRAINING
+from scorer.training.families.vqc import Ansatz, CircuitLoss, fit_vqc
 from tests.unit.engine.bounds import FLOAT32_BOUND
 
 WHOLE = 1 << 12
@@ -79,7 +71,7 @@ OBSERVABLES = [name for name, family in FAMILIES.items() if family.machine is Ob
 
 
 def test_every_family_can_be_fitted_and_no_other() -> None:
-    assert set(FAMILIES) == set(METHODS)
+    assert list(FAMILIES) == list(FAMILY_TRAINING)
     with pytest.raises(UnknownFamily, match="'forest' is not known; known are svc, nystrom-logistic, vqc"):
         family_named("forest")
 
@@ -220,7 +212,7 @@ def test_the_variational_circuit_is_qiskits(qubits: int, layers: int) -> None:
 def test_the_adjoint_gradient_is_the_slope_of_the_loss(qubits: int) -> None:
     Z, y = rows(40, max(qubits, 2))
     circuit = ZZMap(qubits, 2, "full", 0.4)
-    problem = _Problem(amplitudes(circuit, Z[:, :qubits]), y, Ansatz(qubits, 2), 1.0)
+    problem = CircuitLoss(amplitudes(circuit, Z[:, :qubits]), y, Ansatz(qubits, 2), 1.0)
     x = problem.start(np.random.default_rng(1)) + 0.1
     slope = approx_fprime(x, lambda v: problem(v)[0], 1e-7)
     assert np.abs(problem(x)[1] - slope).max() <= 1e-5
@@ -235,7 +227,7 @@ def test_a_vqc_is_its_circuit_collapsed_and_learns() -> None:
     assert roc_auc_score(y, found.exact_scores(circuit, Z)) > 0.85
     again = fit_vqc(Z, y, circuit, 3.0, 2, seed=0, restarts=2, steps=60)
     assert np.allclose(again.values, found.values, atol=1e-6)
-    problem = _Problem(amplitudes(circuit, Z), y, Ansatz(3, 2), 3.0)
+    problem = CircuitLoss(amplitudes(circuit, Z), y, Ansatz(3, 2), 3.0)
     x = problem.start(np.random.default_rng(5))
     psi = amplitudes(circuit, Z) @ Ansatz(3, 2).unitary(x[:-4]).T
     signs = 1.0 - 2.0 * ((np.arange(8)[:, None] >> np.arange(3)) & 1)
