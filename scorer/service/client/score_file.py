@@ -141,18 +141,16 @@ def _patiently_scored(
 ) -> ScoreReply:
     """The reply to a chunk, which is offered again, under the same batch id, while the queue is full."""
     body, batch_id = csv_bytes(chunk), uuid.uuid4().hex
-    # A context, since a retried call would have its arguments logged, and the body holds feature values.
-    for attempt in stamina.retry_context(
-        on=QueueFull,
+    patience = stamina.RetryingCaller(
         attempts=_FULL_QUEUE_TRIES,
         timeout=None,
         wait_initial=_FULL_QUEUE_PAUSE,
         wait_max=_FULL_QUEUE_PAUSE,
         wait_jitter=0.0,
-    ):
-        with attempt:
-            reply = client.score(card.name, body, chunk.num_rows, options, batch_id, submitter=submitter, bulk=True)
-    return reply
+    )
+    return patience(
+        QueueFull, client.score, card.name, body, chunk.num_rows, options, batch_id, submitter=submitter, bulk=True
+    )
 
 
 def _check_columns(table: pa.Table, card: ModelCard, file: Path) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import logging
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 import stamina
 import trustme
+from filelock import FileLock
 
 from scorer.rows.files import write_table
+from scorer.service.access.api_keys import write_private
 from scorer.service.client.score_file import csv_bytes, score_file
+from scorer.service.settings import load_settings
+from scorer.service.stack.up import StackState
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import BadInput, BadTrainingData, QueueFull
 from scorer.wire.names import MAX_ROWS, OUTPUT_COLUMNS
@@ -31,7 +34,7 @@ def certificates(tmp_path: Path) -> tuple[Path, Path]:
     """The authority's certificate, and the gateway's with its key."""
     authority, ca, own = trustme.CA(), tmp_path / "ca.pem", tmp_path / "own.pem"
     authority.cert_pem.write_to_path(str(ca))
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(own))
+    authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(str(own))
     return ca, own
 
 
@@ -107,16 +110,28 @@ def test_a_queue_that_stays_full_is_told(
     assert len(gateway.requests) == TRIES
 
 
-@pytest.mark.usefixtures("impatient")
-def test_no_row_comes_into_what_is_logged_of_a_full_queue(
-    tmp_path: Path, gateway: ScriptedGateway, connect: Callable[[], GatewayClient], caplog: pytest.LogCaptureFixture
+def test_standard_output_holds_the_scores_alone_whatever_the_queue_says(
+    tmp_path: Path, gateway: ScriptedGateway, certificates: tuple[Path, Path]
 ) -> None:
+    """As a command, beside a stack that runs: this test holds its lock. Retries would be logged between the rows."""
     gateway.score_script.append("queue_full")
-    said = io.StringIO()
-    with caplog.at_level(logging.DEBUG), redirect_stdout(said):
-        score_file(rows_file(tmp_path, 1, user=["secret-user"]), "lateral", ScoreOptions(write=True), connect)
+    settings = load_settings(home=tmp_path / "home")
+    for folder in (settings.run_dir, settings.local_key.parent):
+        folder.mkdir(parents=True)
+    write_private(
+        settings.run_dir / "stack.json", json.dumps(vars(StackState(1, gateway.url, str(certificates[0])))).encode()
+    )
+    write_private(settings.local_key, KEY.encode())
+    command = [sys.executable, "-m", "scorer.cli.main", "score", str(rows_file(tmp_path, 2))]
+    with FileLock(settings.run_dir / "stack.lock", mode=0o600):
+        environment = os.environ | {"QSCORE_HOME": str(settings.home)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
     assert len(gateway.requests) == 2
-    assert "secret-user" not in said.getvalue() + caplog.text
+    header, *lines = done.stdout.splitlines()
+    assert header.replace('"', "") == ",".join(["failures", "logons", *OUTPUT_COLUMNS])
+    assert [line.split(",")[0].strip('"') for line in lines] == ["0", "1"]
+    assert "2 of 2 rows scored, 0 over the line (lateral 7: Rows of this test.)" in done.stderr
 
 
 def test_what_cannot_be_scored_is_named_before_anything_is_asked(
