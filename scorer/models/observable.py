@@ -41,7 +41,7 @@ class Observable:
         return len(self.values)
 
     def truncated(self, rank: int) -> Observable:
-        """The ``rank`` largest eigenvalues, vectors rounded to complex64: what an artifact holds. Recalibrate after it.
+        """Keep the ``rank`` largest eigenvalues, vectors rounded to complex64, as an artifact does; then recalibrate.
 
         No score moves by more than the magnitude of the first eigenvalue left out (``spectral_tail``) and rounding.
         """
@@ -49,35 +49,38 @@ class Observable:
         return Observable(self.values[:rank].copy(), self.vectors[:rank].astype(np.complex64), self.offset, tail)
 
     def spectral_tail(self, rank: int) -> float:
-        """Magnitude of the largest eigenvalue beyond ``rank``; 0 when there is none."""
+        """Find the magnitude of the largest eigenvalue beyond ``rank``; 0 when there is none."""
         return float(np.abs(self.values[rank:]).max(initial=0.0))
 
     def exact_scores(self, circuit: FeatureMap, Z: Array) -> Array:
-        """Scores (N,) of scaled features Z (N, n) in float64 throughout."""
+        """Score scaled features Z (N, n) in float64 throughout: (N,)."""
         return expectation(self.values, self.vectors.astype(np.complex128), amplitudes(circuit, Z)) + self.offset
 
     def scores(self, circuit: FeatureMap, Z: Array) -> Array:
-        """Scores (N,) of scaled features Z (N, n) as the worker computes them: calibrate on these."""
+        """Score scaled features Z (N, n) as the worker does: (N,). Calibrate on these."""
         return ObservableScorer(circuit, self.values, self.vectors)(Z) + self.offset
 
 
 def default_rank(qubits: int) -> int:
-    """Rank at which held-out AUC is that of the whole observable within 0.001, as measured at 6 and 8 qubits."""
+    """Give the rank at which held-out AUC is that of the whole within 0.001, as measured at 6 and 8 qubits."""
     return min(1 << qubits, 16 if qubits <= 6 else 32 if qubits <= 8 else 64)
 
 
 def collapse(circuit: FeatureMap, support: Array, coefficients: Array, offset: float) -> Observable:
-    """The whole observable of support vectors (M, n), scaled, with dual coefficients (M,); float64, full rank."""
+    """Collapse support vectors (M, n), scaled, with dual coefficients (M,) to one observable; float64, full rank."""
     return collapse_states(amplitudes(circuit, support), coefficients, offset)
 
 
 def collapse_states(psi: States, coefficients: Array, offset: float) -> Observable:
-    """The same where the support vectors' states (M, 2^n) are at hand."""
+    """Collapse support vectors' states (M, 2^n) with dual coefficients (M,) to one observable; float64, full rank."""
     return observable_of((psi.T * coefficients) @ psi.conj(), offset)
 
 
 def observable_of(matrix: Vectors, offset: float) -> Observable:
-    """The Hermitian matrix A (2^n, 2^n) by its eigenvectors; the part that is not Hermitian is taken for rounding."""
+    """Diagonalise the Hermitian matrix A (2^n, 2^n): an observable of full rank.
+
+    The part of A that is not Hermitian is taken for rounding.
+    """
     # eigh reads one triangle and returns real eigenvalues; eig on a numerically Hermitian matrix is off by far more.
     values, columns = np.linalg.eigh((matrix + matrix.conj().T) / 2)
     order = np.argsort(-np.abs(values), kind="stable")
@@ -85,7 +88,7 @@ def observable_of(matrix: Vectors, offset: float) -> Observable:
 
 
 def deployed(whole: Observable, rank: int | None, least: int) -> Observable:
-    """``whole`` cut to ``rank``, or to ``least`` where None is asked for; uncut in float64 at its own rank or more."""
+    """Cut ``whole`` to ``rank``, or to ``least`` where None is asked for; uncut in float64 at its own rank or more."""
     if rank is not None and rank >= whole.rank:
         return whole
     return whole.truncated(least if rank is None else rank)

@@ -146,7 +146,7 @@ class CardStore:
 
 
 def version_number(version: str) -> tuple[int, str]:
-    """Sort key: the number that a version starts with."""
+    """Give a version's sort key: the number that it starts with."""
     digits = version.split("-")[0]
     return (int(digits) if digits.isdigit() else 0, version)
 

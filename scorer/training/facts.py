@@ -69,7 +69,10 @@ class Run:
 
 
 def facts_of(run: Run, fitted: Fitted, evaluation: Evaluation | None) -> dict[str, Any]:
-    """JSON-able facts; docs/models.md explains each. ``evaluation``: None where no attacks were there to be found."""
+    """Write the card's facts, JSON-able; docs/models.md explains each.
+
+    ``evaluation``: None where no attacks were there to be found.
+    """
     one_class = run.family.one_class
     measured = evaluation.base_rate if evaluation else None
     judged = list(evaluation.metrics) if evaluation else []

@@ -49,9 +49,11 @@ def logistic(
     workers: int = 1,
     watch: Watch | None = None,
 ) -> tuple[Array, float]:
-    """Kernel weights (m,) and offset of the balanced logistic regression on Nystrom features.
+    """Fit the balanced logistic regression on Nystrom features: its kernel weights (m,) and offset.
 
-    Minimises |w|^2 / 2 + C sum_i s_i log(1 + exp(-t_i f(z_i))) with t in {-1, 1} and s balancing the classes.
+    ``Z``: scaled rows (N, n). ``y``: labels (N,). ``landmarks``: (m, n). ``C``: inverse of the ridge. ``workers``:
+    threads. Minimises |w|^2 / 2 + C sum_i s_i log(1 + exp(-t_i f(z_i))) with t in {-1, 1} and s balancing the classes.
+    Raises FitError.
     """
     basis = whitening(kernel_of(landmarks))
     theta = np.zeros(basis.shape[1] + 1)

@@ -65,6 +65,7 @@ class Ansatz:
 
     @property
     def angles(self) -> int:
+        """How many angles there are, a."""
         return 2 * self.qubits * (self.layers + 1)
 
     def unitary(self, theta: Array) -> Matrix:
@@ -162,7 +163,10 @@ def trained(
 
 
 class CircuitLoss:
-    """Loss of encoded rows psi (N, 2^n) with labels y (N,), and its gradient, by (theta, w, b) as one vector (p,)."""
+    """Loss of encoded rows psi (N, 2^n) with labels y (N,), and its gradient, by (theta, w, b) as one vector (p,).
+
+    The mean logistic loss, classes weighing the same, + |w|^2 / (2 C N).
+    """
 
     def __init__(self, psi: Matrix, y: Labels, ansatz: Ansatz, C: float) -> None:
         positives = int(np.count_nonzero(y))

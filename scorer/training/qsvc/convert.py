@@ -42,15 +42,15 @@ class ImportedQsvc:
     labels: tuple[Any, Any]
 
     def exact_scores(self, X: ArrayLike) -> Array:
-        """The decision function (N,) of rows X (N, features), float64."""
+        """Score rows X (N, features) by the decision function, float64: (N,)."""
         return self.observable.exact_scores(self.circuit, np.asarray(X, np.float64))
 
     def scores(self, X: ArrayLike) -> Array:
-        """The same by the engine that workers use, float32."""
+        """Score rows X (N, features) by the engine that workers use, float32: (N,)."""
         return self.observable.scores(self.circuit, np.asarray(X, np.float64))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Labels (N,)."""
+        """Predict the labels (N,) of rows X (N, features)."""
         chosen: NDArray[Any] = np.asarray(self.labels)[(self.exact_scores(X) > 0.0).astype(np.intp)]
         return chosen
 
@@ -81,16 +81,16 @@ class KernelMachine:
             raise ImportRefused("support vectors, dual coefficients and intercept must be finite")
 
     def turned(self) -> KernelMachine:
-        """The same, positive for the other label."""
+        """Turn the machine round: high scores then mean the other label."""
         return KernelMachine(self.plan, self.support, -self.coefficients, -self.intercept, self.labels[::-1])
 
     def collapsed(self) -> Observable:
-        """As one observable, float64, full rank."""
+        """Collapse the machine to one observable, float64, full rank."""
         return collapse(self.plan, self.support, self.coefficients, self.intercept)
 
 
 def import_qsvc(qsvc: Any, training_rows: ArrayLike | None = None, *, positive: Any = None) -> ImportedQsvc:
-    """A fitted, binary QSVC (or scikit-learn SVC whose kernel is a quantum kernel's ``evaluate``).
+    """Import a fitted, binary QSVC (or scikit-learn SVC whose kernel is a quantum kernel's ``evaluate``).
 
     ``training_rows``: (N, features); only needed for ``quantum_kernel="precomputed"`` or if scikit-learn no longer
     keeps them. ``positive``: the label that high scores are to mean; None: the second of ``classes_``, as there.
@@ -101,7 +101,10 @@ def import_qsvc(qsvc: Any, training_rows: ArrayLike | None = None, *, positive: 
 
 
 def machine_of(qsvc: Any, training_rows: ArrayLike | None = None, *, positive: Any = None) -> KernelMachine:
-    """What ``import_qsvc`` reads of a machine, before it is collapsed. Raises ImportRefused, CircuitError."""
+    """Read a machine as ``import_qsvc`` does, before it is collapsed; ``training_rows``: (N, features) or None.
+
+    Raises ImportRefused, CircuitError.
+    """
     if not hasattr(qsvc, "dual_coef_"):
         raise ImportRefused("the machine has not been fitted: call fit(X, y) before importing it")
     labels = tuple(np.asarray(qsvc.classes_).tolist())
@@ -124,7 +127,7 @@ def import_kernel_machine(
     intercept: float,
     labels: tuple[Any, Any] = (0, 1),
 ) -> ImportedQsvc:
-    """f(x) = sum_i dual_coefficients_i k(x, support_vectors_i) + intercept, whoever fitted it.
+    """Import f(x) = sum_i dual_coefficients_i k(x, support_vectors_i) + intercept, whoever fitted it.
 
     ``kernel``: a fidelity kernel of qiskit-machine-learning, a Qiskit circuit, or a feature map of qscore.
     ``support_vectors``: (M, features), ``dual_coefficients``: (M,), signs included. Raises ImportRefused, CircuitError.

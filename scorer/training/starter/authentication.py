@@ -235,7 +235,7 @@ ATTACKS = (
 
 
 def generate(rows: int, label: int, rng: np.random.Generator) -> pa.Table:
-    """Authentication events that make about ``rows`` rows of ``label``."""
+    """Generate authentication events that make about ``rows`` rows of ``label``."""
     profiles = ATTACKS if label else BENIGN
     kinds = tuple(KINDS)
     pairs = shuffled(draw_pairs(profiles, rows, ESTATE, rng), rng)

@@ -126,7 +126,7 @@ ATTACKS = (
 
 
 def generate(rows: int, label: int, rng: np.random.Generator) -> pa.Table:
-    """Connections that make about ``rows`` rows of ``label``."""
+    """Generate connections that make about ``rows`` rows of ``label``."""
     profiles = ATTACKS if label else BENIGN
     pairs = shuffled(draw_pairs(profiles, rows, ESTATE, rng), rng)
     groups = np.array([_ROW_OF_CLASS.index(k.group) for k in KINDS.values()])
