@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scorer.models.calibration import Calibration, CalibrationError, Ranks, fit_platt
 from scorer.models.trained import MAX_BENIGN, TrainedModel
 from scorer.training.evaluate import Evaluation, evaluate
-from scorer.training.facts import Run
+from scorer.training.facts import TrainingRun
 from scorer.training.fit import Fitted
 from scorer.wire.errors import BadTrainingData
 
@@ -56,7 +56,7 @@ def check_line(benign: int, fpr: float, *, by_event: bool) -> None:
     )
 
 
-def evaluated(run: Run, held: HeldOutScores) -> Evaluation | None:
+def evaluated(run: TrainingRun, held: HeldOutScores) -> Evaluation | None:
     """Judge all machines on the held-out rows; None where no attack is among them."""
     if not held.y.any():
         return None
@@ -79,7 +79,7 @@ def benign_scores(held: HeldOutScores, more: Mapping[str, Floats], seed: int) ->
 
 
 def assembled(
-    run: Run,
+    run: TrainingRun,
     fitted: Fitted,
     held: HeldOutScores,
     benign: Mapping[str, Floats],

@@ -40,7 +40,7 @@ class Provenance:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class TrainingRun:
     """One training: what was asked for, the rows, and how they were parted. ``excluded``: features left out by wish."""
 
     recipe: Recipe
@@ -68,7 +68,7 @@ class Run:
         return self.options.prevalence
 
 
-def facts_of(run: Run, fitted: Fitted, evaluation: Evaluation | None) -> dict[str, Any]:
+def facts_of(run: TrainingRun, fitted: Fitted, evaluation: Evaluation | None) -> dict[str, Any]:
     """Write the card's facts, JSON-able; docs/models.md explains each.
 
     ``evaluation``: None where no attacks were there to be found.
@@ -99,7 +99,7 @@ def facts_of(run: Run, fitted: Fitted, evaluation: Evaluation | None) -> dict[st
     }
 
 
-def _map(run: Run, fitted: Fitted) -> dict[str, Any]:
+def _map(run: TrainingRun, fitted: Fitted) -> dict[str, Any]:
     """The feature map as it was called, with the defaults that it took."""
     defaults = parameters_of(run.options.map)
     parameters = {key: value for key, value in defaults.items() if value is not None} | dict(run.options.map_parameters)
@@ -117,14 +117,14 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) else str(value)[:80]
 
 
-def _available(run: Run) -> int:
+def _available(run: TrainingRun) -> int:
     """Rows that the shipped model could have been fitted on."""
     if run.parts.kind != "cross-fitting":
         return len(run.parts.pairs[0][0])
     return len(run.data) - run.data.positives if run.family.one_class else len(run.data)
 
 
-def _remarks(run: Run, fitted: Fitted, evaluation: Evaluation | None) -> list[str]:
+def _remarks(run: TrainingRun, fitted: Fitted, evaluation: Evaluation | None) -> list[str]:
     remarks = []
     if fitted.rows < _available(run):
         how = "" if run.family.one_class else " with malicious ones preferred"
@@ -144,7 +144,7 @@ def _remarks(run: Run, fitted: Fitted, evaluation: Evaluation | None) -> list[st
     return remarks
 
 
-def _split(run: Run, fitted: Fitted) -> dict[str, Any]:
+def _split(run: TrainingRun, fitted: Fitted) -> dict[str, Any]:
     return {
         "kind": run.parts.kind,
         "folds": len(run.parts.pairs),
@@ -155,7 +155,7 @@ def _split(run: Run, fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def _hyper_parameters(run: Run, fitted: Fitted) -> dict[str, Any]:
+def _hyper_parameters(run: TrainingRun, fitted: Fitted) -> dict[str, Any]:
     found, (second, twin_second) = fitted.searched, fitted.second
     return {
         "bandwidth": found.quantum.width,

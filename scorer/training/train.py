@@ -27,7 +27,7 @@ from scorer.training.assemble import (
     evaluated,
 )
 from scorer.training.dataset import MIN_POSITIVES, Dataset, dataset
-from scorer.training.facts import Provenance, Run, facts_of
+from scorer.training.facts import Provenance, TrainingRun, facts_of
 from scorer.training.families.table import training_of
 from scorer.training.fit import Fitted, fit
 from scorer.training.options import DEFAULTS, TrainOptions
@@ -63,7 +63,7 @@ def train(
         data, provenance = _without_too_few(data, provenance)
     parts = split_normal(data, options.seed) if one_class else split(data, options.seed)
     check_line(_judged_benign(data, parts), options.fpr, by_event=True)
-    run = Run(recipe, grain or recipe.grain, columns, provenance, options, data, parts, excluded)
+    run = TrainingRun(recipe, grain or recipe.grain, columns, provenance, options, data, parts, excluded)
     total = len(parts.pairs) + 2
     held, fitted = _held_out(run, steps, total)
     if parts.kind == "cross-fitting":
@@ -132,7 +132,7 @@ def _judged_benign(data: Dataset, parts: Split) -> int:
     return int((data.y[held] == 0).sum())
 
 
-def _held_out(run: Run, steps: Steps, total: int) -> tuple[HeldOutScores, Fitted]:
+def _held_out(run: TrainingRun, steps: Steps, total: int) -> tuple[HeldOutScores, Fitted]:
     """Scores of every row to be judged, pooled over the folds, and the last fold's models."""
     scored: list[dict[str, Floats]] = []
     for k, (fit_rows, held) in enumerate(run.parts.pairs):
@@ -153,7 +153,7 @@ def _part(steps: Steps, part: str, done: int, total: int, text: str) -> None:
     steps(f"{part}: {text}", done, total)
 
 
-def _others_scores(run: Run, fitted: Fitted, more: pa.Table | None) -> Mapping[str, Floats]:
+def _others_scores(run: TrainingRun, fitted: Fitted, more: pa.Table | None) -> Mapping[str, Floats]:
     """Scores of the benign ones among other rows by every machine; none where there are no other rows."""
     if more is None:
         return {}

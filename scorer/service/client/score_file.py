@@ -32,8 +32,8 @@ from scorer.wire.options import ScoreOptions
 #: Seconds to wait for one chunk, and for the acknowledgements of a written file after the last one came.
 CHUNK_SECONDS = 50.0
 _ACK_SECONDS = 150.0
-#: A full queue empties by itself: how often a chunk is offered, and seconds between two offers.
-_FULL_QUEUE_TRIES = 30
+#: A full queue empties by itself: for how many seconds a chunk is offered, and seconds between two offers.
+_FULL_QUEUE_SECONDS = 60.0
 _FULL_QUEUE_PAUSE = 2.0
 
 
@@ -142,8 +142,8 @@ def _patiently_scored(
     """The reply to a chunk, which is offered again, under the same batch id, while the queue is full."""
     body, batch_id = csv_bytes(chunk), uuid.uuid4().hex
     patience = stamina.RetryingCaller(
-        attempts=_FULL_QUEUE_TRIES,
-        timeout=None,
+        attempts=None,
+        timeout=_FULL_QUEUE_SECONDS,
         wait_initial=_FULL_QUEUE_PAUSE,
         wait_max=_FULL_QUEUE_PAUSE,
         wait_jitter=0.0,

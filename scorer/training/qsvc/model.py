@@ -30,7 +30,7 @@ from scorer.training.assemble import (
 )
 from scorer.training.choose import Choice
 from scorer.training.dataset import Dataset, dataset
-from scorer.training.facts import Provenance, Run, facts_of
+from scorer.training.facts import Provenance, TrainingRun, facts_of
 from scorer.training.families.checks import FitError
 from scorer.training.families.kernels import rbf_kernel
 from scorer.training.families.svc import fit_twin, svc_trial
@@ -73,7 +73,7 @@ def train_imported(
     fitted = _fitted(stored, data.names, where, options.seed)
     steps("judging", 1, 3)
     parts = Split("held-out", ((np.arange(len(stored.rows)), np.arange(len(data))),))
-    run = Run(recipe, grain, columns, _warned(provenance, stored, data, where), options, data, parts, ())
+    run = TrainingRun(recipe, grain, columns, _warned(provenance, stored, data, where), options, data, parts, ())
     held = HeldOutScores(data.y, data.groups, _scores(fitted, data, options.seed))
     evaluation = evaluated(run, held)
     steps("calibrating", 2, 3)
