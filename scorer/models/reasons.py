@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scorer.circuits.errors import AngleError
 from scorer.models.explain import attributions
 from scorer.models.trained import TrainedModel
-from scorer.rows.transform import in_words
+from scorer.rows.transform import in_units, in_words
 
 Array = NDArray[np.float64]
 Positions = NDArray[np.intp]
@@ -102,7 +102,7 @@ def _words(model: TrainedModel, X: Array, added: Array) -> list[str]:
     """The one or two features that add most to each row's score (k, n), in the recipe's words."""
     features = [model.recipe.feature_by_name[name] for name in model.feature_names]
     order = np.argsort(-added, axis=1)[:, :2]
-    usual = model.reference.tolist()
+    usual = [in_units(feature, value) for feature, value in zip(features, model.reference.tolist(), strict=True)]
     texts = []
     for values, adds, best in zip(X.tolist(), added.tolist(), order.tolist(), strict=True):
         drivers = [k for k in best if adds[k] > max(0.0, _SECOND_DRIVER * adds[best[0]])]
