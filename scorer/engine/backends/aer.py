@@ -20,10 +20,10 @@ from qiskit.quantum_info import Pauli
 from qiskit_aer import AerSimulator
 
 from scorer.circuits.circuit import FeatureMap
+from scorer.circuits.decompile import circuit_of
 from scorer.circuits.evaluate import Evaluator
 from scorer.circuits.expressions import Expression
 from scorer.circuits.plan import Plan
-from scorer.engine.bloch import use_simulator
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -38,9 +38,14 @@ class AerError(RuntimeError):
     """A simulation that did not finish; the message is Aer's."""
 
 
-def use_aer() -> None:
-    """Simulate circuits above 12 qubits in this process with Aer."""
-    use_simulator(mps_bloch_vectors)
+class Aer:
+    """Qiskit Aer as a backend: matrix-product states."""
+
+    name = "aer"
+
+    def bloch_vectors(self, plan: Plan, Z: Array) -> Array:
+        """Return Bloch vectors (N, 3 qubits), float64, of scaled, finite features Z (N, features). Raises AerError."""
+        return mps_bloch_vectors(plan, Z)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +59,8 @@ class Parametrised:
 
     @classmethod
     def of(cls, feature_map: FeatureMap) -> Parametrised:
-        source = feature_map.to_circuit()
+        """Write the map's gates for Qiskit; equal angles share a parameter."""
+        source = circuit_of(feature_map)
         angles: dict[Expression, Parameter] = {}
         circuit = QuantumCircuit(source.qubits)
         for gate in source.gates:
@@ -64,7 +70,10 @@ class Parametrised:
         return cls(circuit, tuple(angles.values()), evaluator, source.bandwidth)
 
     def binds(self, Z: Array) -> list[dict[Parameter, list[float]]]:
-        """Aer's parameter_binds for scaled features Z (N, features)."""
+        """Return Aer's parameter_binds, N radians for each parameter, for scaled features Z (N, features).
+
+        Raises AngleError where an angle is not finite.
+        """
         values = self.evaluator.values(self.bandwidth * Z.T)
         return [{p: row.tolist() for p, row in zip(self.parameters, values, strict=True)}]
 
@@ -76,9 +85,10 @@ def _angle(angle: Expression, known: dict[Expression, Parameter]) -> Parameter |
 
 
 def mps_bloch_vectors(plan: Plan, Z: Array) -> Array:
-    """Bloch vectors (N, 3 qubits) of scaled, finite features Z (N, features) by matrix-product states.
+    """Return Bloch vectors (N, 3 qubits), float64, of scaled, finite features Z (N, features) by matrix-product states.
 
-    Raises AerError."""
+    Raises AngleError where an angle is not finite, AerError where the simulation does not end well.
+    """
     prepared, simulator = _mps(plan)
     out = np.empty((len(Z), 3 * plan.qubits))
     for start in range(0, len(Z), _ROWS):
@@ -110,7 +120,7 @@ def observable_counts(
     seed: int,
     noise: Any = None,
 ) -> Counts:
-    """How often each eigenvector was seen, and last every other outcome: (N, r + 1), ``shots`` shots a row.
+    """Count how often each eigenvector was seen, and last every other outcome: (N, r + 1), ``shots`` shots a row.
 
     The circuit turns the eigenbasis (``vectors``, (r, 2^n), orthonormal) into the computational one and measures every
     qubit. ``noise``: a qiskit_aer NoiseModel; the circuit is then transpiled to its gates. Raises AerError.

@@ -10,18 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits import bits
+from scorer.circuits.steps import bits
 from scorer.engine.program import ConstantTurn, Operation, Program, Rotate, Transform, Turn
 from scorer.engine.reference import States
 
 Integers = NDArray[np.int64]
 Single = NDArray[np.float32]
+#: Masks (t,), angles (t,), factors (t,).
+Terms = tuple[Integers, Integers, Single]
+#: Kinds (g,), angles (g,), and four numbers of a constant each (4 g,).
+Gates = tuple[Integers, Integers, Single]
 
 #: Kinds of a gate within a run.
 CONSTANT, AXIS_X, AXIS_Y, AXIS_Z = range(4)
 _AXES = {None: CONSTANT, "x": AXIS_X, "y": AXIS_Y, "z": AXIS_Z}
-#: Qubits that one pass of butterflies covers: 16 vectors are what a processor's registers hold.
-_PASS = 4
+#: As in ``butterflies``: a pass of so many qubits begins at a multiple of as many.
+_RADIX = 3
 _TURN = 2.0 * math.pi
 
 
@@ -41,18 +45,23 @@ class Kind(enum.IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """``code``: operations (k, 5), terms (masks, angles, factors), passes (p, 2), how many of them do all qubits,
-    places. ``runs``: (r, 2) first gate and end. ``gates``: kinds, angles, (a, b). ``numbers``: constant vectors.
+    """``code``: operations (k, 5), terms, passes (p, 2), how many of them transform a diagonal's spectrum, places.
+
+    ``runs``: (r, 2) first gate and end. ``gates``: kinds, angles, (a, b). ``numbers``: constant vectors. ``slots``: how
+    many diagonals are kept at a time.
     """
 
-    code: tuple[Integers, tuple[Integers, Integers, Single], Integers, int, Integers]
+    code: tuple[Integers, Terms, Integers, int, Integers]
     runs: Integers
-    gates: tuple[Integers, Integers, Single]
+    gates: Gates
     numbers: Single
+    slots: int
 
 
 def encoded(program: Program) -> Encoded:
-    writer = _Encoder(passes=_passes(2**program.qubits - 1))
+    """Write the program down as arrays."""
+    # Of a spectrum the lowest qubit has a pass of its own, after which the others lie one lower.
+    writer = _Encoder(passes=_passes(2 ** (program.qubits - 1) - 1))
     full = len(writer.passes)
     load = program.begins_with_turn
     if not load:
@@ -63,10 +72,15 @@ def encoded(program: Program) -> Encoded:
 
 
 def _passes(mask: int) -> list[tuple[int, int]]:
-    """(lowest qubit, number of qubits) of passes over runs of neighbours, long runs in nearly equal parts."""
-    runs = [np.arange(low, low + count) for low, count in bits.runs(mask)]
-    parts = [part for run in runs for part in np.array_split(run, -(-len(run) // _PASS))]
-    return [(int(part[0]), len(part)) for part in parts]
+    """(lowest qubit, number of qubits) of passes over runs of neighbours, cut at every multiple of _RADIX."""
+    out: list[tuple[int, int]] = []
+    for low, count in bits.runs(mask):
+        start = low
+        while start < low + count:
+            size = min(_RADIX - start % _RADIX, low + count - start)
+            out.append((start, size))
+            start += size
+    return out
 
 
 @dataclass
@@ -130,6 +144,7 @@ class _Encoder:
             runs=_integers(self.runs, 2),
             gates=(_integers(kinds), _integers(gate_angles), np.array(matrices, np.float32)),
             numbers=np.concatenate([np.zeros(0), *vectors]).astype(np.float32),
+            slots=1 + max((x for kind, x, *_ in self.operations if kind == Kind.TABLE), default=-1),
         )
 
 
