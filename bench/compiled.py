@@ -31,7 +31,7 @@ from scorer.circuits.maps import reuploading
 from scorer.circuits.zz import ZZMap
 from scorer.engine.fast import GaussianScorer, ObservableScorer, enable_compiled, float32_bound
 from scorer.engine.reference import amplitudes, expectation, hadamard
-from scorer.models.svc import collapse, default_rank
+from scorer.models.observable import collapse, default_rank
 
 Array = NDArray[np.float64]
 Score = Callable[[Array], Array]

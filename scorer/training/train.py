@@ -11,7 +11,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from scorer.circuits.errors import CircuitError
-from scorer.circuits.limits import MAX_PROJECTED_QUBITS
 from scorer.circuits.plugins import parameters_of
 from scorer.models.decision import MAX_FPR
 from scorer.models.families import UnknownFamily

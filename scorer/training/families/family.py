@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.checks import MAX_QUBITS
+from scorer.circuits.limits import MAX_QUBITS
 from scorer.models.families import Twin
 from scorer.models.machine import MAX_FEATURES, Machine
 from scorer.models.observable import FeatureMap

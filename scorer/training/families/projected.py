@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from sklearn.svm import SVC
 
-from scorer.circuits.checks import MAX_PROJECTED_QUBITS
+from scorer.circuits.limits import MAX_PROJECTED_QUBITS
 from scorer.engine.bloch import projected
 from scorer.models.machine import Machine
 from scorer.models.observable import FeatureMap
@@ -56,7 +56,7 @@ def fit_projected(
 ) -> ProjectedMachine:
     """Fit on scaled features Z (N, n) with labels y (N,) of 0 and 1; ``gamma`` acts on scaled projections.
 
-    Above 12 qubits the process needs a simulator (``scorer.engine.aer.use_aer``). Raises FitError, NoSimulator.
+    Above 12 qubits the process needs a backend (``scorer.engine.backends.table``). Raises FitError, NoSimulator.
     """
     check_kernel_rows(Z, y)
     projection, U = fit_projection(circuit, Z)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from scorer.circuits.plan import Plan
 from scorer.circuits.steps.kinds import Hadamards, Phases
-from scorer.engine.fast import BATCH_BOUND, GaussianScorer, ObservableScorer, float32_bound
+from scorer.engine.fast import GaussianScorer, ObservableScorer, float32_bound
 from scorer.engine.quadratic import QuadraticScorer
 from scorer.engine.reference import amplitudes, expectation
 from scorer.engine.rows import RowsError, checked
-
-from .strategies import observables, plans, plans_with_rows
+from tests.unit.engine.bounds import BATCH_BOUND
+from tests.unit.engine.strategies import observables, plans, plans_with_rows
 
 PATHS = pytest.mark.parametrize("compiled", [False, True], ids=["numpy", "compiled"])
 SOME = settings(max_examples=80, deadline=None)
