@@ -83,7 +83,10 @@ class BatchedStates:
         return whole, None if half is None else (half - np.rint(half * (1.0 / _TURN)) * _TURN).astype(np.float32)
 
     def __call__(self, angles: Reduced, first: int, work: Workspace, out: Single) -> None:
-        """Amplitudes for ``chunk`` rows from column ``first``, into ``out`` (3, 2^n, chunk): real, imaginary, sum."""
+        """Amplitudes for ``chunk`` rows from column ``first``: real, imaginary, sum.
+
+        ``out``: (blocks, 3, 2^n, width), blocks * width = chunk.
+        """
         columns = slice(first, first + self.chunk)
         for part, target in zip(angles, (work.angles, work.halves), strict=True):
             if part is not None:
@@ -92,8 +95,20 @@ class BatchedStates:
             work.states[0], work.states[1] = self.program.start.real[:, None], self.program.start.imag[:, None]
         for step in self._steps:
             step(work)
-        out[:2] = work.states
-        np.add(out[0], out[1], out=out[2])
+        blocks, _, states, width = out.shape
+        out[:, :2] = work.states.reshape(2, states, blocks, width).transpose(2, 0, 1, 3)
+        np.add(out[:, 0], out[:, 1], out=out[:, 2])
+
+    def weighed(self, overlaps: Single, values: Single) -> Single:
+        """Return sum_k values_k ((p_k - q_k)^2 + (p_k - r_k)^2), (chunk,), of overlaps (blocks, (r, q, p), rank, width).
+
+        The overlaps are overwritten.
+        """
+        parts, sums = overlaps[:, :2], overlaps[:, 2]
+        np.subtract(sums[:, None], parts, out=parts)
+        np.square(parts, out=parts)
+        np.add(parts[:, 0], parts[:, 1], out=sums)
+        return (values @ sums).reshape(-1)
 
     def _step(self, number: int, operation: Operation) -> Step:
         if isinstance(operation, Turn):

@@ -21,18 +21,19 @@ from numpy.typing import NDArray
 
 from scorer.circuits.expressions import feature
 from scorer.circuits.plan import Hadamards, Local, Phases, Plan
-from scorer.engine import lanes
-from scorer.engine.encoding import AXIS_X, AXIS_Y, CONSTANT, Kind, encoded
-from scorer.engine.lanes import ABREAST
+from scorer.engine.compiled.loops import weighed
+from scorer.engine.generated import lanes
+from scorer.engine.generated.encoding import AXIS_X, AXIS_Y, CONSTANT, Kind, encoded
+from scorer.engine.generated.lanes import ABREAST
 from scorer.engine.program import SLOTS, Program, prepared
-from scorer.engine.vectors import LANES
+from scorer.engine.generated.vectors import LANES
 
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
 
 #: Amplitudes at a time: what is written here is read by a matrix product next, from the second-level cache.
 _AMPLITUDES = 1 << 14
-_FEWEST_ROWS, _MOST_ROWS = 96, 256
+_FEWEST_ROWS, _MOST_ROWS = 128, 256
 _GAUSSIAN_CHUNK = 512
 _TURN = 2.0 * math.pi
 
@@ -225,6 +226,13 @@ def _run(w, turns, start, out, operations, terms, passes, full, places, runs, ga
 
 
 @_jit
+def _run_blocks(w, turns, start, out, operations, terms, passes, full, places, runs, gates, numbers):  # type: ignore[no-untyped-def]
+    for block in range(len(out)):
+        first = start + block * out.shape[3]
+        _run(w, turns, first, out[block], operations, terms, passes, full, places, runs, gates, numbers)
+
+
+@_jit
 def _gaussians(w, columns, out, table, weights):  # type: ignore[no-untyped-def]
     """sum_j weights_j 2^(table_j . column) for each column of ``columns`` (k, c), into ``out`` (c,)."""
     count = columns.shape[0]
@@ -260,8 +268,13 @@ class CompiledStates:
         return turns.astype(np.float32, order="C")
 
     def __call__(self, turns: Single, first: int, work: Single, out: Single) -> None:
-        """Amplitudes for ``chunk`` rows from column ``first``, into ``out`` (3, 2^n, chunk): real, imaginary, sum."""
-        _run(work, turns, first, out, *self._arguments)
+        """Amplitudes for ``chunk`` rows from column ``first``, into ``out`` (blocks, 3, 2^n, width)."""
+        _run_blocks(work, turns, first, out, *self._arguments)
+
+    def weighed(self, overlaps: Single, values: Single) -> Single:
+        scores = np.empty((len(overlaps), overlaps.shape[3]), np.float32)
+        weighed(overlaps, values, scores)
+        return scores.reshape(-1)
 
 
 class CompiledGaussians:
@@ -289,6 +302,6 @@ def warm_up() -> None:
     plan = Plan("warm-up", 1, 1, 1.0, (feature(0),), (Local(0, (("rx", 0),)), Phases(((1, 0),)), Hadamards(1)))
     states = CompiledStates(prepared(plan))
     turns = states.reduced(np.zeros((1, states.chunk)))
-    states(turns, 0, states.workspace(), np.empty((3, 2, states.chunk), np.float32))
+    states(turns, 0, states.workspace(), np.empty((states.chunk // 64, 3, 2, 64), np.float32))
     sums = CompiledGaussians(np.zeros((1, 3)), np.zeros(1))
     sums(np.zeros((3, sums.chunk), np.float32), sums.workspace())

@@ -4,7 +4,7 @@ Numba turns loops into vector code only where it can prove that memory does not 
 in place. So each operation here is written out as LLVM vectors of 16 numbers: it reads every operand at its offset into
 one float32 workspace, then writes its results. LLVM cuts the vectors into whatever the processor has.
 
-The operations themselves are in ``scorer.engine.lanes``. Both need numba; only ``scorer.engine.compiled`` loads them.
+The operations themselves are in ``scorer.engine.generated.lanes``. Both need numba; only ``scorer.engine.compiled`` loads them.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from scorer.engine.series import COSINE, EXP2, SINE
-from scorer.engine.vectors import (
+from scorer.engine.compiled.series import COSINE, EXP2, SINE
+from scorer.engine.generated.vectors import (
     INT,
     LANES,
     VECTOR,

@@ -1,0 +1,1 @@
+"""The generated LLVM, for the comparison in bench/compiled.py."""
