@@ -1,4 +1,4 @@
-"""Ways to compute one score, side by side on one thread: compiled loops, generated LLVM, NumPy, and NumPy in ten lines.
+"""Ways to compute one score, side by side on one thread: compiled loops, NumPy, and NumPy in ten lines.
 
     python -m bench.compiled [--rows N] [--rounds N]        # make bench-compiled
 
@@ -29,9 +29,7 @@ from rich.table import Table
 
 from scorer.circuits.maps import reuploading
 from scorer.circuits.zz import ZZMap
-from scorer.engine.compiled.paths import CompiledStates
 from scorer.engine.fast import GaussianScorer, ObservableScorer, enable_compiled, float32_bound
-from scorer.engine.program import prepared
 from scorer.engine.reference import amplitudes, expectation, hadamard
 from scorer.models.svc import collapse, default_rank
 
@@ -42,7 +40,7 @@ QUBITS = (6, 8, 10)
 SUPPORT, TWIN_SUPPORT, LAYERS = 300, 450, 3
 #: Rows of the ten lines at a time: all of these are timed, the fastest counts.
 _CHUNKS = (64, 128, 256, 512)
-_SIDES = ("generated", "loops", "numpy", "ten lines")
+_SIDES = ("loops", "numpy", "ten lines")
 
 
 @dataclass(frozen=True)
@@ -100,14 +98,9 @@ def unstructured(n: int, rows: int) -> Case:
 
 def gaussians(n: int, rows: int) -> Case:
     """The classical twin's sum of Gaussians."""
-    from scorer.engine.generated.paths import CompiledGaussians
-
     rng = np.random.default_rng(n)
     support, weights, Z = rng.random((TWIN_SUPPORT, n)), rng.normal(size=TWIN_SUPPORT), rng.random((rows, n))
-    generated = GaussianScorer(support, weights, 1.0, compiled=False)
-    _force(generated, lambda: CompiledGaussians(_table_of(support), weights))
     sides: dict[str, Score] = {
-        "generated": generated,
         "loops": GaussianScorer(support, weights, 1.0, compiled=True),
         "numpy": GaussianScorer(support, weights, 1.0, compiled=False),
     }
@@ -116,27 +109,9 @@ def gaussians(n: int, rows: int) -> Case:
     return Case(f"Gaussians of the twin, {n} features", Z, sides, exact, 2e-6 * float(np.abs(weights).sum()))
 
 
-def _table_of(support: Array) -> Array:
-    centred = support - 0.5
-    return np.hstack([2.0 * centred, np.full((len(support), 1), -1.0), -np.square(centred).sum(1, keepdims=True)])
-
-
-def _force(scorer: Any, make: Callable[[], Any]) -> None:
-    """Let a scorer take a path that the engine itself no longer has."""
-    path = scorer._switch()
-    object.__setattr__(path, "run", make())
-
-
 def _engine(circuit: Any, values: Array, vectors: NDArray[np.complexfloating]) -> dict[str, Score]:
-    from scorer.engine.generated.paths import CompiledStates as GeneratedStates
-
-    generated = ObservableScorer(circuit, values, vectors, compiled=False)
-    _force(generated, lambda: GeneratedStates(prepared(circuit.plan)))
-    loops = ObservableScorer(circuit, values, vectors, compiled=True)
-    assert isinstance(loops._switch().run, CompiledStates)
     return {
-        "generated": generated,
-        "loops": loops,
+        "loops": ObservableScorer(circuit, values, vectors, compiled=True),
         "numpy": ObservableScorer(circuit, values, vectors, compiled=False),
     }
 

@@ -14,40 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.checks import MAX_QUBITS, check_expressions, check_shape, check_steps
-from scorer.circuits.circuit import Circuit
-from scorer.circuits.decompile import decompile
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.evaluate import Evaluator
 from scorer.circuits.expressions import MAX_ANGLE, Expression, largest
-from scorer.circuits.steps import (
-    Affine,
-    Fixed,
-    Hadamards,
-    Local,
-    Phases,
+from scorer.circuits.limits import MAX_QUBITS
+from scorer.circuits.steps.checks import check_expressions, check_shape, check_steps
+from scorer.circuits.steps.kinds import (
     Step,
     angle_indices,
-    is_constant,
     renumbered,
     without_global,
 )
-from scorer.circuits.stored import KIND, expressions_from, fields_of, steps_from, steps_to_list
-
-__all__ = [
-    "KIND",
-    "MAX_QUBITS",
-    "Affine",
-    "Expression",
-    "Fixed",
-    "Hadamards",
-    "Local",
-    "Phases",
-    "Plan",
-    "Step",
-    "angle_indices",
-    "is_constant",
-]
+from scorer.circuits.steps.stored import KIND, expressions_from, fields_of, steps_from, steps_to_list
 
 Array = NDArray[np.float64]
 
@@ -115,10 +93,6 @@ class Plan:
             expressions=tuple(self.expressions[index] for index in used),
             steps=tuple(renumbered(step, number) for step in steps),
         )
-
-    def to_circuit(self) -> Circuit:
-        """Gates that do the same; not the ones that it was compiled from."""
-        return decompile(self.name, self.qubits, self.features, self.bandwidth, self.expressions, self.steps)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; ``from_dict`` gives an equal plan."""

@@ -16,18 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.checks import MAX_QUBITS
 from scorer.circuits.circuit import Builder, Circuit
+from scorer.circuits.entanglement import ENTANGLEMENTS
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.expressions import Expression, feature
-from scorer.circuits.plan import Hadamards, Phases, Plan
-
-__all__ = ["MAX_QUBITS", "CircuitError", "ZZMap"]
+from scorer.circuits.limits import MAX_QUBITS
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps.kinds import Hadamards, Phases
 
 Array = NDArray[np.float64]
 
 KIND = "zz"
-ENTANGLEMENTS = ("full", "linear", "circular")
 MAX_REPS = 6
 MAX_BANDWIDTH = 2 * math.pi
 

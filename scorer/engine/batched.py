@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits import bits
+from scorer.circuits.steps import bits
 from scorer.engine.program import SLOTS, ConstantTurn, Factor, Operation, Program, Rotate, Term, Transform, Turn
 from scorer.engine.reference import hadamard
 
@@ -100,9 +100,9 @@ class BatchedStates:
         np.add(out[:, 0], out[:, 1], out=out[:, 2])
 
     def weighed(self, overlaps: Single, values: Single) -> Single:
-        """Return sum_k values_k ((p_k - q_k)^2 + (p_k - r_k)^2), (chunk,), of overlaps (blocks, (r, q, p), rank, width).
+        """Return sum_k values_k ((p_k - q_k)^2 + (p_k - r_k)^2), (chunk,).
 
-        The overlaps are overwritten.
+        ``overlaps``: (blocks, 3, rank, width), the products r, q and p of each eigenvector; they are overwritten.
         """
         parts, sums = overlaps[:, :2], overlaps[:, 2]
         np.subtract(sums[:, None], parts, out=parts)

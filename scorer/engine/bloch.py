@@ -6,44 +6,27 @@ Columns are (x_0, y_0, z_0, x_1, ...); qubit i is bit i of the basis state's num
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.checks import MAX_QUBITS
+from scorer.circuits.limits import MAX_QUBITS
 from scorer.circuits.plan import Plan
+from scorer.engine.backends.table import chosen
 from scorer.engine.reference import amplitudes
 
 Array = NDArray[np.float64]
 States = NDArray[np.complex128]
-#: Plan and scaled features (N, features) -> Bloch vectors (N, 3 qubits), for circuits of any size.
-Simulator = Callable[[Plan, Array], Array]
 
 _ROWS = 512
-_simulators: list[Simulator] = []
-
-
-class NoSimulator(RuntimeError):
-    """A circuit too large for the exact engine, in a process that was not given a simulator for such circuits."""
-
-
-def use_simulator(simulator: Simulator) -> None:
-    """For circuits above MAX_QUBITS in this process; whoever starts the process decides (see ``scorer.engine.aer``)."""
-    _simulators[:] = [simulator]
 
 
 def projected(plan: Plan, Z: Array) -> Array:
     """Bloch vectors (N, 3 qubits) of scaled, finite features Z (N, features), exact up to MAX_QUBITS.
 
-    Raises NoSimulator.
+    Larger circuits run on the backend of this process. Raises NoSimulator where it has none.
     """
     if plan.qubits > MAX_QUBITS:
-        if not _simulators:
-            raise NoSimulator(
-                f"a circuit of {plan.qubits} qubits is scored by a worker of the qpu lane; this process is none"
-            )
-        return _simulators[0](plan, Z)
+        return chosen(plan.qubits).bloch_vectors(plan, Z)
     out = np.empty((len(Z), 3 * plan.qubits))
     for start in range(0, len(Z), _ROWS):
         out[start : start + _ROWS] = bloch_vectors(amplitudes(plan, Z[start : start + _ROWS]).T).T

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.plan import MAX_QUBITS, Fixed, Local, Step
+from scorer.circuits.limits import MAX_QUBITS
+from scorer.circuits.steps.kinds import Fixed, Local, Step
 from scorer.engine.batched import BatchedStates
 from scorer.engine.program import Program, prepared
 from scorer.engine.rows import EngineError, HasPlan, checked

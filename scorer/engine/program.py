@@ -21,9 +21,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits import bits
-from scorer.circuits.gates import product
-from scorer.circuits.plan import Affine, Fixed, Hadamards, Local, Phases, Plan, Step, is_constant
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps import bits
+from scorer.circuits.steps.kinds import Affine, Fixed, Hadamards, Local, Phases, Step, is_constant
+from scorer.circuits.steps.matrices import product
 from scorer.engine import linear
 from scorer.engine.reference import States, evolve, evolve_back
 

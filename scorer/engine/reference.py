@@ -12,9 +12,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits import bits
-from scorer.circuits.gates import product
-from scorer.circuits.plan import Affine, Fixed, Hadamards, Local, Phases, Plan, Step
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps import bits
+from scorer.circuits.steps.kinds import Affine, Fixed, Hadamards, Local, Phases, Step
+from scorer.circuits.steps.matrices import product
 from scorer.engine.rows import HasPlan, checked
 
 Array = NDArray[np.float64]

@@ -45,7 +45,7 @@ def fit_projected(
 ) -> ProjectedMachine:
     """Fit on scaled features Z (N, n) with labels y (N,) of 0 and 1; ``gamma`` acts on scaled projections.
 
-    Above 12 qubits the process needs a simulator (``scorer.engine.aer.use_aer``). Raises FitError, NoSimulator.
+    Above 12 qubits the process needs a backend (``scorer.engine.backends.table``). Raises FitError, NoSimulator.
     """
     check_labelled(Z, y)
     if len(Z) > MAX_SUPPORT:

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scorer.circuits.errors import CircuitError
-from scorer.circuits.plan import MAX_QUBITS, Plan
+from scorer.circuits.limits import MAX_QUBITS
+from scorer.circuits.plan import Plan
 from scorer.models.svc import MAX_SUPPORT, Observable, collapse
 
 Array = NDArray[np.float64]
@@ -161,7 +162,7 @@ def _plan_of(kernel: Any) -> Plan:
     """The feature map as the engine runs it."""
     plan = getattr(kernel, "plan", None)
     if not isinstance(plan, Plan):
-        from scorer.circuits.qiskit_import import import_circuit
+        from scorer.circuits.qiskit.importing import import_circuit
 
         plan = import_circuit(_circuit_of(kernel)).plan
     if plan.qubits > MAX_QUBITS:

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.plan import MAX_QUBITS, Plan
+from scorer.circuits.limits import MAX_QUBITS
+from scorer.circuits.plan import Plan
 from scorer.circuits.zz import KIND as ZZ
 from scorer.circuits.zz import ZZMap
 from scorer.engine.fast import ObservableScorer, float32_bound

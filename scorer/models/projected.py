@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.checks import MAX_PROJECTED_QUBITS, MAX_QUBITS
+from scorer.circuits.limits import MAX_PROJECTED_QUBITS, MAX_QUBITS
 from scorer.circuits.plan import Plan
 from scorer.circuits.zz import ZZMap
 from scorer.engine.bloch import bloch_vectors, projected, pulled_back

@@ -13,7 +13,7 @@ A projected model is estimated from its Bloch vectors: three circuits a row, eac
 Its score is no mean but a smooth function of means: biased by an amount that falls as 1 / S, twice as fast as its
 spread; the standard error is that of the linear part.
 
-Estimates are drawn from the exact probabilities (float64); ``scorer.engine.aer`` runs the circuit itself.
+Estimates are drawn from the exact probabilities (float64); ``scorer.engine.backends.aer`` runs the circuit itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.checks import MAX_QUBITS
+from scorer.circuits.limits import MAX_QUBITS
 from scorer.engine.bloch import axis_probabilities
 from scorer.engine.reference import amplitudes, fidelity_kernel
 from scorer.models.machine import Machine, ObservableMachine

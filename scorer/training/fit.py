@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from scorer.circuits.errors import CircuitError
-from scorer.circuits.plan import MAX_QUBITS
+from scorer.circuits.limits import MAX_QUBITS
 from scorer.circuits.plugins import feature_map
 from scorer.circuits.zz import ZZMap
 from scorer.features.transform import Scaler
@@ -92,9 +92,9 @@ def map_for(options: TrainOptions, features: int) -> FeatureMap:
                 f"the map {options.map!r} has {circuit.qubits} qubits; family {options.family} is exact up to "
                 f"{MAX_QUBITS}, family projected goes beyond"
             )
-        from scorer.engine.aer import use_aer  # a simulator for large circuits; loads Qiskit
+        from scorer.engine.backends.table import use_backend  # a simulator for large circuits; loads Qiskit
 
-        use_aer()
+        use_backend("aer")
     return circuit
 
 

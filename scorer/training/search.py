@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn import config_context
 
 from scorer.circuits.errors import CircuitError
-from scorer.circuits.plan import MAX_QUBITS
+from scorer.circuits.limits import MAX_QUBITS
 from scorer.circuits.zz import ZZMap
 from scorer.engine.reference import amplitudes, fidelity_kernel
 from scorer.features.transform import CLIP

@@ -81,7 +81,7 @@ def noisy_sampler(machine: Machine, Z: Floats, seed: int, cx_error: float) -> Ca
     observable, circuit, noise = machine.observable, machine.circuit, _depolarising(cx_error)
 
     def measure(shots: int, repetition: int) -> ShotScores:
-        from scorer.engine.aer import observable_counts
+        from scorer.engine.backends.aer import observable_counts
 
         counts = observable_counts(circuit, observable.vectors, Z, shots, seed + 7919 * repetition, noise)
         return from_counts(observable, counts)

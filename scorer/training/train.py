@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from scorer.circuits.checks import MAX_PROJECTED_QUBITS
 from scorer.circuits.errors import CircuitError
+from scorer.circuits.limits import MAX_PROJECTED_QUBITS
 from scorer.circuits.plugins import parameters_of
 from scorer.features.recipe import Recipe
 from scorer.models.calibration import Calibration, CalibrationError, Ranks, fit_platt

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from scorer.circuits.maps import reuploading
-from scorer.engine.aer import use_aer
+from scorer.engine.backends.table import use_backend
 from scorer.features.recipe import load_recipe
 from scorer.features.transform import Scaler, derive, required_inputs
 from scorer.models.calibration import fit_platt
@@ -58,7 +58,7 @@ def trained(shared_data: Path) -> tuple[TrainedModel, pa.Table]:
     Z = scaler.apply(X[kept])
     fit, held = slice(0, FITTED), slice(FITTED, None)
     circuit = reuploading(len(varying), QUBITS, layers=1, bandwidth=0.3).plan
-    use_aer()
+    use_backend("aer")
     machine = fit_projected(Z[fit], y[fit], circuit, 0.4, 3.0)
     twin = fit_twin(Z[fit], y[fit], 1.0, 3.0)
     scores, twin_scores = machine.scores(Z[held]), twin.scores(Z[held])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits import bits
+from scorer.circuits.steps import bits
 from scorer.engine.program import ConstantTurn, Operation, Program, Rotate, Transform, Turn
 from scorer.engine.reference import States
 

@@ -243,7 +243,7 @@ def run(  # noqa: C901  # one loop over kinds
 ) -> None:
     """Run a program on the rows of ``angles`` (a, ...), in turns, from column ``start``.
 
-    As many rows as ``out`` (blocks, 3, 2^n, width) has; everything from ``operations`` on is what ``encoding.Encoded`` holds.
+    As many rows as ``out`` (blocks, 3, 2^n, width) has. Everything from ``operations`` on: see ``encoding.Encoded``.
     """
     states, slots, turns, matrices = work[0], work[2], work[3], work[4]
     flat = states.reshape(-1)

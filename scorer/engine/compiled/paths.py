@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.circuits.expressions import feature
-from scorer.circuits.plan import Hadamards, Local, Phases, Plan
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps.kinds import Hadamards, Local, Phases
 from scorer.engine.compiled.butterflies import LANES, WIDE
 from scorer.engine.compiled.encoding import encoded
 from scorer.engine.compiled.loops import Workspace, run, weighed
@@ -72,7 +73,10 @@ class CompiledStates:
         run(work, turns, first, out, *self._arguments)
 
     def weighed(self, overlaps: Single, values: Single) -> Single:
-        """Return sum_k values_k ((p_k - q_k)^2 + (p_k - r_k)^2), (chunk,), of overlaps (blocks, (r, q, p), rank, width)."""
+        """Return sum_k values_k ((p_k - q_k)^2 + (p_k - r_k)^2), (chunk,).
+
+        ``overlaps``: (blocks, 3, rank, width), the products r, q and p of each eigenvector.
+        """
         scores = np.empty((len(overlaps), overlaps.shape[3]), np.float32)
         weighed(overlaps, values, scores)
         return scores.reshape(-1)

@@ -10,7 +10,8 @@ import pytest
 from qiskit.circuit.library import zz_feature_map
 from qiskit.quantum_info import Statevector
 
-from scorer.circuits.zz import CircuitError, ZZMap
+from scorer.circuits.errors import CircuitError
+from scorer.circuits.zz import ZZMap
 from scorer.engine.reference import amplitudes
 
 

@@ -15,7 +15,8 @@ import pytest
 from scorer.circuits.circuit import Circuit
 from scorer.circuits.expressions import apply, feature
 from scorer.circuits.maps import hardware_efficient, pauli, qft, reuploading
-from scorer.circuits.plan import Hadamards, Local, Phases, Plan
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps.kinds import Hadamards, Local, Phases
 from scorer.circuits.zz import ZZMap
 from scorer.engine.fast import BATCH_BOUND, FLOAT32_BOUND, GaussianScorer, ObservableScorer, float32_bound
 from scorer.engine.reference import amplitudes, expectation

@@ -9,8 +9,9 @@ import pytest
 
 from scorer.circuits.circuit import Builder
 from scorer.circuits.maps import hardware_efficient, zz
-from scorer.engine.aer import mps_bloch_vectors, observable_counts, pauli_counts
-from scorer.engine.bloch import NoSimulator, bloch_vectors, projected
+from scorer.engine.backends.aer import mps_bloch_vectors, observable_counts, pauli_counts
+from scorer.engine.backends.table import NoSimulator
+from scorer.engine.bloch import bloch_vectors, projected
 from scorer.engine.reference import amplitudes
 from scorer.models.machine import ObservableMachine
 from scorer.models.projected import ProjectedMachine, Projection

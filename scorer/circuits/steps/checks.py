@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from scorer.circuits import bits
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.expressions import MAX_ANGLE, MAX_FEATURES, Expression, check_program
-from scorer.circuits.steps import GATE_NAMES, Affine, Fixed, Hadamards, Local, Phases, Step, is_constant
+from scorer.circuits.limits import MAX_BANDWIDTH, MAX_NAME, MAX_NODES, MAX_PARTS, MAX_PROJECTED_QUBITS, MAX_STEPS
+from scorer.circuits.steps import bits
+from scorer.circuits.steps.kinds import GATE_NAMES, Affine, Fixed, Hadamards, Local, Phases, Step, is_constant
 
-#: Qubits of the exact engine, and of the projected family.
-MAX_QUBITS = 12
-MAX_PROJECTED_QUBITS = 20
-MAX_STEPS = 4096
-#: Terms of diagonals and gates of local runs, in all.
-MAX_PARTS = 20_000
-MAX_NODES = 20_000
-MAX_BANDWIDTH = 1e6
-MAX_NAME = 100
 #: Terms that a diagonal may have on any number of qubits.
 _FEW_TERMS = 64
 

@@ -11,9 +11,9 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 
-from scorer.circuits import bits
+from scorer.circuits.compiler.lower import Linear, OneQubit, Operation, Phase
 from scorer.circuits.expressions import Expression, add, constant, split_factor
-from scorer.circuits.lower import Linear, OneQubit, Operation, Phase
+from scorer.circuits.steps import bits
 
 #: Below this a constant angle is a rounding error of the identities that made it.
 NOTHING = 1e-14

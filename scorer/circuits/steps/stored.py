@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from scorer.circuits.checks import MAX_NODES, MAX_PARTS, MAX_STEPS
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.expressions import Expression
-from scorer.circuits.steps import Affine, Fixed, Hadamards, Local, Phases, Step
+from scorer.circuits.limits import MAX_NODES, MAX_PARTS, MAX_STEPS
+from scorer.circuits.steps.kinds import Affine, Fixed, Hadamards, Local, Phases, Step
 
 KIND = "plan"
 _KEYS = {"kind", "name", "qubits", "features", "bandwidth", "expressions", "steps"}

@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from scorer.circuits import bits
-from scorer.circuits.circuit import Gate
 from scorer.circuits.expressions import Expression, constant
+from scorer.circuits.gates import Gate
+from scorer.circuits.steps import bits
 
 _PI = math.pi
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scorer.circuits.circuit import FeatureMap
+from scorer.circuits.decompile import circuit_of
 from scorer.circuits.expressions import ARITY, Expression, feature_number
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def to_qiskit(circuit: FeatureMap, prefix: str = "x") -> QuantumCircuit:
     """
     from qiskit.circuit import ParameterVector, QuantumCircuit
 
-    ours = circuit.to_circuit()
+    ours = circuit_of(circuit)
     x = [ours.bandwidth * element for element in ParameterVector(prefix, ours.features)]
     if ours.bandwidth == 1.0:
         x = list(ParameterVector(prefix, ours.features))

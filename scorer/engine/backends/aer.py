@@ -20,10 +20,10 @@ from qiskit.quantum_info import Pauli
 from qiskit_aer import AerSimulator
 
 from scorer.circuits.circuit import FeatureMap
+from scorer.circuits.decompile import circuit_of
 from scorer.circuits.evaluate import Evaluator
 from scorer.circuits.expressions import Expression
 from scorer.circuits.plan import Plan
-from scorer.engine.bloch import use_simulator
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -38,9 +38,14 @@ class AerError(RuntimeError):
     """A simulation that did not finish; the message is Aer's."""
 
 
-def use_aer() -> None:
-    """Simulate circuits above 12 qubits in this process with Aer."""
-    use_simulator(mps_bloch_vectors)
+class Aer:
+    """Qiskit Aer as a backend: matrix-product states."""
+
+    name = "aer"
+
+    def bloch_vectors(self, plan: Plan, Z: Array) -> Array:
+        """Bloch vectors (N, 3 qubits) of scaled, finite features Z (N, features). Raises AerError."""
+        return mps_bloch_vectors(plan, Z)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +59,7 @@ class Parametrised:
 
     @classmethod
     def of(cls, feature_map: FeatureMap) -> Parametrised:
-        source = feature_map.to_circuit()
+        source = circuit_of(feature_map)
         angles: dict[Expression, Parameter] = {}
         circuit = QuantumCircuit(source.qubits)
         for gate in source.gates:

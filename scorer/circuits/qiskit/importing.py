@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scorer.circuits.circuit import SIGNATURES, Circuit, Gate
+from scorer.circuits.circuit import Circuit
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.evaluate import Evaluator
 from scorer.circuits.expressions import Expression, apply, as_expression, constant, feature
+from scorer.circuits.gates import SIGNATURES, Gate
 
 if TYPE_CHECKING:
     from qiskit.circuit import QuantumCircuit

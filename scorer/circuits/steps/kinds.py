@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits import bits
-from scorer.circuits.gates import FIXED, ROTATIONS
+from scorer.circuits.steps import bits
+from scorer.circuits.steps.matrices import FIXED, ROTATIONS
 
 #: One-qubit gates of a local step -> whether they take an angle.
 GATE_NAMES = {**dict.fromkeys(FIXED, False), **dict.fromkeys(ROTATIONS, True)}
@@ -52,7 +52,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class Local:
-    """A run of one-qubit gates on one qubit, the first applied first: one 2x2 matrix a row (``gates.product``)."""
+    """A run of one-qubit gates on one qubit, the first applied first: one 2x2 matrix a row (``matrices.product``)."""
 
     qubit: int
     gates: tuple[LocalGate, ...]

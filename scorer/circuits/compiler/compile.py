@@ -1,4 +1,4 @@
-"""From gates to a plan: gather, gather again with single-qubit phases in their qubits' runs, then number the angles."""
+"""From gates to the steps of a plan: gather, gather again with phases of single qubits in their runs, number angles."""
 
 from __future__ import annotations
 
@@ -6,30 +6,29 @@ import math
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from scorer.circuits import bits
-from scorer.circuits.blocks import NOTHING, Block, DiagonalBlock, LocalLayer, Run, Sum, gather
-from scorer.circuits.circuit import Circuit
-from scorer.circuits.expressions import Expression
-from scorer.circuits.lower import Operation, lower
-from scorer.circuits.plan import Affine, Fixed, Hadamards, Local, Phases, Plan, Step, is_constant
-from scorer.circuits.steps import ConstantTerm
+from scorer.circuits.compiler.blocks import NOTHING, Block, DiagonalBlock, LocalLayer, Run, Sum, gather
+from scorer.circuits.compiler.lower import Operation, lower
+from scorer.circuits.expressions import ZERO, Expression
+from scorer.circuits.gates import Gate
+from scorer.circuits.steps import bits
+from scorer.circuits.steps.kinds import Affine, ConstantTerm, Fixed, Hadamards, Local, Phases, Step, is_constant
 
 
-def compile_circuit(circuit: Circuit) -> Plan:
-    """The circuit as the engine runs it; amplitudes are equal to rounding, global phase included.
+def compile_gates(
+    gates: Iterable[Gate], qubits: int, global_phase: Expression = ZERO
+) -> tuple[tuple[Expression, ...], tuple[Step, ...]]:
+    """Compile checked gates: the angles that rows have, and steps that name them by their index.
 
-    Raises CircuitError where the plan would be too large.
+    The steps do what the gates do, to rounding, global phase included.
     """
-    global_phase = Sum()
-    global_phase.add(circuit.global_phase)
-    blocks = gather(_lowered(circuit), circuit.qubits, global_phase)
-    blocks = gather((op for block in blocks for op in block.operations()), circuit.qubits, global_phase)
+    phase = Sum()
+    phase.add(global_phase)
+    blocks = gather(_lowered(gates, qubits), qubits, phase)
+    blocks = gather((op for block in blocks for op in block.operations()), qubits, phase)
     angles = _Angles()
     steps = list(_with_fixed_runs(step for block in blocks for step in _steps(block, angles)))
-    steps.extend(_global(global_phase, angles))
-    return Plan(
-        circuit.name, circuit.qubits, circuit.features, circuit.bandwidth, tuple(angles.expressions), tuple(steps)
-    )
+    steps.extend(_global(phase, angles))
+    return tuple(angles.expressions), tuple(steps)
 
 
 class _Angles:
@@ -46,9 +45,9 @@ class _Angles:
         return list(self._numbers)
 
 
-def _lowered(circuit: Circuit) -> Iterator[Operation]:
-    for gate in circuit.gates:
-        yield from lower(gate, circuit.qubits)
+def _lowered(gates: Iterable[Gate], qubits: int) -> Iterator[Operation]:
+    for gate in gates:
+        yield from lower(gate, qubits)
 
 
 def _steps(block: Block, angles: _Angles) -> Iterator[Step]:

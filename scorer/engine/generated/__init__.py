@@ -1,1 +1,0 @@
-"""The generated LLVM, for the comparison in bench/compiled.py."""
