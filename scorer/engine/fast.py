@@ -138,6 +138,11 @@ class ObservableScorer:
         self._values: Single = values.astype(np.float32)
 
     @property
+    def compiled(self) -> bool:
+        """Whether the next call runs compiled."""
+        return self._switch().compiled
+
+    @property
     def chunk(self) -> int:
         """Rows at a time."""
         rows: int = self._switch().run.chunk
@@ -209,6 +214,11 @@ class GaussianScorer:
         self._features = support.shape[1]
         weights = coefficients.astype(np.float64)
         self._switch = _Switch(lambda fast: _sums(table, weights, fast), compiled)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the next call runs compiled."""
+        return self._switch().compiled
 
     def __call__(self, Z: Array) -> Array:
         """Sums (N,), float64, of scaled features Z (N, n); raises RowsError for NaN and infinity."""
