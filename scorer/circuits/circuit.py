@@ -86,6 +86,7 @@ class Builder:
         self.global_phase = ZERO
 
     def add(self, name: str, qubits: Iterable[int], angles: Iterable[Expression | float] = ()) -> Builder:
+        """Append a gate, which ``build`` will check; returns the builder."""
         self.gates.append(Gate(name, tuple(qubits), tuple(as_expression(angle) for angle in angles)))
         return self
 
@@ -97,4 +98,5 @@ class Builder:
         return lambda *arguments: self.add(name, arguments[angles:], arguments[:angles])
 
     def build(self) -> Circuit:
+        """Make the circuit; raises CircuitError naming the gate or value that is not possible."""
         return Circuit(self.name, self.qubits, self.features, tuple(self.gates), self.global_phase, self.bandwidth)

@@ -57,14 +57,14 @@ class Plan:
         return self
 
     def angles(self, Z: Array) -> Array:
-        """Every expression's angle in radians, float64 (a, N), for scaled features Z (N, features).
+        """Return every expression's angle in radians, float64 (a, N), for scaled features Z (N, features).
 
         Raises CircuitError for another shape, AngleError where an angle is not finite or beyond MAX_ANGLE.
         """
         return self._evaluator.values(self._inputs(Z))
 
     def defined(self, Z: Array) -> NDArray[np.bool_]:
-        """On which rows every angle has a value, (N,): ``angles`` raises AngleError on the others.
+        """Tell on which rows of Z (N, features) every angle has a value: (N,). On others ``angles`` raises AngleError.
 
         Not looked at, and all true, where no formula can fail on numbers of this size.
         """
@@ -75,7 +75,10 @@ class Plan:
         return np.concatenate(blocks) if blocks else np.ones(0, np.bool_)
 
     def pullback(self, Z: Array, slopes: Array) -> Array:
-        """d f / d Z (N, features) from d f / d angle (a, N): the chain rule through the expressions."""
+        """Return d f / d Z (N, features) from d f / d angle (a, N) at Z (N, features): the chain rule.
+
+        Not finite where a formula has no slope, as sqrt(x) has none at 0. Raises CircuitError for another shape.
+        """
         pulled: Array = self.bandwidth * self._evaluator.pullback(self._inputs(Z), slopes).T
         return pulled
 

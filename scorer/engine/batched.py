@@ -62,6 +62,7 @@ class BatchedStates:
         self._steps = [self._step(number, o) for number, o in enumerate(program.operations)]
 
     def workspace(self) -> Workspace:
+        """Make the working memory of one thread, for chunks of ``chunk`` rows."""
         count, amplitudes, c = len(self.program.plan.expressions), 2**self.program.qubits, self.chunk
 
         def empty(*shape: int) -> Single:
@@ -77,13 +78,13 @@ class BatchedStates:
         )
 
     def reduced(self, angles: Array) -> Reduced:
-        """Angles (a, rows) in radians as calls take them."""
+        """Reduce angles (a, rows), radians, and half the angles modulo 2 pi: float32, each where a step needs it."""
         whole = (angles - np.rint(angles * (1.0 / _TURN)) * _TURN).astype(np.float32) if self._turns else None
         half = 0.5 * angles if self._half else None
         return whole, None if half is None else (half - np.rint(half * (1.0 / _TURN)) * _TURN).astype(np.float32)
 
     def __call__(self, angles: Reduced, first: int, work: Workspace, out: Single) -> None:
-        """Amplitudes for ``chunk`` rows from column ``first``: real, imaginary, sum.
+        """Write the amplitudes of ``chunk`` rows from column ``first``: real, imaginary, sum.
 
         ``out``: (blocks, 3, 2^n, width), blocks * width = chunk.
         """

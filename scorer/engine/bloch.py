@@ -21,9 +21,10 @@ _ROWS = 512
 
 
 def projected(plan: Plan, Z: Array) -> Array:
-    """Bloch vectors (N, 3 qubits) of scaled, finite features Z (N, features), exact up to MAX_QUBITS.
+    """Return Bloch vectors (N, 3 qubits), float64, of scaled, finite features Z (N, features), exact up to MAX_QUBITS.
 
-    Larger circuits run on the backend of this process. Raises NoSimulator where it has none.
+    Larger circuits run on the backend of this process. Raises NoSimulator where it has none, AngleError where an
+    angle is not finite.
     """
     if plan.qubits > MAX_QUBITS:
         return chosen(plan.qubits).bloch_vectors(plan, Z)
@@ -34,7 +35,7 @@ def projected(plan: Plan, Z: Array) -> Array:
 
 
 def bloch_vectors(psi: States) -> Array:
-    """<X>, <Y>, <Z> of every qubit, (3 n, B), for the columns of ``psi`` (2^n, B)."""
+    """Return <X>, <Y>, <Z> of every qubit, (3 n, B), for the unit columns of ``psi`` (2^n, B)."""
     size, rows = psi.shape
     qubits = size.bit_length() - 1
     out = np.empty((qubits, 3, rows))
@@ -49,9 +50,9 @@ def bloch_vectors(psi: States) -> Array:
 
 
 def axis_probabilities(psi: States) -> Array:
-    """Probabilities of every outcome when all qubits are measured along X, along Y and along Z: (3, 2^n, B).
+    """Return the probability of every outcome, all qubits measured along X, along Y or along Z: (3, 2^n, B).
 
-    A qubit measured as 0 is +1 along its axis.
+    ``psi``: unit columns (2^n, B). A qubit measured as 0 is +1 along its axis.
     """
     out = np.empty((3, *psi.shape))
     for axis, phase in enumerate((1.0, -1j)):
@@ -66,7 +67,7 @@ def axis_probabilities(psi: States) -> Array:
 
 
 def pulled_back(psi: States, slopes: Array) -> States:
-    """sum_j slopes_j P_j |psi>, (2^n, B), for ``slopes`` (3 n, B) in the order of ``bloch_vectors``.
+    """Return sum_j slopes_j P_j |psi>, (2^n, B), for ``slopes`` (3 n, B) in the order of ``bloch_vectors``.
 
     A function of the Bloch vectors with these slopes changes by 2 Re <this|d psi>.
     """

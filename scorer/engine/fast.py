@@ -67,6 +67,7 @@ def enable_compiled() -> bool:
 
 
 def compiled_enabled() -> bool:
+    """Tell whether this process has the compiled path."""
     return _compiled is not None
 
 
@@ -149,7 +150,10 @@ class ObservableScorer:
         return rows
 
     def __call__(self, Z: Array) -> Array:
-        """Expectations (N,), float64, of scaled features Z (N, features); raises RowsError for NaN and infinity."""
+        """Return expectations (N,), float64, in the eigenvalues' unit, of scaled features Z (N, features).
+
+        Raises RowsError for another shape, NaN and infinity, AngleError where an angle is not finite.
+        """
         Z = checked(Z, self._plan.features)
         out = np.empty(len(Z))
         path = self._switch()
@@ -221,7 +225,10 @@ class GaussianScorer:
         return self._switch().compiled
 
     def __call__(self, Z: Array) -> Array:
-        """Sums (N,), float64, of scaled features Z (N, n); raises RowsError for NaN and infinity."""
+        """Return sums (N,), float64, in the coefficients' unit, of scaled features Z (N, n).
+
+        Raises RowsError for another shape, NaN and infinity.
+        """
         Z = checked(Z, self._features)
         out = np.empty(len(Z))
         path = self._switch()

@@ -50,7 +50,7 @@ class CircuitGradient:
         self.chunk = max(8, min(512, _AMPLITUDES >> self._plan.qubits))
 
     def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
-        """Values (N,) and derivatives (N, features) at finite, scaled features Z (N, features).
+        """Return values (N,) and derivatives (N, features), float64, at finite, scaled features Z (N, features).
 
         Raises AngleError where an angle is not finite. A derivative is not where a formula has none: sqrt(x) at 0.
         """
@@ -61,7 +61,7 @@ class CircuitGradient:
         return values, gradient
 
     def values(self, Z: Array) -> Array:
-        """Values alone (N,)."""
+        """Return the values alone, (N,), at finite, scaled features Z (N, features). Raises AngleError."""
         out = np.empty(len(Z))
         for start in range(0, len(Z), self.chunk):
             part = slice(start, start + self.chunk)
@@ -236,7 +236,7 @@ def _hadamards(mask: int, qubits: int) -> Array:
 
 
 def of_observable(values: Array, vectors: NDArray[np.complexfloating]) -> Observe:
-    """sum_k values_k |<vector_k|psi>|^2 for vectors (r, 2^n)."""
+    """Observe sum_k values_k |<vector_k|psi>|^2, for values (r,) and vectors (r, 2^n) of unit length."""
     rows = vectors.astype(np.complex128)
 
     def observe(psi: States) -> tuple[Array, States]:

@@ -120,7 +120,7 @@ class Program:
         return isinstance(first, Turn) and bool((self.start == 1.0).all())
 
     def vectors(self, vectors: NDArray[np.complexfloating]) -> States:
-        """An observable's vectors (r, 2^n) as they must be for the amplitudes as they lie at the end, without norm."""
+        """Turn an observable's vectors (r, 2^n) into those for the amplitudes as they lie at the end, without norm."""
         columns = np.ascontiguousarray(vectors.T, np.complex128)
         out: States = evolve_back(self.tail, columns)[self.order].T * self.norm
         return np.ascontiguousarray(out)

@@ -18,6 +18,7 @@ def members(mask: int) -> tuple[int, ...]:
 
 
 def mask_of(qubits: Iterable[int]) -> int:
+    """Return the mask of the qubits."""
     mask = 0
     for qubit in qubits:
         mask |= 1 << qubit
@@ -36,13 +37,14 @@ def runs(mask: int) -> list[tuple[int, int]]:
 
 
 def parities(masks: Iterable[int], qubits: int) -> NDArray[np.bool_]:
-    """Whether ``b & mask`` has an odd number of ones, for each basis state b: (masks, 2^n). Mask 0 stands for 1."""
+    """Tell whether ``b & mask`` has an odd number of ones for each basis state b: (masks, 2^n). Mask 0 is odd."""
     states = np.arange(2**qubits, dtype=np.uint32)
     rows = [np.bitwise_count(states & np.uint32(mask)) & 1 if mask else np.ones_like(states) for mask in masks]
     return np.array(rows, np.bool_).reshape(len(rows), len(states))
 
 
 def identity(qubits: int) -> tuple[int, ...]:
+    """Return the map that leaves every bit as it is."""
     return tuple(1 << i for i in range(qubits))
 
 
@@ -71,7 +73,7 @@ def rank(rows: Iterable[int]) -> int:
 
 
 def permutation(rows: tuple[int, ...], shift: int) -> NDArray[np.intp]:
-    """Where each basis state goes, ``M b xor shift``: (2^n,) of indices."""
+    """Return where each basis state goes, ``M b xor shift``: indices (2^n,)."""
     states = np.arange(2 ** len(rows), dtype=np.int64)
     out = np.full_like(states, shift)
     for i, row in enumerate(rows):

@@ -15,7 +15,7 @@ _FEW_TERMS = 64
 
 
 def check_shape(name: Any, qubits: Any, features: Any, bandwidth: Any, max_qubits: int = MAX_PROJECTED_QUBITS) -> None:
-    """Raises CircuitError naming the value that is not possible."""
+    """Raise CircuitError naming the value that is not possible."""
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not name.isprintable():
         raise CircuitError(f"a circuit's name is {str(name)[:40]!r}; it must be 1 to {MAX_NAME} printable characters")
     for what, value, high in (("qubits", qubits, max_qubits), ("features", features, MAX_FEATURES)):
@@ -28,6 +28,7 @@ def check_shape(name: Any, qubits: Any, features: Any, bandwidth: Any, max_qubit
 
 
 def check_expressions(expressions: tuple[Expression, ...], features: int) -> None:
+    """Raise CircuitError where a formula is none of so many features, or all of them are too long together."""
     nodes = 0
     for expression in expressions:
         nodes += len(expression.program)
@@ -37,6 +38,7 @@ def check_expressions(expressions: tuple[Expression, ...], features: int) -> Non
 
 
 def check_steps(steps: tuple[Step, ...], qubits: int, angles: int) -> None:
+    """Raise CircuitError naming the first step that is none of so many qubits and angles."""
     flat = [inner for step in steps for inner in (step.steps if isinstance(step, Fixed) else (step,))]
     if len(steps) > MAX_STEPS or len(flat) > MAX_STEPS:
         raise CircuitError(f"the circuit has more than {MAX_STEPS} steps")

@@ -46,7 +46,7 @@ class Affine:
     shift: int = 0
 
     def permutation(self) -> NDArray[np.intp]:
-        """Where each basis state goes: (2^n,)."""
+        """Return where each basis state goes: indices (2^n,)."""
         return bits.permutation(self.rows, self.shift)
 
 
@@ -83,6 +83,7 @@ def angle_indices(steps: tuple[Step, ...]) -> Iterator[int]:
 
 
 def without_global(step: Step) -> Step | None:
+    """Take global phases out of a step; None where nothing is left."""
     if isinstance(step, Fixed):
         inner = tuple(kept for kept in map(without_global, step.steps) if kept is not None)
         return Fixed(inner) if inner else None
@@ -94,6 +95,7 @@ def without_global(step: Step) -> Step | None:
 
 
 def renumbered(step: Step, number: dict[int, int]) -> Step:
+    """Give the step's angles new indices, by old ones."""
     if isinstance(step, Phases):
         return dataclasses.replace(step, terms=tuple((mask, number[index]) for mask, index in step.terms))
     if isinstance(step, Local):

@@ -41,16 +41,16 @@ ROTATIONS: dict[str, Callable[[Array], Matrix]] = {"rx": _rx, "ry": _ry, "rz": _
 
 
 def matrix(name: str, theta: Array | float | None) -> Matrix:
-    """The gate's matrix: (2, 2) for a fixed gate or one angle in radians, (2, 2, N) for angles (N,)."""
+    """Return the gate's matrix: (2, 2) for a fixed gate or one angle in radians, (2, 2, N) for angles (N,)."""
     if theta is None:
         return FIXED[name]
     return ROTATIONS[name](np.asarray(theta, np.float64))
 
 
 def product(gates: tuple[tuple[str, int | float | None], ...], angles: Array) -> Matrix:
-    """A run of gates, the first applied first, as one matrix for each row: (2, 2, N), or (2, 2, 1) if no row matters.
+    """Multiply a run of gates, the first applied first: (2, 2, N), one matrix a row, or (2, 2, 1) if no row matters.
 
-    ``angles``: the plan's, (a, N); a gate's int is an index into them, its float an angle.
+    ``angles``: the plan's, (a, N), in radians; a gate's int is an index into them, its float an angle.
     """
     out: Matrix = np.eye(2, dtype=np.complex128)[:, :, None]
     for name, parameter in gates:

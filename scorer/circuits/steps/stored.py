@@ -15,7 +15,7 @@ _KEYS = {"kind", "name", "qubits", "features", "bandwidth", "expressions", "step
 
 
 def fields_of(raw: object) -> dict[str, Any]:
-    """The plan's object with exactly its keys; their values are still anything."""
+    """Return the plan's object with exactly its keys, whose values are still anything; raises CircuitError."""
     if not isinstance(raw, dict) or raw.get("kind") != KIND:
         raise CircuitError(f"a circuit of the kind {KIND!r} was expected")
     if set(raw) != _KEYS:
@@ -25,14 +25,17 @@ def fields_of(raw: object) -> dict[str, Any]:
 
 
 def expressions_from(raw: object) -> tuple[Expression, ...]:
+    """Read formulas, whose tokens may still be anything; raises CircuitError where ``raw`` is no list of lists."""
     return tuple(Expression(tuple(_items("an angle", item, MAX_NODES))) for item in _items("angles", raw, MAX_NODES))
 
 
 def steps_from(raw: object, nested: bool = False) -> tuple[Step, ...]:
+    """Read steps, whose numbers may still be anything; raises CircuitError naming the part that is no step's."""
     return tuple(_step(item, nested) for item in _items("steps", raw, MAX_STEPS))
 
 
 def steps_to_list(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
+    """Write steps as JSON-able parts, which ``steps_from`` reads."""
     return [_step_dict(step) for step in steps]
 
 

@@ -44,7 +44,7 @@ class Aer:
     name = "aer"
 
     def bloch_vectors(self, plan: Plan, Z: Array) -> Array:
-        """Bloch vectors (N, 3 qubits) of scaled, finite features Z (N, features). Raises AerError."""
+        """Return Bloch vectors (N, 3 qubits), float64, of scaled, finite features Z (N, features). Raises AerError."""
         return mps_bloch_vectors(plan, Z)
 
 
@@ -59,6 +59,7 @@ class Parametrised:
 
     @classmethod
     def of(cls, feature_map: FeatureMap) -> Parametrised:
+        """Write the map's gates for Qiskit; equal angles share a parameter."""
         source = circuit_of(feature_map)
         angles: dict[Expression, Parameter] = {}
         circuit = QuantumCircuit(source.qubits)
@@ -69,7 +70,10 @@ class Parametrised:
         return cls(circuit, tuple(angles.values()), evaluator, source.bandwidth)
 
     def binds(self, Z: Array) -> list[dict[Parameter, list[float]]]:
-        """Aer's parameter_binds for scaled features Z (N, features)."""
+        """Return Aer's parameter_binds, N radians for each parameter, for scaled features Z (N, features).
+
+        Raises AngleError where an angle is not finite.
+        """
         values = self.evaluator.values(self.bandwidth * Z.T)
         return [{p: row.tolist() for p, row in zip(self.parameters, values, strict=True)}]
 
@@ -81,9 +85,10 @@ def _angle(angle: Expression, known: dict[Expression, Parameter]) -> Parameter |
 
 
 def mps_bloch_vectors(plan: Plan, Z: Array) -> Array:
-    """Bloch vectors (N, 3 qubits) of scaled, finite features Z (N, features) by matrix-product states.
+    """Return Bloch vectors (N, 3 qubits), float64, of scaled, finite features Z (N, features) by matrix-product states.
 
-    Raises AerError."""
+    Raises AngleError where an angle is not finite, AerError where the simulation does not end well.
+    """
     prepared, simulator = _mps(plan)
     out = np.empty((len(Z), 3 * plan.qubits))
     for start in range(0, len(Z), _ROWS):
@@ -115,7 +120,7 @@ def observable_counts(
     seed: int,
     noise: Any = None,
 ) -> Counts:
-    """How often each eigenvector was seen, and last every other outcome: (N, r + 1), ``shots`` shots a row.
+    """Count how often each eigenvector was seen, and last every other outcome: (N, r + 1), ``shots`` shots a row.
 
     The circuit turns the eigenbasis (``vectors``, (r, 2^n), orthonormal) into the computational one and measures every
     qubit. ``noise``: a qiskit_aer NoiseModel; the circuit is then transpiled to its gates. Raises AerError.
@@ -132,9 +137,10 @@ def observable_counts(
 
 
 def pauli_counts(feature_map: FeatureMap, Z: Array, shots: int, seed: int, noise: Any = None) -> NDArray[np.int8]:
-    """Outcomes +1 and -1 of every qubit along X, Y and Z, ``shots`` shots an axis: (N, 3, shots, qubits).
+    """Measure every qubit along X, Y and Z, ``shots`` shots an axis: outcomes +1 and -1, (N, 3, shots, qubits).
 
-    Three circuits a row measure every qubit along one axis at a time: all that a projected kernel needs.
+    ``Z``: scaled features (N, features). Three circuits a row, one for each axis: all that a projected kernel needs.
+    Raises AerError.
     """
     out = np.empty((len(Z), 3, shots, feature_map.qubits), np.int8)
     for axis in range(3):

@@ -35,7 +35,7 @@ class Backend(Protocol):
     @property
     def name(self) -> str: ...
     def bloch_vectors(self, plan: Plan, Z: Array) -> Array:
-        """Bloch vectors (N, 3 qubits), as in ``scorer.engine.bloch``, of scaled, finite features Z (N, features)."""
+        """Return Bloch vectors (N, 3 qubits), as in ``scorer.engine.bloch``, of scaled, finite Z (N, features)."""
 
 
 class _Chosen:

@@ -60,7 +60,7 @@ def _fours(flat: Single, stride: int) -> None:
 
 @compiled
 def pairs(flat: Single, stride: int) -> None:
-    """A pass over one qubit, whose two values lie ``stride`` numbers apart."""
+    """Transform one qubit of numbers given flat, (groups * 2 * stride,): its two values lie ``stride`` apart."""
     for first in range(0, len(flat), 2 * stride):
         zero, one = flat[first : first + stride], flat[first + stride : first + 2 * stride]
         for i in range(stride):

@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numba
 
@@ -37,7 +37,8 @@ def _cache_folder() -> Path | None:
 
 _CACHE = _cache_folder()
 if _CACHE is not None:
-    numba.config.CACHE_DIR = str(_CACHE)
+    _settings: Any = numba.config  # whose attributes numba makes while it is loaded
+    _settings.CACHE_DIR = str(_CACHE)
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:

@@ -282,20 +282,3 @@ def run(  # noqa: C901  # one loop over kinds
             _store(states, out[first : first + blocks])
         else:
             _turn_and_store(states, slots[last], out[first : first + blocks])
-
-
-@compiled
-def weighed(overlaps: Single, values: Single, scores: Single) -> None:
-    """Write sum_k values_k ((p_k - q_k)^2 + (p_k - r_k)^2) into ``scores`` (blocks, width).
-
-    ``overlaps``: (blocks, 3, rank, width), for each eigenvector the products r, q and p (see ``scorer.engine.fast``).
-    """
-    for block in range(len(overlaps)):
-        out = scores[block]
-        for i in range(len(out)):
-            out[i] = _ZERO
-        for k in range(len(values)):
-            r, q, p, value = overlaps[block, 0, k], overlaps[block, 1, k], overlaps[block, 2, k], values[k]
-            for i in range(len(out)):
-                x, y = p[i] - q[i], p[i] - r[i]
-                out[i] += value * (x * x + y * y)

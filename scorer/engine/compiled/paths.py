@@ -16,8 +16,8 @@ from scorer.circuits.plan import Plan
 from scorer.circuits.steps.kinds import Hadamards, Local, Phases
 from scorer.engine.compiled.butterflies import LANES, WIDE
 from scorer.engine.compiled.encoding import encoded
-from scorer.engine.compiled.loops import Workspace, run, weighed
-from scorer.engine.compiled.powers import ABREAST, weighted_powers
+from scorer.engine.compiled.loops import Workspace, run
+from scorer.engine.compiled.sums import ABREAST, weighed, weighted_powers
 from scorer.engine.program import Program, prepared
 
 Array = NDArray[np.float64]
@@ -60,13 +60,13 @@ class CompiledStates:
         )
 
     def reduced(self, angles: Array) -> Single:
-        """Angles (a, rows) in radians as calls take them: in turns, within half a turn of zero."""
+        """Return angles (a, rows), radians, as calls take them: float32, in turns, within half a turn of zero."""
         turns = angles * (1.0 / _TURN)
         turns -= np.rint(turns)
         return turns.astype(np.float32, order="C")
 
     def __call__(self, turns: Single, first: int, work: Workspace, out: Single) -> None:
-        """Amplitudes for ``chunk`` rows from column ``first``: real, imaginary, sum.
+        """Write the amplitudes of ``chunk`` rows from column ``first``: real, imaginary, sum.
 
         ``out``: (blocks, 3, 2^n, width), blocks * width = chunk.
         """
@@ -96,7 +96,7 @@ class CompiledGaussians:
         return np.empty((len(self._table), self.chunk), np.float32)
 
     def __call__(self, columns: Single, work: Single) -> Single:
-        """Sums (chunk,) of columns (k, chunk)."""
+        """Return the sums (chunk,) for columns (k, chunk)."""
         np.matmul(self._table, columns, out=work)
         out = np.empty(self.chunk, np.float32)
         weighted_powers(work, self._weights, out)

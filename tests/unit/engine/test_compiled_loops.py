@@ -15,8 +15,8 @@ from scorer.circuits.steps import bits
 from scorer.engine.batched import BatchedStates
 from scorer.engine.compiled.butterflies import LANES, WIDE, pairs, transform
 from scorer.engine.compiled.paths import CompiledGaussians, CompiledStates
-from scorer.engine.compiled.powers import ABREAST, weighted_powers
 from scorer.engine.compiled.series import COSINE, EXP2, SINE
+from scorer.engine.compiled.sums import ABREAST, weighted_powers
 from scorer.engine.program import prepared
 from scorer.engine.reference import hadamard
 
@@ -83,7 +83,8 @@ def test_amplitudes_are_those_of_the_numpy_path_up_to_a_rows_phase(plan: Any) ->
     program = prepared(plan)
     Z = np.random.default_rng(5).uniform(-0.5, 1.5, (512, plan.features))
     found = []
-    for path in (BatchedStates(program), CompiledStates(program)):
+    paths: list[Any] = [BatchedStates(program), CompiledStates(program)]
+    for path in paths:
         out = np.full((path.chunk // 64, 3, 2**plan.qubits, 64), np.nan, np.float32)
         path(path.reduced(program.plan.angles(Z)), 0, path.workspace(), out)
         assert np.abs(out[:, 2] - (out[:, 0] + out[:, 1])).max() <= 4.0 * SINGLE * np.abs(out).max()
@@ -127,7 +128,7 @@ def test_a_second_process_loads_what_the_first_compiled() -> None:
     program = (
         "from scorer.engine.fast import enable_compiled\n"
         "from scorer.engine.compiled.loops import run\n"
-        "from scorer.engine.compiled.powers import weighted_powers\n"
+        "from scorer.engine.compiled.sums import weighted_powers\n"
         "print(enable_compiled())\n"
         "print([sum(f.stats.cache_hits.values()) for f in (run, weighted_powers)])\n"
         "print([sum(f.stats.cache_misses.values()) for f in (run, weighted_powers)])\n"

@@ -135,7 +135,7 @@ def test_scores_are_linear_in_the_eigenvalues(data: st.DataObject) -> None:
 def test_constant_steps_are_undone(data: st.DataObject) -> None:
     qubits = data.draw(st.integers(1, 4))
     run: list[Step] = data.draw(st.lists(constant_steps(qubits), min_size=1, max_size=5))
-    psi = np.random.default_rng(qubits).normal(size=(2**qubits, 3)) + 0.5j
+    psi: Any = np.random.default_rng(qubits).normal(size=(2**qubits, 3)) + 0.5j
     there = evolve(run, np.empty((0, 1)), psi)
     assert np.abs(evolve_back(run, there) - psi).max() <= 1e-11
 
@@ -145,7 +145,7 @@ def test_constant_steps_are_undone(data: st.DataObject) -> None:
 def test_the_hadamard_transform_is_its_matrix_and_its_own_inverse(data: st.DataObject) -> None:
     qubits = data.draw(st.integers(1, 6))
     mask = data.draw(masks(qubits))
-    psi = np.random.default_rng(mask).normal(size=(2**qubits, 2)) * (1.0 + 0.3j)
+    psi: Any = np.random.default_rng(mask).normal(size=(2**qubits, 2)) * (1.0 + 0.3j)
     dense = np.eye(1)
     for qubit in range(qubits):
         dense = np.kron(hadamard(1) / np.sqrt(2.0) if mask >> qubit & 1 else np.eye(2), dense)

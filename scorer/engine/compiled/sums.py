@@ -1,4 +1,4 @@
-"""Weighted sums of powers of two, the part of a sum of Gaussians that no matrix product does."""
+"""The sums at the end of a score: of squared overlaps, and of the powers of two that Gaussians are."""
 
 from __future__ import annotations
 
@@ -34,8 +34,25 @@ def _power(exponent: np.float32) -> np.float32:
 def weighted_powers(exponents: Single, weights: Single, out: Single) -> None:
     """Write sum_j weights_j 2^(exponents_j) into ``out`` (c,), for exponents (m, c); m is a multiple of ABREAST."""
     out[...] = np.float32(0.0)
-    for j in range(0, len(weights), 4):
+    for j in range(0, len(weights), ABREAST):
         a, b, c, d = exponents[j], exponents[j + 1], exponents[j + 2], exponents[j + 3]
         v, w, x, y = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
         for i in range(len(out)):
             out[i] += (v * _power(a[i]) + w * _power(b[i])) + (x * _power(c[i]) + y * _power(d[i]))
+
+
+@compiled
+def weighed(overlaps: Single, values: Single, scores: Single) -> None:
+    """Write sum_k values_k ((p_k - q_k)^2 + (p_k - r_k)^2) into ``scores`` (blocks, width).
+
+    ``overlaps``: (blocks, 3, rank, width), for each eigenvector the products r, q and p (see ``scorer.engine.fast``).
+    """
+    for block in range(len(overlaps)):
+        out = scores[block]
+        for i in range(len(out)):
+            out[i] = np.float32(0.0)
+        for k in range(len(values)):
+            r, q, p, value = overlaps[block, 0, k], overlaps[block, 1, k], overlaps[block, 2, k], values[k]
+            for i in range(len(out)):
+                x, y = p[i] - q[i], p[i] - r[i]
+                out[i] += value * (x * x + y * y)
