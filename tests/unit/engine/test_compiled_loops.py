@@ -138,6 +138,25 @@ def test_a_second_process_loads_what_the_first_compiled() -> None:
     assert found.stdout.splitlines() == ["True", "[1, 1]", "[0, 0]"]
 
 
+def test_warming_up_compiles_for_everything_that_scorers_will_call() -> None:
+    """A second signature would be compiled while a batch waits."""
+    program = (
+        "import numpy as np\n"
+        "from scorer.circuits.maps import reuploading, zz\n"
+        "from scorer.engine.compiled.loops import run\n"
+        "from scorer.engine.compiled.sums import weighed, weighted_powers\n"
+        "from scorer.engine.fast import GaussianScorer, ObservableScorer, enable_compiled\n"
+        "enable_compiled()\n"
+        "for circuit in (zz(6), reuploading(4, layers=3)):\n"
+        "    scorer = ObservableScorer(circuit, np.ones(2), np.eye(2, 2**circuit.qubits, dtype=np.complex128))\n"
+        "    assert scorer.compiled and scorer(np.ones((3, circuit.features))).shape == (3,)\n"
+        "GaussianScorer(np.ones((5, 3)), np.ones(5), 1.0)(np.ones((3, 3)))\n"
+        "print([len(loop.signatures) for loop in (run, weighed, weighted_powers)])\n"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=300)
+    assert found.stdout.splitlines() == ["[1, 1, 1]"]
+
+
 @pytest.mark.parametrize("mask", [0b1, 0b1011, 0b111111111])
 def test_runs_of_neighbours_are_what_passes_are_cut_from(mask: int) -> None:
     covered = [qubit for low, count in bits.runs(mask) for qubit in range(low, low + count)]
