@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits import bits, gates
-from scorer.circuits.plan import Affine, Fixed, Hadamards, Local, Phases, Plan, Step
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps import bits, matrices
+from scorer.circuits.steps.kinds import Affine, Fixed, Hadamards, Local, Phases, Step
 from scorer.engine.reference import hadamard
 
 Array = NDArray[np.float64]
@@ -49,7 +50,7 @@ class CircuitGradient:
         self.chunk = max(8, min(512, _AMPLITUDES >> self._plan.qubits))
 
     def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
-        """Values (N,) and derivatives (N, features) at finite, scaled features Z (N, features).
+        """Return values (N,) and derivatives (N, features), float64, at finite, scaled features Z (N, features).
 
         Raises AngleError where an angle is not finite. A derivative is not where a formula has none: sqrt(x) at 0.
         """
@@ -60,7 +61,7 @@ class CircuitGradient:
         return values, gradient
 
     def values(self, Z: Array) -> Array:
-        """Values alone (N,)."""
+        """Return the values alone, (N,), at finite, scaled features Z (N, features). Raises AngleError."""
         out = np.empty(len(Z))
         for start in range(0, len(Z), self.chunk):
             part = slice(start, start + self.chunk)
@@ -161,13 +162,13 @@ class _OneQubit:
     gates: tuple[tuple[str, int | float | None], ...]
 
     def forth(self, psi: States, run: _Run) -> States:
-        return _on_qubit(gates.product(self.gates, run.angles), psi, self.qubit)
+        return _on_qubit(matrices.product(self.gates, run.angles), psi, self.qubit)
 
     def back(self, both: States, run: _Run) -> States:
         rows = both.shape[1] // 2
         if any(type(parameter) is int for _, parameter in self.gates):
             self._add_slopes(both[:, :rows], both[:, rows:], run)
-        whole = gates.product(self.gates, run.angles)
+        whole = matrices.product(self.gates, run.angles)
         undo = np.conj(np.swapaxes(whole, 0, 1))
         return _on_qubit(undo if undo.shape[2] == 1 else np.tile(undo, 2), both, self.qubit)
 
@@ -176,7 +177,7 @@ class _OneQubit:
         # R[i, j] = sum over the other qubits of conj(lambda_i) psi_j: all that this qubit's gates can see.
         overlap = np.einsum("hilb,hjlb->ijb", slope.reshape(shape).conj(), psi.reshape(shape))
         for name, parameter in reversed(self.gates):
-            gate = gates.matrix(name, run.angles[parameter] if type(parameter) is int else parameter)
+            gate = matrices.matrix(name, run.angles[parameter] if type(parameter) is int else parameter)
             if type(parameter) is int:
                 seen = np.einsum("ij,ijb->b", _GENERATORS[name], overlap)
                 run.slopes[parameter] += -2.0 * seen.imag
@@ -235,7 +236,7 @@ def _hadamards(mask: int, qubits: int) -> Array:
 
 
 def of_observable(values: Array, vectors: NDArray[np.complexfloating]) -> Observe:
-    """sum_k values_k |<vector_k|psi>|^2 for vectors (r, 2^n)."""
+    """Observe sum_k values_k |<vector_k|psi>|^2, for values (r,) and vectors (r, 2^n) of unit length."""
     rows = vectors.astype(np.complex128)
 
     def observe(psi: States) -> tuple[Array, States]:

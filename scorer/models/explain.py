@@ -39,7 +39,7 @@ class Differentiable(Protocol):
     """A score as a smooth function of scaled features, exact to float64."""
 
     def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
-        """Scores (N,) and their derivatives with respect to each feature (N, n) at finite, scaled features Z (N, n)."""
+        """Compute scores (N,) and their derivatives by each feature (N, n) at finite, scaled features Z (N, n)."""
         ...
 
 
@@ -55,14 +55,17 @@ class Attribution:
 
 
 def attributions(machine: Machine, Z: Array, reference: Array) -> Array:
-    """What each scaled feature of Z (N, n) adds to its row's score, against the scaled reference row (n,): (N, n)."""
+    """Compute what each scaled feature of Z (N, n) adds to its row's score, (N, n), against a reference row (n,).
+
+    The reference is scaled too. Raises AngleError where a formula of the circuit has no value on the way.
+    """
     if machine.differentiable:
         return integrated_gradients(machine, Z, reference).values
     return occlusion(machine, Z, reference)
 
 
 def occlusion(machine: Machine, Z: Array, reference: Array) -> Array:
-    """How far each score falls when one feature takes its reference value instead: (N, n)."""
+    """Compute how far each score of Z (N, n) falls when one feature takes its ``reference`` value (n,): (N, n)."""
     rows, n = Z.shape
     changed = np.repeat(Z[:, None, :], n + 1, axis=1)
     changed[:, np.arange(n), np.arange(n)] = reference
@@ -72,7 +75,10 @@ def occlusion(machine: Machine, Z: Array, reference: Array) -> Array:
 
 
 def integrated_gradients(score: Differentiable, Z: Array, reference: Array) -> Attribution:
-    """What each scaled feature of Z (N, n) adds to its row's score, against the scaled reference row (n,)."""
+    """Integrate the gradient from the scaled reference row (n,) to each row of Z (N, n): what each feature adds.
+
+    Raises AngleError where a formula of the circuit has no value on the way.
+    """
     values, residual = np.zeros(Z.shape), np.zeros(len(Z))
     open_rows = np.arange(len(Z))
     for nodes in NODES:

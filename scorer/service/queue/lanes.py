@@ -64,7 +64,7 @@ class Lane:
     ``processes``: of one worker. ``wanted``: whether `qscore up` starts a worker here. ``process_name``: of that worker
     and its log. ``counted_as``: stands behind the number of its living workers. ``takes``: the models that this lane
     alone can score; None: it is for no models in particular. ``needs``: libraries that must be there at the start.
-    ``prepare``: ``module:function``, run in each pool process before its first batch.
+    ``backend``: what its pool processes run large circuits on, by its name in ``scorer.engine.backends.table``.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Lane:
     silence: Silence
     takes: Callable[[ModelCard], bool] | None = None
     needs: tuple[Library, ...] = ()
-    prepare: str = ""
+    backend: str = ""
 
     @property
     def keys(self) -> dict[str, str]:
@@ -199,7 +199,7 @@ QPU = Lane(
             "pip install 'qscore[qiskit]', or set worker.qpu_processes = 0.",
         ),
     ),
-    prepare="scorer.engine.aer:use_aer",
+    backend="aer",
 )
 
 LANES = Lanes((SCORE, DELIVER, QPU))

@@ -11,7 +11,6 @@ import functools
 import gc
 import importlib.util
 import os
-import pkgutil
 import signal
 import socket
 import sys
@@ -22,6 +21,7 @@ from celery import Celery, bootsteps, signals
 from celery.worker import state
 
 from scorer.delivery.dead_letters import DeadLetters
+from scorer.engine.backends.table import use_backend
 from scorer.engine.fast import enable_compiled
 from scorer.logs import configure_logs, get_log
 from scorer.registry.store import Registry
@@ -68,9 +68,9 @@ def scoring_worker(settings: Settings, lane: Lane) -> tasks.ScoringWorker:
 
 
 def prepared_worker(settings: Settings, lane: Lane) -> tasks.ScoringWorker:
-    """Make a scoring worker in a process that has what the lane needs, such as a simulator of large circuits."""
-    if lane.prepare:
-        pkgutil.resolve_name(lane.prepare)()
+    """Make a scoring worker in a process that runs large circuits on the lane's backend, where it has one."""
+    if lane.backend:
+        use_backend(lane.backend)
     return scoring_worker(settings, lane)
 
 

@@ -16,8 +16,8 @@ from scorer.engine.gradient import CircuitGradient, of_observable
 from scorer.engine.reference import amplitudes, expectation
 from scorer.models.explain import TOLERANCE, attributions, integrated_gradients, occlusion
 from scorer.models.machine import ObservableMachine
+from scorer.models.observable import Observable
 from scorer.models.projected import ProjectedMachine, Projection
-from scorer.models.svc import Observable
 from scorer.models.twins import LeverageTwin, RbfTwin
 
 MAPS: dict[str, Any] = {

