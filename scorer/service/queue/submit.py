@@ -1,7 +1,7 @@
 """The one way onto the queue: for scoring jobs of the gateway and of the connector, and for deliveries of the workers.
 
 A scoring job goes there in one step of the server: it looks whether a worker lives and whether there is room, and then
-stores the job's body and its message, or neither. Rows to write are stored in one transaction with the message of the
+keeps the job's body and its message, or neither. Rows to write are stored in one transaction with the message of the
 run that is to write them. Celery's own way is for one message alone, in a round trip of its own, and takes about a
 millisecond of Python in which to declare the queue, make a client and prepare retries. The message is what
 ``Celery.send_task`` puts there, field by field (a test compares the two on a real server); Celery makes its headers and
@@ -30,20 +30,25 @@ from scorer.service.queue.lanes import LANES, QUEUE_DELIVER, SCORE, Lane, Lanes
 from scorer.service.settings import Settings
 from scorer.wire.errors import QueueFull
 
-# One step for the server, so that no two callers pass a limit together, and nothing lies there of a job that was
-# refused. KEYS: the queue's list, its lane's workers, the lists that count and, of a body that travels apart, its key.
-# ARGV: epoch seconds, the limit, workers that must live, the message and, of a body that travels apart, its bytes and
-# its life in milliseconds. Answers with the numbers of workers and of waiting messages.
+# Looks and decides in one step of the server, so that no two callers pass a limit together. A body that travels apart
+# is stored just before, in the same transaction: it does not go through the script, which would copy it twice more, and
+# is taken away again where the message is refused. KEYS: the queue's list, its lane's workers, the lists that count
+# and, of a body that travels apart, its key. ARGV: epoch seconds, the limit, workers that must live, the message, how
+# many lists count. Answers with the numbers of workers and of waiting messages.
 _PUT = """
-local apart = #ARGV > 4
+local last = 2 + tonumber(ARGV[5])
 local workers = redis.call('ZCOUNT', KEYS[2], ARGV[1], '+inf')
 local waiting = 0
-for counted = 3, apart and #KEYS - 1 or #KEYS do waiting = waiting + redis.call('LLEN', KEYS[counted]) end
+for counted = 3, last do waiting = waiting + redis.call('LLEN', KEYS[counted]) end
+local answer = {workers, waiting}
+local put = false
 if waiting < tonumber(ARGV[2]) and workers >= tonumber(ARGV[3]) then
-    if apart then redis.call('SET', KEYS[#KEYS], ARGV[5], 'PX', ARGV[6]) end
-    redis.call('LPUSH', KEYS[1], ARGV[4])
+    local pushed = redis.pcall('LPUSH', KEYS[1], ARGV[4])
+    put = type(pushed) == 'number'
+    if not put then answer = pushed end
 end
-return {workers, waiting}
+if not put and #KEYS > last then redis.call('UNLINK', KEYS[#KEYS]) end
+return answer
 """
 
 
@@ -89,14 +94,15 @@ class Submitter:
         no room, Unavailable where the batch would only wait in vain.
         """
         job, lane = _with_body(job, body), self.lanes.serving(queue)
-        keys = [self.lanes.keys[queue], WORKERS + lane.name, *(self.lanes.keys[name] for name in admission.queues)]
+        counted = [self.lanes.keys[name] for name in admission.queues]
+        keys = [self.lanes.keys[queue], WORKERS + lane.name, *counted, *([job.body_key] if job.body_key else [])]
         message = packed_task(self.app, lane.task, job.to_kwargs(), queue, job.batch_id)
-        arguments: list[Any] = [repr(time.time()), admission.most, int(admission.alive), message]
-        if job.body_key is not None:
-            keys.append(job.body_key)
-            arguments += [body, int(life * 1000)]
-        with reached():
-            found: Any = self.client.eval(_PUT, len(keys), *keys, *arguments)
+        limits = (repr(time.time()), admission.most, int(admission.alive), message, len(counted))
+        with reached(), self.client.pipeline(transaction=job.body_key is not None) as pipe:
+            if job.body_key is not None:
+                pipe.set(job.body_key, body, px=int(life * 1000))
+            pipe.eval(_PUT, len(keys), *keys, *limits)
+            found = pipe.execute()[-1]
         workers, waiting = (int(count) for count in found)
         if waiting >= admission.most:
             raise QueueFull(f"{waiting} batches wait for a worker", admission.remedy)

@@ -204,9 +204,10 @@ def test_many_callers_at_once_never_pass_the_limit(queue: Queue) -> None:
 def test_a_server_without_memory_is_a_refusal(queue: Queue) -> None:
     queue.live("score")
     queue.client.config_set("maxmemory", "1")
-    with pytest.raises(Unavailable, match="the queue's server did not do its work"):
-        queue.put("interactive", LARGE)
-    assert queue.messages("interactive") == []
+    for body in (SMALL, LARGE):
+        with pytest.raises(Unavailable, match="the queue's server did not do its work"):
+            queue.put("interactive", body)
+    assert (queue.messages("interactive"), queue.bodies()) == ([], [])
 
 
 @dataclass
