@@ -12,6 +12,7 @@ import pyarrow as pa
 from elastic_connector.lead.ledger import Batch
 from elastic_connector.read.pages import RowPage
 from scorer.rows.columns import DEFECT_COLUMN
+from scorer.rows.defects import LONGEST_STATUS, Defect
 from scorer.service.queue.exchange import BatchOutcome, Exchange
 from scorer.service.queue.jobs import ScoreJob
 from scorer.service.queue.lanes import QUEUE_DELIVER
@@ -76,7 +77,7 @@ def halves(batch: Batch, why: str) -> tuple[Batch, ...]:
                     f"batch {batch.batch_id} is refused even as an error: {why}", "See the worker's log."
                 )
             table = table.drop_columns([DEFECT_COLUMN])
-        marked = table.append_column(DEFECT_COLUMN, pa.array([f"not_scored: {why}"[:500]]))
+        marked = table.append_column(DEFECT_COLUMN, pa.array([str(Defect("not_scored", why))[:LONGEST_STATUS]]))
         return (Batch(uuid.uuid4().hex, packed(marked), 1, batch.position, batch.first_submitted),)
     middle = batch.rows // 2
     cut = ((table.slice(0, middle), None), (table.slice(middle), batch.position))
