@@ -19,7 +19,7 @@ from scorer.circuits.plan import Plan
 from scorer.circuits.zz import KIND as ZZ
 from scorer.circuits.zz import ZZMap
 from scorer.engine.fast import ObservableScorer, float32_bound
-from scorer.engine.gradient import CircuitGradient, of_observable
+from scorer.engine.gradient import SINGLE, CircuitGradient, of_observable
 from scorer.models.observable import Observable
 from scorer.models.parts import (
     Arrays,
@@ -39,6 +39,14 @@ Array = NDArray[np.float64]
 MAX_FEATURES = 64
 #: A cut observable's vectors are rounded to float32; anything further from unit norm was not made by this program.
 _NORM_TOLERANCE = 1e-3
+
+
+class Differentiable(Protocol):
+    """A score as a smooth function of scaled features, exact to float64."""
+
+    def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
+        """Compute scores (N,) and their derivatives by each feature (N, n) at finite, scaled features Z (N, n)."""
+        ...
 
 
 class Machine(Protocol):
@@ -79,6 +87,11 @@ class Machine(Protocol):
 
     def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
         """Compute scores (N,) of Z (N, n) and their derivatives by each feature (N, n), float64; see ``explain``."""
+        ...
+
+    @property
+    def quick(self) -> Differentiable:
+        """The score and its derivatives as quickly as they are to be had, good to four digits; see ``explain``."""
         ...
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,6 +150,12 @@ class ObservableMachine:
         """Compute scores (N,) of Z (N, n) and their derivatives by each feature (N, n), float64."""
         values, gradient = self._gradient.value_and_gradient(Z)
         return values + self.observable.offset, gradient
+
+    @cached_property
+    def quick(self) -> CircuitGradient:
+        """The score less its offset, and its derivatives, with states in complex64."""
+        observe = of_observable(self.observable.values, self.observable.vectors, SINGLE)
+        return CircuitGradient(self.circuit, observe, SINGLE)
 
     def to_dict(self) -> dict[str, Any]:
         """Write circuit and offset, JSON-able."""

@@ -102,6 +102,11 @@ class ProjectedMachine:
         """Compute scores (N,) of Z (N, n) and their derivatives by each feature (N, n), float64."""
         return self._gradient.value_and_gradient(Z)
 
+    @property
+    def quick(self) -> CircuitGradient:
+        """The score and its derivatives, float64: a sum of Gaussians of Bloch vectors leaves nothing to win."""
+        return self._gradient
+
     def to_dict(self) -> dict[str, Any]:
         """Write circuit, scale, gamma and offset, JSON-able."""
         return {"circuit": self.circuit.to_dict(), "scale": self.projection.scale, **self.gaussians.to_dict()}
@@ -126,5 +131,6 @@ class ProjectedMachine:
         return CircuitGradient(self.circuit, self._observe)
 
     def _observe(self, psi: States) -> tuple[Array, States]:
-        values, slopes = self.gaussians.value_and_gradient(self.projection.scaled(bloch_vectors(psi).T))
-        return values, pulled_back(psi, self.projection.scale * slopes.T)
+        states = psi.astype(np.complex128, copy=False)
+        values, slopes = self.gaussians.value_and_gradient(self.projection.scaled(bloch_vectors(states).T))
+        return values, pulled_back(states, self.projection.scale * slopes.T)

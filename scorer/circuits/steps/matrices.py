@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 Matrix = NDArray[np.complex128]
 
 _HALF_ROOT = math.sqrt(0.5)

@@ -14,7 +14,7 @@ from scorer.circuits.circuit import Builder
 from scorer.circuits.expressions import feature
 from scorer.circuits.maps import hardware_efficient, reuploading, zz
 from scorer.circuits.plan import Plan
-from scorer.engine.gradient import CircuitGradient, of_observable
+from scorer.engine.gradient import SINGLE, CircuitGradient, of_observable
 from scorer.engine.reference import amplitudes, expectation
 
 from .plans import random_observable
@@ -47,6 +47,33 @@ def test_any_plans_derivatives_are_finite_differences(data: st.DataObject) -> No
     wanted = differences(score.values, Z)
     # What differences leave out grows with the fifth derivative: formulas reach 7.5 radians for a feature's 1.
     assert np.abs(gradient - wanted).max() <= 1e-5 * size
+
+
+@SOME
+@given(st.data())
+def test_single_precision_loses_the_fifth_digit_and_no_more(data: st.DataObject) -> None:
+    plan, Z = data.draw(plans_with_rows(most_qubits=4, most_rows=3))
+    values, vectors = data.draw(observables(plan.qubits))
+    exact, slopes = CircuitGradient(plan, of_observable(values, vectors)).value_and_gradient(Z)
+    quick = CircuitGradient(plan, of_observable(values, vectors, SINGLE), SINGLE)
+    found, gradient = quick.value_and_gradient(Z)
+    size = np.abs(values).sum()
+    assert found.dtype == gradient.dtype == np.float64
+    assert np.abs(found - exact).max() <= 1e-4 * size
+    assert np.abs(gradient - slopes).max() <= 1e-4 * max(size, np.abs(slopes).max())
+
+
+@pytest.mark.parametrize("turns", [30.0, 3000.0])
+def test_angles_of_many_turns_are_no_less_exact_in_single_precision(turns: float) -> None:
+    gates = Builder("fast", 3, 2).h(0).h(1).h(2)
+    gates = gates.p(turns * feature(0), 0).ry(turns * feature(1), 1).cx(0, 1).rx(turns * feature(0), 2).cx(1, 2)
+    circuit = gates.build()
+    values, vectors = random_observable(3, 3)
+    Z = np.random.default_rng(1).random((20, 2))
+    exact, slopes = CircuitGradient(circuit, of_observable(values, vectors)).value_and_gradient(Z)
+    found, gradient = CircuitGradient(circuit, of_observable(values, vectors, SINGLE), SINGLE).value_and_gradient(Z)
+    assert np.abs(found - exact).max() <= 1e-5 * np.abs(values).sum()
+    assert np.abs(gradient - slopes).max() <= 1e-4 * np.abs(slopes).max()
 
 
 @FEW
