@@ -28,9 +28,24 @@ def score_ids(model: str, version: str, context: Context, revisions: Sequence[in
     None where a row has no identity (see `row_identity`) or no revision. Raises ValueError where a column of
     ``context`` has another length.
     """
+    return _ids(model, version, _bodies(context, len(revisions)), revisions)
+
+
+def score_and_row_ids(
+    model: str, version: str, context: Context, revisions: Sequence[int | None]
+) -> tuple[list[str | None], list[str | None] | None]:
+    """Make `score_ids`, and beside them the ids of revision 0, which all counts of one window share.
+
+    The second list is None where no row has a revision above 0, and so has its own id for that.
+    """
+    bodies = _bodies(context, len(revisions))
+    shared = _ids(model, version, bodies, [0] * len(revisions)) if any(revisions) else None
+    return _ids(model, version, bodies, revisions), shared
+
+
+def _ids(model: str, version: str, bodies: Sequence[str], revisions: Sequence[int | None]) -> list[str | None]:
     head = _part(model) + _part(version)
     tails = {revision: "" if revision is None else _part(str(revision)) for revision in set(revisions)}
-    bodies = _bodies(context, len(revisions))
     return [
         sha256(f"{head}{body}{tail}".encode("utf-8", "surrogatepass")).hexdigest()
         if body and (tail := tails[revision])

