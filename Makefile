@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic lint wheel drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-elastic quality lock clean
+.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic lint wheel drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-delivery bench-elastic quality lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -95,6 +95,14 @@ bench-queue: setup ## gateway and queue against a raw msgpack round trip
 
 bench-command: setup package ## | qscore against a do-nothing splunklib command
 	@$(BIN)/python bench/command.py
+
+build/v010/.ready:
+	@mkdir -p build/v010
+	@git archive 53776b9 scorer | tar -x -C build/v010
+	@touch $@
+
+bench-delivery: setup build/v010/.ready ## what a written score costs beside scoring, against 0.1.0 in the same run
+	@$(BIN)/python bench/delivery.py --old build/v010
 
 bench-elastic: setup ## the Elastic connector against elasticsearch-py copying the same documents  [DOCUMENTS=200000]
 	@$(BIN)/python bench/elastic.py --documents $(or $(DOCUMENTS),200000)

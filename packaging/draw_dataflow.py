@@ -84,7 +84,7 @@ STEPS = (
     Step("columns, defects by row", "scorer.scoring.decode:decode", 2, 6, BOTH, "7"),
     Step("inputs become features", "scorer.rows.transform:derive", 3, 6, BOTH, "8"),
     Step("score: quantum and twin", "scorer.scoring.score:score", 3, 7, BOTH, "9"),
-    Step("shape rows to write", "scorer.delivery.rows:scored_rows", 2, 7, BOTH, "10"),
+    Step("shape rows to write", "scorer.delivery.scored:scored_rows", 2, 7, BOTH, "10"),
     Step("format ten columns", "scorer.scoring.encode:encode_reply", 1, 7, SPLUNK, "11"),
     Step("the reply", "scorer.service.queue.jobs:WorkerReply", 0, 5, SPLUNK, "12"),
     Step("wait for the reply", "scorer.service.queue.exchange:Exchange.wait_reply", 0, 4, SPLUNK, "13"),

@@ -33,9 +33,8 @@ from scorer.service.queue.lanes import LANES, Lane, Lanes
 from scorer.service.queue.submit import Submitter
 from scorer.service.settings import Settings, load_settings
 from scorer.service.worker import celery_tasks, tasks
-from scorer.service.worker.job_sinks import Sinks
 from scorer.service.worker.model_cache import ModelCache
-from scorer.service.worker.sinks import make_sink
+from scorer.service.worker.sinks import Sinks
 from scorer.wire.errors import ConfigurationError, Unavailable
 
 #: Share of a scoring task's hard limit after which its reasons end; its soft limit is 0.8 of it.
@@ -78,7 +77,7 @@ def delivery_worker(settings: Settings) -> tasks.DeliveryWorker:
     """Make what writes rows in this process."""
     exchange = Exchange(redis_client(settings, connections=2))
     submitter = Submitter.of(settings, exchange.client)
-    return tasks.DeliveryWorker(exchange, Sinks(settings, make_sink).of, DeadLetters(settings.dead_letters), submitter)
+    return tasks.DeliveryWorker(exchange, Sinks(settings).of, DeadLetters(settings.dead_letters), submitter)
 
 
 def _heartbeat(settings: Settings, lane: Lane, lanes: Lanes) -> type[bootsteps.StartStopStep]:

@@ -8,7 +8,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from scorer.delivery.rows import ScoredRow, ScoringFacts, scored_rows
+from scorer.delivery.rows import NO_ROWS, ScoredRows
+from scorer.delivery.scored import ScoringFacts, scored_rows
 from scorer.elastic_client.names import ELASTIC
 from scorer.models.reasons import NOT_EXPLAINED
 from scorer.rows.batches import FeatureBatch, ScoreBatch
@@ -39,7 +40,7 @@ class Scored:
     that were to get a reason, for which there was no time."""
 
     reply: WorkerReply
-    rows: list[ScoredRow]
+    rows: ScoredRows
     version: str
     scored: int
     unexplained: int = 0
@@ -65,7 +66,7 @@ def score_job(
         write=job.options.write,
     )
     scores = score(held.model, held.version, batch, job.options, until)
-    rows: list[ScoredRow] = []
+    rows = NO_ROWS
     if job.options.write:
         rows, scores = _rows_to_write(batch, scores, held, _facts(job, held, configured_sink))
     counts = _problem_counts(scores)
@@ -105,7 +106,7 @@ def _facts(job: ScoreJob, held: HeldModel, configured_sink: str) -> ScoringFacts
 
 def _rows_to_write(
     batch: FeatureBatch, scores: ScoreBatch, held: HeldModel, facts: ScoringFacts | None
-) -> tuple[list[ScoredRow], ScoreBatch]:
+) -> tuple[ScoredRows, ScoreBatch]:
     """The rows for the sink, and the scores with a defect of rows that cannot be written."""
     rows, skipped = scored_rows(batch, scores, held.card, facts)
     if skipped:

@@ -13,17 +13,18 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.deliver import DeliveryResult, deliver
-from scorer.delivery.rows import ScoredRow, check_rows
+from scorer.delivery.rows import ScoredRows
 from scorer.delivery.sink import RecallingSink, Sink
+from scorer.delivery.stored_rows import read_rows, stored
 from scorer.engine.backends.table import NoSimulator
 from scorer.logs import get_log
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.submit import Submitter
-from scorer.service.worker.job_sinks import UnusableSink
 from scorer.service.worker.model_cache import ModelCache
 from scorer.service.worker.scoring_task import Scored, score_job
+from scorer.service.worker.sinks import UnusableSink
 from scorer.wire.errors import ConfigurationError, Problem, QScoreError, ScoringTimeout
 
 #: Deaths of its workers after which a batch counts as their cause.
@@ -121,7 +122,7 @@ class ScoringWorker:
             key = _rows_key(job, part, rows)
             told: dict[str, Any] = {"submitter": job.submitter, "submission": submission, **job.route_kwargs()}
             delivery = DeliveryJob(job.batch_id, key, part, len(parts), **told)
-            self.submitter.put_rows(delivery, WaitingRows(rows, nothing))
+            self.submitter.put_rows(delivery, WaitingRows(stored(rows), nothing))
 
 
 @dataclass(frozen=True)
@@ -153,14 +154,15 @@ class DeliveryWorker:
         self.submitter.put_back(job, _CLAIMED_PAUSE)
 
     def _run(self, job: DeliveryJob, log: Any) -> None:
-        stored = self.exchange.get_rows(job.rows_key)
-        if stored is None:
+        waiting = self.exchange.get_rows(job.rows_key)
+        if waiting is None:
             log.info("already_settled")
             return
-        if stored.attempt > job.attempt and stored.due > time.time() - _OVERDUE:
+        if waiting.attempt > job.attempt and waiting.due > time.time() - _OVERDUE:
             log.info("another_run_is_due")
             return
-        rows, tally, job = check_rows(stored.rows), stored.tally, replace(job, attempt=max(job.attempt, stored.attempt))
+        rows, tally = read_rows(waiting.rows), waiting.tally
+        job = replace(job, attempt=max(job.attempt, waiting.attempt))
         sink = self.sink_of(job)
         log = log.bind(sink=sink.name)
         try:
@@ -177,7 +179,7 @@ class DeliveryWorker:
         self.exchange.drop(job.rows_key)
         log.info("delivered", written=tally.written, already=tally.already_there, dead=tally.dead, reason=result.reason)
 
-    def _deliver(self, job: DeliveryJob, rows: list[ScoredRow], sink: Sink) -> DeliveryResult:
+    def _deliver(self, job: DeliveryJob, rows: ScoredRows, sink: Sink) -> DeliveryResult:
         # A sink without usable settings gets none by itself: the dead letters are where its rows can be seen.
         final = _is_last(job) or isinstance(sink, UnusableSink)
         if isinstance(sink, RecallingSink):
@@ -186,7 +188,7 @@ class DeliveryWorker:
         refusal_final = job.attempt + 1 >= MAX_REFUSED_RUNS
         return deliver(rows, sink, self.dead_letters, final, batch_id=job.batch_id, refusal_final=refusal_final)
 
-    def _undelivered(self, job: DeliveryJob, rows: list[ScoredRow], sink: Sink, error: Exception) -> DeliveryResult:
+    def _undelivered(self, job: DeliveryJob, rows: ScoredRows, sink: Sink, error: Exception) -> DeliveryResult:
         """Rows of a run that broke off: all come again, since it is not known which were taken, or join the dead."""
         reason = f"the delivery broke off: {type(error).__name__}"
         nothing = Acknowledgement(job.batch_id, 0)
@@ -197,7 +199,7 @@ class DeliveryWorker:
 
     def _again(self, job: DeliveryJob, result: DeliveryResult, tally: Acknowledgement) -> None:
         again, pause = replace(job, attempt=job.attempt + 1), _pause(job.attempt, result.retry_after)
-        waiting = WaitingRows(result.unsent, tally, again.attempt, time.time() + pause)
+        waiting = WaitingRows(stored(result.unsent), tally, again.attempt, time.time() + pause)
         self.submitter.put_again(again, waiting, pause)
 
 
@@ -210,15 +212,15 @@ def _is_last(job: DeliveryJob) -> bool:
     return job.attempt + 1 >= (MAX_STREAM_RUNS if job.stream else MAX_DELIVERY_RUNS)
 
 
-def _rows_key(job: ScoreJob, part: int, rows: list[ScoredRow]) -> str:
+def _rows_key(job: ScoreJob, part: int, rows: ScoredRows) -> str:
     """The same for a batch that is repeated; another where a caller gives one batch id to different rows, so that the
     later ones do not take the place of those that still wait, and for each leader of a stream."""
     return f"qscore:rows:{job.batch_id}:{part}:{_digest(job, rows)}"
 
 
-def _digest(job: ScoreJob, rows: list[ScoredRow]) -> str:
+def _digest(job: ScoreJob, rows: ScoredRows) -> str:
     """Tell rows of one batch id apart by their own ids and by the stream's leader: 16 hexadecimal digits."""
-    digest = hashlib.sha256(b"".join(row["id"].encode() for row in rows))
+    digest = hashlib.sha256("".join(rows.ids).encode())
     digest.update(b"%d" % job.epoch)
     return digest.hexdigest()[:16]
 

