@@ -21,7 +21,7 @@ from scorer.elastic_client.lookup import present_ids
 from scorer.elastic_client.names import SCORES_STREAM
 from scorer.elastic_client.settings import ElasticSettings, ElasticSource
 from scorer.logs import get_log
-from scorer.rows.identity import score_id
+from scorer.rows.identity import score_ids
 from scorer.wire.card import ModelCard
 from scorer.wire.errors import ConfigurationError, Forbidden
 
@@ -127,8 +127,12 @@ def scored_documents(plan: ReaderPlan) -> Callable[[Sequence[Key]], set[Key]]:
     """Asks which documents have a score of the plan's model and version, over the whole stream of scores."""
 
     def scored(keys: Sequence[Key]) -> set[Key]:
-        ids = {score_id(plan.card.name, plan.card.version, ("origin", *key)): key for key in keys}
-        return {ids[known] for known in present_ids(plan.client, plan.stream, list(ids))} if ids else set()
+        if not keys:
+            return set()
+        context = {"index": [index for index, _ in keys], "origin_id": [document for _, document in keys]}
+        made = score_ids(plan.card.name, plan.card.version, context, [0] * len(keys))
+        ids = {known: key for known, key in zip(made, keys, strict=True) if known is not None}
+        return {ids[known] for known in present_ids(plan.client, plan.stream, list(ids))}
 
     return scored
 

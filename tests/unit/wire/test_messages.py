@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.rows.identity import row_identity, score_id
 from scorer.wire import errors
 from scorer.wire.card import ModelCard
 from scorer.wire.names import check_model_name, check_version
@@ -72,36 +71,6 @@ def test_a_bad_option_is_named_with_its_value(raw: dict[str, str], named: str) -
 def test_booleans_are_splunks() -> None:
     assert parse_bool("write", "T") is True
     assert parse_bool("write", "0") is False
-
-
-def test_an_id_is_the_same_twice_and_depends_on_every_part() -> None:
-    base = score_id("lateral", "1", ("origin", "main", "42"))
-    assert base == score_id("lateral", "1", ("origin", "main", "42"))
-    others = {
-        score_id("lateral", "2", ("origin", "main", "42")),
-        score_id("latera", "l1", ("origin", "main", "42")),
-        score_id("lateral", "1", ("origin", "main4", "2")),
-        score_id("lateral", "1", ("origin", "main", "42"), revision=1),
-    }
-    assert len(others | {base}) == 5
-    assert len(base) == 64
-
-
-def test_the_identity_of_a_window_is_its_start_and_entities() -> None:
-    context = {"_time": ["1600000200"], "user": ["eve"], "src": ["a"], "dest": ["b"]}
-    same = {**context, "_time": ["1600000200.000"], "host": ["elsewhere"]}
-    assert row_identity(context, 0) == row_identity(same, 0)
-    assert row_identity({**context, "_time": ["1600000800"]}, 0) != row_identity(context, 0)
-
-
-def test_the_identity_of_an_event_is_its_origin() -> None:
-    context = {"_time": ["1"], "origin_id": ["7:12"], "index": ["main"], "user": ["eve"]}
-    assert row_identity(context, 0) == ("origin", "main", "7:12")
-
-
-@pytest.mark.parametrize("time", ["", "yesterday", "nan", "-5", "1e300"])
-def test_a_row_without_origin_and_usable_time_has_no_identity(time: str) -> None:
-    assert row_identity({"_time": [time], "user": ["eve"]}, 0) is None
 
 
 def test_a_card_survives_json() -> None:
