@@ -22,8 +22,7 @@ from scorer.models.calibration import Calibration, CalibrationError, Platt, Rank
 from scorer.models.families import Family, UnknownFamily, family_named
 from scorer.models.parts import Arrays, Layout, check_keys, check_layout, number, section, stored, text, texts
 from scorer.models.trained import ArtifactFormatError, TrainedModel
-from scorer.rows.parse import RecipeError
-from scorer.rows.recipe import Recipe
+from scorer.rows.recipe import Recipe, RecipeError
 from scorer.rows.transform import FeatureError, Scaler
 
 __all__ = ["FORMAT", "ArtifactFormatError", "TrainedModel", "from_parts", "to_parts"]
