@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic lint package package-elastic appinspect bench bench-engine bench-command bench-queue bench-elastic quality lock clean
+.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic lint macros package package-elastic appinspect bench bench-engine bench-command bench-queue bench-elastic quality lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,6 +49,10 @@ lint: setup ## formatting, lint, types, import contracts, Python 3.9 paths
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/vermin -q --no-tips --eval-annotations -t=3.9- --violations bin splunk_app scorer/wire
+
+macros: setup ## renew the generated part of default/macros.conf, after a recipe changed
+	@$(BIN)/python -c 'from pathlib import Path; from scorer.rows.macros import renewed; \
+	  file = Path("default/macros.conf"); file.write_text(renewed(file.read_text("utf-8")), "utf-8")'
 
 package: setup ## build dist/qscore-<version>.tar.gz, the Splunk app
 	@$(BIN)/python packaging/build_app.py
