@@ -18,12 +18,20 @@ def card_recipe(raw: object, names: Mapping[str, Sequence[str]] | None = None, w
         recipe = Recipe.from_dict(raw)
     except RecipeError as error:
         raise _nonsense(str(error)) from None
+    _check_for_documents(recipe)
+    return recipe.of_documents(names or {}, wanted)
+
+
+def _check_for_documents(recipe: Recipe) -> None:
+    """What an artifact may say and a source of documents cannot follow."""
     if not recipe.null_key:
         raise _nonsense("recipe.row.null_key is ''; a document without a key would have no identity")
-    timed = [i.name for i in recipe.inputs if i.field == TIME]
-    if timed:
-        raise _nonsense(f"input {timed[0]} is made of the time, which documents have in two spellings")
-    return recipe.of_documents(names or {}, wanted)
+    for one in recipe.fields:
+        if one.scale_ecs <= 0.0:
+            raise _nonsense(f"field {one.name}: scale_ecs is {one.scale_ecs}; it must be above 0")
+    for i in recipe.inputs:
+        if i.field == TIME:
+            raise _nonsense(f"input {i.name} is made of the time, which documents have in two spellings")
 
 
 def _nonsense(what: str) -> NonsenseReply:

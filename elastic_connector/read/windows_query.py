@@ -25,7 +25,7 @@ MAX_PAGE = 2_000
 _PREFIX = "qscore_window_"
 _WINDOW = "window"
 
-# The text of a document's field as scorer.rows.fields cleans it. Arrays give their least value; a field that is
+# The text of a document's field as scorer.rows.cells cleans it. Arrays give their least value; a field that is
 # mapped as text has no doc values and throws: its other names are tried.
 _CLEAN = """
 String clean(String raw) {

@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 from scorer.wire.names import is_name
 
 MAX_TABLES = 200  # of one kind in a recipe
-MAX_TEXTS = 1000  # in one list
+MAX_TEXTS = 10_000  # in one list
 _MAX_LINE, _MAX_TEXT = 500, 200  # characters of a line, and of one text in a list
 _SHOWN = 80
 #: Numbers are compared with it, not converted: JSON and TOML may hold a whole number that no float can.
@@ -116,13 +116,6 @@ def _number(value: object) -> float:
     return float(value)
 
 
-def _factor(value: object) -> float:
-    number = _number(value)
-    if number <= 0.0:
-        raise _wrong(value, "a number above 0")
-    return number
-
-
 def _texts(value: object) -> tuple[str, ...]:
     return _list_of(_text, value, f"a list of at most {MAX_TEXTS} texts", MAX_TEXTS)
 
@@ -169,7 +162,6 @@ def _wholes(low: int, high: int, value: object) -> tuple[int, ...]:
 Line = Annotated[str, BeforeValidator(_line)]
 Name = Annotated[str, BeforeValidator(_name)]
 Number = Annotated[float, BeforeValidator(_number)]
-Factor = Annotated[float, BeforeValidator(_factor)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 Tables = BeforeValidator(_tables)
 
