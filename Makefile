@@ -51,7 +51,7 @@ lint: setup ## formatting, lint, types, import contracts, Python 3.9 paths
 	@$(BIN)/vermin -q --no-tips --eval-annotations -t=3.9- --violations bin splunk_app scorer/wire
 
 macros: setup ## renew the generated part of default/macros.conf, after a recipe changed
-	@$(BIN)/python -c 'from pathlib import Path; from scorer.rows.macros import renewed; \
+	@$(BIN)/python -c 'from pathlib import Path; from scorer.rows.recipe.macros import renewed; \
 	  file = Path("default/macros.conf"); file.write_text(renewed(file.read_text("utf-8")), "utf-8")'
 
 package: setup ## build dist/qscore-<version>.tar.gz, the Splunk app

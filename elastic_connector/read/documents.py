@@ -25,7 +25,7 @@ from scorer.rows.columns import (
 )
 from scorer.rows.operands import of_single, port_classes
 from scorer.rows.recipe import Recipe
-from scorer.rows.recipe_parts import Field
+from scorer.rows.recipe.parts import Field
 
 #: Stands in a hit whose fields are more than one answer of Elasticsearch may hold.
 TOO_LARGE = "qscore_too_large"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scorer.rows.recipe import Recipe
-from scorer.rows.recipe_parts import Field, Input, PortClass
+from scorer.rows.recipe.parts import Field, Input, PortClass
 
 Json = dict[str, Any]
 

@@ -71,9 +71,9 @@ def _macros(
 
     \b
     Example:
-      qscore splunk macros --recipe iot_flow.toml >> $SPLUNK_HOME/etc/apps/qscore/local/macros.conf
+      qscore splunk macros --recipe iot_flow.toml
     """
-    from scorer.rows.macros import recipe_macros, shipped_macros
+    from scorer.rows.recipe.macros import recipe_macros, shipped_macros
     from scorer.rows.recipe_files import recipe_for
 
     text = shipped_macros() if recipe is None else recipe_macros(recipe_for(None, recipe))

@@ -12,7 +12,7 @@ from scorer.rows.columns import TIME_COLUMN
 from scorer.rows.fields import EventFields, resolve
 from scorer.rows.operands import Fields, finished, of_single, operand
 from scorer.rows.recipe import TIME, Recipe
-from scorer.rows.recipe_parts import Input
+from scorer.rows.recipe.parts import Input
 from scorer.wire.errors import BadTrainingData
 
 _SLOT = "__slot"  # what makes a window of its own: its start, or with grain "event" the event's position

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from scorer.rows.cells import Floats, account, clean, parsed, seconds, unread
 from scorer.rows.operands import port_classes
 from scorer.rows.recipe import TIME, Recipe
-from scorer.rows.recipe_parts import Field
+from scorer.rows.recipe.parts import Field
 from scorer.wire.errors import BadTrainingData
 
 _SHOWN = 60

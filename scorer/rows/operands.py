@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from scorer.rows.recipe_parts import Input, PortClass
+from scorer.rows.recipe.parts import Input, PortClass
 
 
 class Fields(Protocol):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scorer.rows.recipe import Recipe
-from scorer.rows.recipe_parts import Feature
+from scorer.rows.recipe.parts import Feature
 
 Array = NDArray[np.float64]
 

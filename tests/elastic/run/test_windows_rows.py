@@ -198,6 +198,7 @@ def test_more_different_values_than_are_counted_exactly_are_flagged(
     raw["input"] = [i for i in raw["input"] if i["name"] in ("events",)] + [
         {"name": "hosts", "op": "dc", "field": "dest", "missing": "reject"}
     ]
+    raw["feature"] = [{"name": "hosts", "op": "identity", "of": ["hosts"], "phrase": "hosts"}]
     (row,) = all_rows(reader(reading, index, card_recipe(raw)).pages(NOW - 60, NOW + 60))
     assert row.inputs["events"] == hosts
     assert row.inputs["hosts"] == pytest.approx(hosts, rel=0.02)

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from scorer.cli import splunk as splunk_cli
 from scorer.rows.builder import build_rows
-from scorer.rows.macros import MARK, recipe_macros, renewed
 from scorer.rows.recipe import Recipe, load_recipe
+from scorer.rows.recipe.macros import MARK, recipe_macros, renewed
 from scorer.rows.recipe_files import recipe_for
 from scorer.splunk_preview.conf import Conf, parse_conf, read_conf
 from scorer.splunk_preview.environment import Environment

@@ -15,8 +15,8 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field as Key
 from pydantic import ValidationError
 
-from scorer.rows.recipe_parts import INPUTS_OF_OP, Feature, Field, Input, PortClass
-from scorer.rows.recipe_reading import Line, Name, Part, Tables, Texts, choice, complaint, whole
+from scorer.rows.recipe.parts import INPUTS_OF_OP, Feature, Field, Input, PortClass
+from scorer.rows.recipe.reading import Line, Name, Part, Tables, Texts, choice, complaint, whole
 from scorer.wire.names import is_name
 
 SCHEMA = 1

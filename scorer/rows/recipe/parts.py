@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field as Key
 
-from scorer.rows.recipe_reading import Line, Name, Number, Part, Tables, Texts, choice, whole, wholes
+from scorer.rows.recipe.reading import Line, Name, Number, Part, Tables, Texts, choice, whole, wholes
 
 MAX_PORT = 65535
 INPUTS_OF_OP = {"identity": 1, "log1p": 1, "ratio": 2}

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from scorer.rows.columns import CONTEXT_COLUMNS
 from scorer.rows.recipe import TIME, Recipe, load_recipe, recipe_names
-from scorer.rows.recipe_parts import Bin, Field, Input, PortClass
+from scorer.rows.recipe.parts import Bin, Field, Input, PortClass
 from scorer.wire.errors import BadOption
 
 #: Above it stands what is written by hand, below it what is generated.
