@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic lint macros package package-elastic appinspect bench bench-engine bench-command bench-queue bench-elastic quality lock clean
+.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic lint macros wheel drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-elastic quality lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -54,6 +54,12 @@ macros: setup ## renew the generated part of default/macros.conf, after a recipe
 	@$(BIN)/python -c 'from pathlib import Path; from scorer.rows.recipe.macros import renewed; \
 	  file = Path("default/macros.conf"); file.write_text(renewed(file.read_text("utf-8")), "utf-8")'
 
+wheel: setup ## build dist/qscore-<version>-py3-none-any.whl, which pip installs
+	@$(BIN)/python -m hatchling build -t wheel
+
+drawing: setup ## draw docs/dataflow.svg anew
+	@$(BIN)/python packaging/draw_dataflow.py
+
 package: setup ## build dist/qscore-<version>.tar.gz, the Splunk app
 	@$(BIN)/python packaging/build_app.py
 
@@ -85,6 +91,9 @@ bench: ## the three benchmarks, side by side with their peers; a goal that is mi
 bench-engine: .venv-bench/.ready ## scoring engine against its peers, in an environment that holds them
 	@.venv-bench/bin/python -m bench.engine
 
+bench-compiled: setup ## compiled loops of the engine against NumPy, and against NumPy in ten lines
+	@$(BIN)/python -m bench.compiled
+
 bench-queue: setup ## gateway and queue against a raw msgpack round trip
 	@$(BIN)/python bench/roundtrip.py
 
@@ -94,7 +103,7 @@ bench-command: setup package ## | qscore against a do-nothing splunklib command
 bench-elastic: setup ## the Elastic connector against elasticsearch-py copying the same documents  [DOCUMENTS=200000]
 	@$(BIN)/python bench/elastic.py --documents $(or $(DOCUMENTS),200000)
 
-quality: setup ## the figures of docs/models.md on real captures (needs ../shared/data or QSCORE_SHARED_DATA)
+quality: setup ## the figures of docs/results.md on real captures (needs ../shared/data or QSCORE_SHARED_DATA)
 	@$(BIN)/python bench/quality.py
 
 LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header

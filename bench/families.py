@@ -1,4 +1,4 @@
-"""How good every family is on three sets of real captures: part of the table of docs/models.md.
+"""How good every family is on three sets of real captures: part of the table of docs/results.md.
 
 Labelled families learn from both classes; one-class families from the benign rows of the same part alone. Sets: Mordor
 logon windows, whole captures left out in five folds; APT29 connections in order of time; distinct IoT-23 connections,

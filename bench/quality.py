@@ -1,4 +1,4 @@
-"""How good the models are on real captures: the table of docs/models.md, exactly as measured.
+"""How good the models are on real captures: the table of docs/results.md, exactly as measured.
 
     python bench/quality.py [--seeds 3]
     python bench/quality.py --families [--seeds 3]      # all families on three sets, see bench/families.py

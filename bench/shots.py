@@ -1,4 +1,4 @@
-"""ROC-AUC against shots on real rows: the table of docs/models.md, exactly as measured.
+"""ROC-AUC against shots on real rows: the table of docs/results.md, exactly as measured.
 
     python bench/shots.py [--seed 0] [--repeats 5]
 

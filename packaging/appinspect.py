@@ -1,6 +1,6 @@
 """Run AppInspect on the built app and fail on anything but a clean bill.
 
-    python packaging/appinspect.py dist/qscore-0.1.0.tar.gz
+    python packaging/appinspect.py dist/qscore-0.2.0.tar.gz
 
 AppInspect lives in an environment of its own (.venv-appinspect, requirements/appinspect.txt): its dependencies are old.
 """

@@ -121,11 +121,6 @@ def unscored_line(model: str, version: str, status: str) -> bytes:
     return b",".join(quoted(told.get(column, "")) for column in OUTPUT_COLUMNS)
 
 
-def paste(table: Table, lines: Sequence[bytes]) -> bytes:
-    """The chunk with one line of scores on each row; scores of an earlier `| qscore` are replaced."""
-    return assemble(table, [paste_rows(table, 0, len(table), lines)])
-
-
 def paste_rows(table: Table, start: int, stop: int, lines: Sequence[bytes]) -> bytes:
     """Rows ``start`` to ``stop`` with their lines of scores, each with the chunk's line end."""
     kept = _kept(table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,12 +67,6 @@ def lacking(page: RowPage, scores: Scores, tally: Tally) -> RowPage:
     tally.lacking += len(keep)
     table = page.table.take(pa.array(keep, pa.int64())) if len(keep) < len(ids) else page.table
     return RowPage(table, page.position, repeated=True, documents=len(keep), bytes=page.bytes)
-
-
-def walked(pages: Iterable[RowPage], scores: Scores, tally: Tally) -> Iterable[RowPage]:
-    """`lacking` over many pages."""
-    for page in pages:
-        yield lacking(page, scores, tally)
 
 
 def _texts(column: Any) -> list[str]:

@@ -9,7 +9,7 @@ import functools
 import json
 import tomllib
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -264,22 +264,6 @@ def _visualization(panel: Panel, layer: str, columns: Mapping[str, Mapping[str, 
         "preferredSeriesType": _SERIES[panel.kind],
         "layers": [chart],
     }
-
-
-def used_fields(saved: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Panel title -> fields, read back from a dashboard's saved object: what Kibana would ask for."""
-    found = {}
-    for panel in json.loads(saved["attributes"]["panelsJSON"]):
-        state = panel["embeddableConfig"]["attributes"]["state"]
-        columns = [c for layer in state["datasourceStates"]["formBased"]["layers"].values() for c in _values(layer)]
-        named = {column["sourceField"] for column in columns} - {"___records___"}
-        named |= {column["params"]["sortField"] for column in columns if "sortField" in column["params"]}
-        found[panel["title"]] = named | kql_fields(state["query"]["query"])
-    return found
-
-
-def _values(layer: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return list(layer["columns"].values())
 
 
 def _kuery(query: str) -> dict[str, str]:

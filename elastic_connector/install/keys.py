@@ -15,7 +15,7 @@ from elastic_connector.install.asset_files import MANAGED_BY, Names
 from elastic_connector.install.changes import json_diff
 from elastic_connector.install.cluster import Cluster
 from elastic_connector.install.privileges import Role, installer_role, runtime_role
-from scorer.wire.errors import BadOption, ConfigurationError, NonsenseReply
+from scorer.wire.errors import ConfigurationError, NonsenseReply
 
 Purpose = Literal["installer", "runtime"]
 
@@ -176,13 +176,3 @@ def remove_keys(cluster: Cluster, requests: Iterable[KeyRequest], dry_run: bool 
     if changes and not dry_run:
         cluster.ask("DELETE", "/_security/api_key", {"ids": [change.id for change in changes], "owner": True})
     return changes
-
-
-def refuse_key_login(cluster: Cluster) -> None:
-    """Raises BadOption where the caller is itself an API key, which cannot make others with privileges."""
-    raw = cluster.ask("GET", "/_security/_authenticate")
-    if isinstance(raw, Mapping) and raw.get("authentication_type") == "api_key":
-        raise BadOption(
-            "an API key cannot make API keys with privileges",
-            "Log in with --user NAME, or add --no-keys; --print-keys shows the requests.",
-        )

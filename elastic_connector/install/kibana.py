@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import json
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,13 +139,8 @@ class Kibana:
         return self._decoded(answer) if answer else {}
 
     def _upload(self, path: str, name: str, content: bytes) -> Mapping[str, Any]:
-        boundary = uuid.uuid4().hex
-        head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-            "Content-Type: application/x-ndjson\r\n\r\n"
-        )
-        body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
-        status, answer = self._send("POST", path, body, f"multipart/form-data; boundary={boundary}")
+        body, media_type = urllib3.encode_multipart_formdata({"file": (name, content, "application/x-ndjson")})
+        status, answer = self._send("POST", path, body, media_type)
         self._check(status, answer)
         raw = self._decoded(answer)
         if not isinstance(raw, Mapping):

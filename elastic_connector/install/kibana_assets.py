@@ -18,11 +18,6 @@ from scorer.elastic_client.names import SCORES_STREAM
 #: What belongs to whoever runs the rules: an upgrade leaves it as it is.
 _USERS = ("enabled", "actions", "exceptions_list")
 
-FILES_HINT = (
-    "Import them in Kibana: Stack Management, Saved Objects, Import for {objects}; "
-    "Security, Rules, Detection rules, Import for {rules}."
-)
-
 
 def marked_objects() -> tuple[dict[str, Any], ...]:
     """The saved objects, each with a digest in its description: Kibana rewrites what it imports, and so no export of an

@@ -140,19 +140,3 @@ _KQL_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 def kql_fields(query: str) -> set[str]:
     """Fields that a KQL query of ours names."""
     return set(_KQL_FIELD.findall(_KQL_TEXT.sub('""', query)))
-
-
-def rule_fields(rule: Rule) -> set[str]:
-    """Every field that a rule needs in the documents."""
-    body = rule.body
-    threshold = body.get("threshold", {})
-    return {
-        *kql_fields(body["query"]),
-        *body.get("new_terms_fields", []),
-        *threshold.get("field", []),
-        *(part["field"] for part in threshold.get("cardinality", [])),
-        *(part["field"] for part in [*body["risk_score_mapping"], *body["severity_mapping"]]),
-        *body["investigation_fields"]["field_names"],
-        *body.get("alert_suppression", {}).get("group_by", []),
-        body["timestamp_override"],
-    }

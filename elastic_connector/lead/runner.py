@@ -6,7 +6,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from elastic_connector.lead.batches import Queues
 from elastic_connector.lead.health import health_server
@@ -15,72 +14,16 @@ from elastic_connector.lead.shared import Cards, Setting
 from elastic_connector.lead.source import SourceRunner
 from elastic_connector.lead.status import Board, SourceStatus
 from elastic_connector.lead.term import GRACE
-from scorer.elastic_client.client import connect, read_secret, server_info
+from scorer.elastic_client.client import connect, server_info
 from scorer.elastic_client.clock import ServerClock
 from scorer.elastic_client.settings import ElasticSource
 from scorer.logs import get_log
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.exchange import Exchange
 from scorer.service.settings import Settings
-from scorer.wire.card import ModelCard
-from scorer.wire.client import GatewayClient
 from scorer.wire.errors import ConfigurationError, Unavailable
 
 _TICK = 0.2
-
-
-@dataclass
-class GatewayCards:
-    """Model cards from the gateway, each kept for a while; while the gateway is away, the last ones go on serving.
-
-    ``connect``: makes a client of the gateway, again after every failure.
-    """
-
-    connect: Callable[[], GatewayClient]
-    keep: float = 30.0
-    _client: GatewayClient | None = None
-    _kept: dict[tuple[str, str], tuple[float, ModelCard]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __call__(self, model: str, version: str) -> ModelCard:
-        """Raises what the gateway's client raises, UnknownModel among it."""
-        with self._lock:
-            at, card = self._kept.get((model, version), (float("-inf"), None))
-            if card is not None and time.monotonic() - at < self.keep:
-                return card
-            try:
-                self._client = self._client or self.connect()
-                fresh = self._client.card(model, version)
-            except Unavailable:
-                self.close()
-                if card is None:
-                    raise
-                return card
-            self._kept[model, version] = time.monotonic(), fresh
-            return fresh
-
-    def close(self) -> None:
-        """Close the connection; the next call opens another."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
-
-
-def gateway_cards(settings: Settings, local: Callable[[], GatewayClient]) -> GatewayCards:
-    """Cards from ``elastic.gateway_url``, or from the stack on this machine, whose client ``local`` makes."""
-    elastic = settings.elastic
-
-    def remote() -> GatewayClient:
-        if elastic.gateway_key_file is None:
-            raise ConfigurationError(
-                "elastic.gateway_url is set without elastic.gateway_key_file",
-                "Make a key with `qscore key new --scope read` and name the file that holds it.",
-            )
-        key = read_secret(elastic.gateway_key_file.expanduser(), "elastic.gateway_key_file")
-        ca = str(elastic.gateway_ca.expanduser()) if elastic.gateway_ca else None
-        return GatewayClient(elastic.gateway_url, key, ca)
-
-    return GatewayCards(remote if elastic.gateway_url else local)
 
 
 def run_connector(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from scorer.elastic_client.answers import AnswerSerializer
 from scorer.elastic_client.bounded import BoundedPool
 from scorer.elastic_client.failures import reached
 from scorer.elastic_client.settings import ElasticSettings
+from scorer.secret_file import read_secret
 from scorer.wire.errors import ConfigurationError, NonsenseReply
 
 #: Plain HTTP would show the API key to everyone on the way; nobody is on the way to this machine.
@@ -61,7 +60,7 @@ def connect(settings: ElasticSettings, basic_auth: tuple[str, str] | None = None
     tls = _tls(settings) if "cloud_id" in where or str(where["hosts"][0]).startswith("https") else {}
     try:
         return Elasticsearch(**where, **options, **tls, node_class=_node_class(settings))
-    except (ValueError, TypeError, OSError, ssl.SSLError) as error:
+    except (ValueError, TypeError, OSError) as error:
         raise ConfigurationError(f"the [elastic] settings make no client: {error}", "Correct them.") from None
 
 
@@ -75,20 +74,6 @@ def server_info(client: Elasticsearch) -> ServerInfo:
         raise NonsenseReply("the cluster's answer to GET / has no version", "Set elastic.url to Elasticsearch itself.")
     texts = (body.get("cluster_name"), body.get("cluster_uuid"), number, version.get("build_flavor"))
     return ServerInfo(*(text[:200] if isinstance(text, str) else "" for text in texts))
-
-
-def read_secret(path: Path, setting: str) -> str:
-    """The one line in ``path``. Raises ConfigurationError when others may read it or it holds something else."""
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        text = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{setting} {path} cannot be read: {error}", "It must hold the key alone.") from None
-    if mode & 0o077:
-        raise ConfigurationError(f"{setting} {path} may be read by others (mode {mode:o})", f"Run: chmod 600 {path}")
-    if not text or len(text) > 4096 or not text.isascii() or not text.isprintable() or " " in text:
-        raise ConfigurationError(f"{setting} {path} holds no key", "It must hold the key alone, on one line.")
-    return text
 
 
 def _api_key(settings: ElasticSettings) -> str:
@@ -158,8 +143,7 @@ def _node_class(settings: ElasticSettings) -> type[Urllib3HttpNode]:
         def __init__(self, config: NodeConfig) -> None:
             super().__init__(config)
             if config.ssl_assert_fingerprint and config.client_cert:
-                context: ssl.SSLContext = self.pool.conn_kw["ssl_context"]
-                context.load_cert_chain(config.client_cert, config.client_key)
+                self.pool.conn_kw["ssl_context"].load_cert_chain(config.client_cert, config.client_key)
             if proxy is not None:
                 through = ProxyConfig(
                     None, use_forwarding_for_https=False, assert_hostname=None, assert_fingerprint=None

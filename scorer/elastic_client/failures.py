@@ -43,7 +43,6 @@ from scorer.wire.errors import (
 
 MAX_RETRY_AFTER = 3600.0
 _SHOWN = 300
-_GATEWAY_STATUSES = frozenset({502, 503, 504})
 
 
 class ElasticBusy(Unavailable):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ _REMEDY = "Take the model from where it was signed, or have the administrator si
 
 
 def key_id_of(public_key: Ed25519PublicKey) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of the raw public key."""
+    """Give the first 16 hexadecimal digits of the SHA-256 of the raw public key."""
     return hashlib.sha256(public_key.public_bytes_raw()).hexdigest()[:16]
 
 
@@ -43,7 +42,7 @@ class Signer:
         return key_id_of(self.private_key.public_key())
 
     def sign(self, payload: bytes) -> bytes:
-        """The signature document for ``payload``: JSON with key id, algorithm and signature."""
+        """Write the signature document for ``payload``: JSON with key id, algorithm and signature."""
         signature = base64.b64encode(self.private_key.sign(payload)).decode()
         document = {"algorithm": "ed25519", "key_id": self.key_id, "signature": signature}
         return json.dumps(document, sort_keys=True).encode()
@@ -63,7 +62,10 @@ class Signer:
 
     @classmethod
     def load_or_create(cls, path: Path, trusted_keys: Path) -> tuple[Signer, bool]:
-        """The one-machine set-up: read the key at ``path``, or make one and trust it. True when it was made."""
+        """Read the key at ``path``, or make one and trust it, as on one machine. True when it was made.
+
+        Raises ConfigurationError when others may read it or it is not Ed25519.
+        """
         if path.exists():
             return cls.load(path), False
         signer = cls(Ed25519PrivateKey.generate())
@@ -147,11 +149,3 @@ def _base64(text: object) -> bytes | None:
         return base64.b64decode(text, validate=True) if isinstance(text, str) else None
     except ValueError:  # of binascii, or for characters beyond ASCII
         return None
-
-
-def describe_key(signer: Signer, path: Path) -> str:
-    """One sentence for people: which key, where it lies, what to do with it."""
-    return (
-        f"Signing key {signer.key_id} lies at {os.fspath(path)} (mode 0600). "
-        "Keep a copy offline; whoever has it can sign models that every worker here will run."
-    )

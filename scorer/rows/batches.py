@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-SCHEMA_VERSION = 1
-
 
 @dataclass(frozen=True)
 class FeatureBatch:
@@ -24,7 +22,6 @@ class FeatureBatch:
     context: Mapping[str, Sequence[str]]
     row_ids: Sequence[Any]
     defects: Mapping[int, str] = field(default_factory=dict)
-    schema_version: int = SCHEMA_VERSION
 
     def __len__(self) -> int:
         return len(self.row_ids)
@@ -52,7 +49,6 @@ class ScoreBatch:
     reason: Sequence[str]
     status: Sequence[str]
     serve: str = "quantum"
-    schema_version: int = SCHEMA_VERSION
 
     def __len__(self) -> int:
         return len(self.row_ids)

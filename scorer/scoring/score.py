@@ -94,14 +94,12 @@ def _scores(model: TrainedModel, X: Array, options: ScoreOptions, until: float |
         model.rule.risks(raw, p),
         model.rule.bands(p).astype(np.int64),
         alert,
-        reasons(
-            model, X, Z, raw, _explained(options.explain, alert), None if until is None else until - time.monotonic()
-        ),
+        reasons(model, X, Z, raw, _explained(options.explain, alert), _left(until)),
     )
 
 
 def _left(until: float | None) -> float | None:
-    """Seconds from now."""
+    """Return the seconds from now until a monotonic time; None where there is no end."""
     return None if until is None else until - time.monotonic()
 
 

@@ -42,10 +42,22 @@ from scorer.wire.names import (
     check_version,
 )
 from scorer.wire.options import ScoreOptions
-from scorer.wire.transport import REMEDY, Answer, TlsConnection
+from scorer.wire.transport import Answer, Peer, TlsConnection, Trust
 
 #: First line of every reply.
 REPLY_HEADER = ",".join(OUTPUT_COLUMNS).encode() + b"\n"
+
+REMEDY = "Run `qscore status` on the gateway's host, and check its address and port."
+GATEWAY = Peer(
+    name="the gateway",
+    form="https://host:8417",
+    port=443,
+    address="Give scheme, host and port alone; the gateway speaks TLS only.",
+    trust="Give the PEM file of the authority that signed the gateway's certificate as ca_file (<home>/tls/ca.pem), "
+    "and reach it by a name in its certificate.",
+    silent=REMEDY,
+    slow="Run `qscore status` on its host; give more time with timeout=.",
+)
 
 _CARD_CAP = 4 * 1024 * 1024
 _PROBLEM_CAP = 64 * 1024
@@ -90,7 +102,7 @@ class GatewayClient:
                 "the gateway key is empty or holds characters that a key never has",
                 "Make one with `qscore key new` and store the line that it prints.",
             )
-        self._connection = TlsConnection(url, ca_file, server_hostname)
+        self._connection = TlsConnection(url, GATEWAY, Trust(ca_file, server_hostname))
         self._headers = {"Authorization": "Bearer " + key, "Accept": "*/*"}
         self._timeout = timeout
 

@@ -17,6 +17,7 @@
         +-- QueueFull
         +-- ScoringTimeout
         +-- Unreachable          no connection, refused, TLS failure
+        |   +-- Untrusted        a certificate that was not accepted
         +-- NonsenseReply        an answer that is not the protocol's
         +-- DeliveryFailed       a sink that did not take what it was given
 
@@ -133,6 +134,10 @@ class ScoringTimeout(Unavailable):
 
 class Unreachable(Unavailable):
     code = "unreachable"
+
+
+class Untrusted(Unreachable):
+    code = "untrusted"
 
 
 class NonsenseReply(Unavailable):

@@ -1,7 +1,7 @@
-"""HTTP/1.1 over verified TLS with one deadline per exchange: the layer under the gateway client.
+"""HTTP/1.1 over verified TLS with one deadline per exchange: how the gateway, splunkd and HEC are asked.
 
 http.client counts a timeout per receive, so that a peer which sends one byte at a time could hold a search for hours;
-here every send and receive of an exchange shares one deadline.
+here connecting, the handshake and every send and receive of an exchange share one deadline.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
-from scorer.wire.errors import ConfigurationError, NonsenseReply, QScoreError, ScoringTimeout, Unreachable
-
-REMEDY = "Run `qscore status` on the gateway's host, and check its address and port."
+from scorer.wire.errors import ConfigurationError, NonsenseReply, QScoreError, ScoringTimeout, Unreachable, Untrusted
 
 _PIECE = 256 * 1024
 
@@ -35,18 +33,51 @@ class Answer:
         return self.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
+@dataclass(frozen=True)
+class Peer:
+    """Whom a connection speaks to, in the words of its messages.
+
+    ``name``: such as "the gateway". ``form``: how its address is written; ``port``: where an address names none. The
+    other four are remedies: ``address`` for an address of another form, ``trust`` for an authority or a certificate
+    that is not accepted, ``silent`` for no answer or a wrong one, ``slow`` for an answer that came too late.
+    """
+
+    name: str
+    form: str
+    port: int
+    address: str
+    trust: str
+    silent: str
+    slow: str
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What a peer's certificate is verified against: always an authority, and a name unless ``any_name``.
+
+    ``ca_file``: PEM of the peer's authority; None: the system's. ``server_hostname``: the name that the certificate
+    must carry where it is not the URL's host. ``any_name``: no name is compared, for a peer on this machine.
+    ``old_authority``: the authority may lack the extensions that Python 3.13 asks for by default.
+    """
+
+    ca_file: Optional[str] = None
+    server_hostname: Optional[str] = None
+    any_name: bool = False
+    old_authority: bool = False
+
+
 class TlsConnection:
     """One keep-alive connection to ``https://host:port``, opened when first needed; for one thread.
 
-    ``ca_file``: PEM of the peer's authority; None: the system's. ``server_hostname``: the name that the certificate
-    must carry where it is not the URL's host. Raises ConfigurationError for what can never work.
+    ``url``: the same address with its port. Raises ConfigurationError for what can never work.
     """
 
-    def __init__(self, url: str, ca_file: Optional[str], server_hostname: Optional[str] = None) -> None:
-        self._host, self._port = _address(url)
-        self._url = url
-        self._context = _tls_context(ca_file)
-        self._server_hostname = server_hostname or self._host
+    def __init__(self, url: str, peer: Peer, trust: Trust) -> None:
+        self._host, self._port = _address(url, peer)
+        self.url = "https://%s:%d" % ("[%s]" % self._host if ":" in self._host else self._host, self._port)
+        self._peer = peer
+        self._context = _tls_context(peer, trust)
+        self._server_hostname = trust.server_hostname or self._host
         self._connection: Optional[http.client.HTTPConnection] = None
         self._socket: Optional[_DeadlineSocket] = None
 
@@ -54,41 +85,52 @@ class TlsConnection:
         """Close the connection; the next exchange opens a new one."""
         if self._connection is not None:
             self._connection.close()
+        if self._socket is not None:
+            self._socket.end()
         self._connection = self._socket = None
 
     def exchange(
-        self, method: str, path: str, body: Optional[bytes], headers: Dict[str, str], allowed: float, cap: int
+        self,
+        method: str,
+        path: str,
+        body: Optional[bytes],
+        headers: Dict[str, str],
+        allowed: float,
+        cap: int,
+        cut: bool = False,
     ) -> Answer:
         """One request and its whole answer of at most ``cap`` bytes within ``allowed`` seconds.
 
-        The request must be safe to repeat: it is sent again, once, when a kept connection proves closed. Raises
-        Unreachable, ScoringTimeout or NonsenseReply.
+        Looking up the host's name comes on top, for which the system's resolver has limits of its own.
+        ``cut``: a longer answer ends at ``cap``; without it, it is nonsense. The request must be safe to repeat: it is
+        sent again, once, when a kept connection proves closed. Raises Unreachable, Untrusted, ScoringTimeout or
+        NonsenseReply.
         """
         deadline = time.monotonic() + allowed
         try:
-            return self._send_and_read(method, path, body, headers, deadline, cap)
+            response = self._answered(method, path, body, headers, deadline)
+            answer = _read(response, cap, cut, self._peer)
         except QScoreError:
             self.close()
             raise
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise _named(error, self._url, allowed) from error
+            raise _named(error, self._peer, self.url, allowed) from error
+        if response.will_close or not response.isclosed():
+            self.close()
+        return answer
 
-    def _send_and_read(
-        self, method: str, path: str, body: Optional[bytes], headers: Dict[str, str], deadline: float, cap: int
-    ) -> Answer:
+    def _answered(
+        self, method: str, path: str, body: Optional[bytes], headers: Dict[str, str], deadline: float
+    ) -> http.client.HTTPResponse:
         reused = self._connection is not None
         try:
-            response = self._request(method, path, body, headers, deadline)
+            return self._request(method, path, body, headers, deadline)
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             if not reused:
                 raise
             self.close()
-            response = self._request(method, path, body, headers, deadline)
-        answer = _read(response, cap)
-        if response.will_close:
-            self.close()
-        return answer
+            return self._request(method, path, body, headers, deadline)
 
     def _request(
         self, method: str, path: str, body: Optional[bytes], headers: Dict[str, str], deadline: float
@@ -96,6 +138,7 @@ class TlsConnection:
         if self._connection is None or self._socket is None:
             self._socket = _DeadlineSocket(self._connect(deadline))
             self._connection = http.client.HTTPConnection(self._host, self._port)
+            self._connection.auto_open = 0  # it would open one without TLS
             self._connection.sock = self._socket  # it has the methods that http.client calls
         self._socket.deadline = deadline
         self._connection.request(method, path, body=body, headers=headers)
@@ -103,9 +146,10 @@ class TlsConnection:
 
     def _connect(self, deadline: float) -> ssl.SSLSocket:
         try:
-            raw = socket.create_connection((self._host, self._port), timeout=_remaining(deadline))
+            raw = reach(socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM), deadline)
         except socket.timeout:
-            raise Unreachable("no connection to %s: it did not answer" % self._url, REMEDY) from None
+            where = "%s %s" % (self._peer.name, self.url)
+            raise Unreachable("no connection to %s: it did not answer" % where, self._peer.silent) from None
         try:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             raw.settimeout(_remaining(deadline))
@@ -113,6 +157,32 @@ class TlsConnection:
         except BaseException:
             raw.close()
             raise
+
+
+def reach(found: List[Any], deadline: float) -> socket.socket:
+    """Connect to the first address that answers; ``found``: at least one, as getaddrinfo gives them.
+
+    Each gets an equal share of what is left until ``deadline``, so that one which hangs leaves time for the next.
+    Raises the last one's OSError.
+    """
+    try:
+        return _open(found[0], _remaining(deadline) / len(found))
+    except OSError:
+        if len(found) == 1:
+            raise
+    return reach(found[1:], deadline)
+
+
+def _open(found: Any, timeout: float) -> socket.socket:
+    family, kind, protocol, _name, address = found
+    raw = socket.socket(family, kind, protocol)
+    try:
+        raw.settimeout(timeout)
+        raw.connect(address)
+    except BaseException:
+        raw.close()
+        raise
+    return raw
 
 
 class _DeadlineSocket:
@@ -136,6 +206,9 @@ class _DeadlineSocket:
         return self._secured.recv_into(buffer)
 
     def close(self) -> None:
+        """Nothing yet: http.client calls it before an answer that ends with the connection is read."""
+
+    def end(self) -> None:
         self._secured.close()
 
 
@@ -160,7 +233,7 @@ def _remaining(deadline: float) -> float:
     return left
 
 
-def _address(url: str) -> Tuple[str, int]:
+def _address(url: str, peer: Peer) -> Tuple[str, int]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -169,57 +242,57 @@ def _address(url: str) -> Tuple[str, int]:
         host, port, plain = None, None, False
     if not plain or not host or not url.lower().startswith("https://"):
         raise ConfigurationError(
-            "the gateway URL %r is not of the form https://host:8417" % url[:200],
-            "Give scheme, host and port alone; the gateway speaks TLS only.",
+            "the address %r of %s is not of the form %s" % (url[:200], peer.name, peer.form), peer.address
         )
-    return host, port or 443
+    return host, port or peer.port
 
 
-def _tls_context(ca_file: Optional[str]) -> ssl.SSLContext:
+def _tls_context(peer: Peer, trust: Trust) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=ca_file or None)
+        context = ssl.create_default_context(cafile=trust.ca_file or None)
     except OSError as error:
         raise ConfigurationError(
-            "the CA file %s cannot be used: %s" % (ca_file, error.strerror or error),
-            "Name the PEM file of the authority that signed the gateway's certificate (<home>/tls/ca.pem).",
+            "the CA file %s cannot be used for %s: %s" % (trust.ca_file, peer.name, error.strerror or error),
+            peer.trust,
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = not trust.any_name
+    if trust.old_authority:
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
 
 
-def _read(response: http.client.HTTPResponse, cap: int) -> Answer:
-    if response.length is not None and response.length > cap:
-        raise NonsenseReply("the gateway announced %d bytes, more than its answer can hold" % response.length, REMEDY)
-    pieces: List[bytes] = []
-    total = 0
-    while True:
-        piece = response.read(_PIECE)
-        if not piece:
-            break
-        total += len(piece)
-        if total > cap:
-            raise NonsenseReply("the gateway sent more than %d bytes" % cap, REMEDY)
-        pieces.append(piece)
-    if response.length:
-        raise NonsenseReply("the gateway's answer ended %d bytes early" % response.length, REMEDY)
+def _read(response: http.client.HTTPResponse, cap: int, cut: bool, peer: Peer) -> Answer:
+    if not cut and response.length is not None and response.length > cap:
+        raise NonsenseReply(
+            "%s announced %d bytes, more than its answer can hold" % (peer.name, response.length), peer.silent
+        )
+    body = _body(response, cap + 1)
+    if len(body) > cap and not cut:
+        raise NonsenseReply("%s sent more than %d bytes" % (peer.name, cap), peer.silent)
+    if len(body) <= cap and response.length:
+        raise NonsenseReply("the answer of %s ended %d bytes early" % (peer.name, response.length), peer.silent)
     headers = {name.lower(): value for name, value in response.getheaders()}
-    return Answer(response.status, headers, b"".join(pieces))
+    return Answer(response.status, headers, body[:cap])
 
 
-def _named(error: Exception, url: str, allowed: float) -> QScoreError:
+def _body(response: http.client.HTTPResponse, most: int) -> bytes:
+    pieces: List[bytes] = []
+    while most and (piece := response.read(min(_PIECE, most))):
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)
+
+
+def _named(error: Exception, peer: Peer, url: str, allowed: float) -> QScoreError:
     """The one tree's name for what the network, TLS or http.client threw."""
+    where = "%s %s" % (peer.name, url)
     if isinstance(error, socket.timeout):
-        return ScoringTimeout(
-            "the gateway %s did not answer within %g s" % (url, allowed),
-            "Run `qscore status` on its host; give more time with timeout=.",
-        )
+        return ScoringTimeout("%s did not answer within %g s" % (where, allowed), peer.slow)
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Unreachable(
-            "the certificate of %s was not accepted: %s" % (url, error.verify_message),
-            "Give the gateway's authority as ca_file (<home>/tls/ca.pem), and reach it by a name in its certificate.",
-        )
+        return Untrusted("the certificate of %s was not accepted: %s" % (where, error.verify_message), peer.trust)
     if isinstance(error, ssl.SSLError):
-        return Unreachable("no TLS with %s: %s" % (url, error.reason or "the connection broke"), REMEDY)
+        return Unreachable("no TLS with %s: %s" % (where, error.reason or "the connection broke"), peer.silent)
     if isinstance(error, OSError):
-        return Unreachable("no connection to %s: %s" % (url, error.strerror or "it was closed"), REMEDY)
-    return NonsenseReply("%s did not answer in HTTP (%s)" % (url, type(error).__name__), REMEDY)
+        return Unreachable("no connection to %s: %s" % (where, error.strerror or "it was closed"), peer.silent)
+    return NonsenseReply("%s did not answer in HTTP (%s)" % (where, type(error).__name__), peer.silent)

@@ -90,7 +90,7 @@ def test_one_version_everywhere(repository: Path, unpacked: Path, archive: Path)
 
 
 def test_another_version_stops_the_build(repository: Path) -> None:
-    with pytest.raises(ValueError, match=r"is 0\.1\.0, but it must be 9\.9\.9"):
+    with pytest.raises(ValueError, match=r"is 0\.2\.0, but it must be 9\.9\.9"):
         load(repository, "build_app").check_versions(repository, "9.9.9")
 
 

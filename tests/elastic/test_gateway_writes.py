@@ -32,9 +32,10 @@ def scored(elasticsearch: Server, tmp_path: Path, namespace: str) -> list[dict[s
             options = ScoreOptions(write=True, threshold=0.25)
             for batch, counts in (("search-one", (20, 0)), ("search-two", (0, 20))):
                 client.score(MODEL, body.encode(), 20, options, batch, submitter="searcher")
-                ack = exchange.wait_ack("searcher", 30.0)
-                assert ack is not None
-                assert (ack.written, ack.already_there) == counts
+                outcome = exchange.wait_outcome("searcher", 30.0)
+                assert outcome is not None
+                assert outcome.ack is not None
+                assert (outcome.ack.written, outcome.ack.already_there) == counts
                 stage.admin.indices.rollover(alias=stage.scores)
         exchange.client.close()
         return stage.written()

@@ -238,7 +238,9 @@ def test_health_readiness_and_metrics(stack: Running, client: GatewayClient) -> 
 
 
 def test_a_batch_that_ended_its_workers_is_not_tried_again(stack: Running, client: GatewayClient) -> None:
-    redis_client(settings_of(stack.home)).set("qscore:attempt:poison-batch-1", 3, ex=60)
+    redis_client(settings_of(stack.home)).zadd(
+        "qscore:runs:poison-batch-1", {f"caller{k} run": 1.7e9 for k in range(3)}
+    )
     with pytest.raises(QScoreError, match="ended its worker 3 times and is not tried again") as caught:
         client.score("lateral", body(1), 1, batch_id="poison-batch-1")
     assert caught.value.code == "internal"
@@ -250,7 +252,7 @@ def test_nothing_is_left_on_the_queues_server(stack: Running, client: GatewayCli
         client.score("lateral", body(5000), 4999)
     keys: list[bytes] = redis_client(settings_of(stack.home)).keys("qscore:*")  # type: ignore[assignment]
     left = [key for key in keys if b"poison" not in key]
-    assert not [key for key in left if key.split(b":")[1] in (b"body", b"reply", b"attempt", b"rows")]
+    assert not [key for key in left if key.split(b":")[1] in (b"body", b"reply", b"runs", b"rows")]
 
 
 def test_status_and_score_commands(stack: Running, tmp_path: Path) -> None:

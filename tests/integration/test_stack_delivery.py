@@ -12,6 +12,7 @@ import pytest
 from demo.running_stack import running_stack
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.rows.acknowledgement import Acknowledgement
+from scorer.service.queue.exchange import Outcome
 from scorer.service.stack.up import StackState, exchange_of
 from scorer.wire.options import ScoreOptions
 from tests.integration.stack_tools import body, client_of, eventually, qscore, settings_of
@@ -39,7 +40,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, publish_tiny: Callable[[Path
 
 
 def acknowledged(stack: Writing, submitter: str) -> Acknowledgement | None:
-    return exchange_of(settings_of(stack.home), longest_wait=30.0).wait_ack(submitter, 30.0)
+    outcome = exchange_of(settings_of(stack.home), longest_wait=30.0).wait_outcome(submitter, 30.0)
+    return None if outcome is None else outcome.ack
 
 
 def test_a_batch_larger_than_one_delivery_is_written_whole_and_acknowledged_once(stack: Writing) -> None:
@@ -101,4 +103,5 @@ def test_a_sink_that_cannot_work_ends_in_the_dead_letters(tmp_path: Path, publis
         letters = DeadLetters(settings_of(home).dead_letters)
         assert eventually(lambda: len(letters.list()) == 2, 60)
         assert "hec.token_file is not set" in letters.list()[0].reason
-        assert exchange_of(settings_of(home), 30.0).wait_ack("dead", 10.0) == Acknowledgement("batch-dead", 0, 0, 2)
+        outcome = exchange_of(settings_of(home), 30.0).wait_outcome("dead", 10.0)
+        assert outcome == Outcome.of(Acknowledgement("batch-dead", 0, 0, 2))

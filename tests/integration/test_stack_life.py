@@ -209,7 +209,7 @@ def test_a_killed_gateway_is_started_again(home: Path) -> None:
         os.kill(pool, signal.SIGSTOP)
         thread = scored_later(client, outcomes, 30.0)
         assert eventually(lambda: in_flight(home))
-        for pid in processes(home, "gateway_server"):
+        for pid in processes(home, "scorer.service.gateway"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         os.kill(pool, signal.SIGCONT)

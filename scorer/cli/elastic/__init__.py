@@ -8,9 +8,8 @@ from scorer.cli.elastic import assets as elastic_assets
 from scorer.cli.elastic import doctor as elastic_doctor
 from scorer.cli.elastic import history as elastic_history
 from scorer.cli.elastic import run as elastic_run
-from scorer.cli.elastic.extra import elastic_extra
 
-__all__ = ["elastic_app", "elastic_extra", "register"]
+__all__ = ["elastic_app", "register"]
 
 elastic_app = typer.Typer(
     help="Elasticsearch: install the assets, score documents as they arrive, look after both.", no_args_is_help=True

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scorer.cli.elastic.extra import elastic_extra
 from scorer.cli.elastic.login import (
     KeyFile,
     KibanaCa,
@@ -22,6 +21,7 @@ from scorer.cli.elastic.login import (
     cluster_of,
     installer_key,
 )
+from scorer.elastic_client.extra import elastic_extra
 from scorer.service.settings import Settings, load_settings
 from scorer.wire.errors import BadOption
 

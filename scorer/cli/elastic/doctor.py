@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scorer.cli.elastic.extra import elastic_extra
 from scorer.cli.elastic.login import KeyFile, Login, PasswordFile, User, cluster_of
+from scorer.elastic_client.extra import elastic_extra
 from scorer.service.settings import load_settings
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from scorer.cli.elastic.extra import elastic_extra
-from scorer.cli.stack import local_client
+from scorer.elastic_client.extra import elastic_extra
+from scorer.service.client.local import local_client
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.exchange import Exchange
 from scorer.service.settings import ElasticSource, Settings, load_settings
@@ -123,12 +123,11 @@ def _history(name: str, version: str | None) -> Iterator[History]:
     with elastic_extra():
         from elastic_connector.history.history import History
         from elastic_connector.lead.batches import Queues
-        from elastic_connector.lead.runner import gateway_cards
+        from elastic_connector.lead.cards import CARD_SECONDS, gateway_cards
         from scorer.elastic_client.client import connect
         from scorer.elastic_client.clock import ServerClock
-    cards = gateway_cards(settings, lambda: local_client(settings))
+    cards = gateway_cards(settings, lambda: local_client(settings, CARD_SECONDS))
     card = cards(source.model, version or source.version)
-    cards.close()
     exchange = Exchange(redis_client(settings, connections=4, longest_wait=_LONGEST_WAIT))
     client = connect(settings.elastic)
     try:

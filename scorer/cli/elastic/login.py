@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scorer.secret_file import read_secret
 from scorer.service.settings import Settings
 from scorer.wire.errors import BadOption, ConfigurationError
 
@@ -46,9 +47,7 @@ class Login:
 def _password(user: str, path: Path | None) -> str:
     if path is None:
         return str(typer.prompt(f"Password of {user}", hide_input=True, err=True))
-    from scorer.elastic_client.client import read_secret
-
-    return read_secret(path.expanduser(), "--password-file")
+    return read_secret(path.expanduser(), "--password-file", "password")
 
 
 def installer_key(settings: Settings) -> Path:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scorer.cli.elastic.extra import elastic_extra
-from scorer.cli.stack import local_client
+from scorer.elastic_client.extra import elastic_extra
 from scorer.logs import configure_logs
+from scorer.service.client.local import local_client
 from scorer.service.settings import load_settings
 from scorer.wire.errors import BadOption
 
@@ -49,17 +49,14 @@ def run(
     begin = since_millis(since)
     settings = load_settings()
     with elastic_extra():
-        from elastic_connector.lead.runner import gateway_cards, run_connector
+        from elastic_connector.lead.cards import CARD_SECONDS, gateway_cards
+        from elastic_connector.lead.runner import run_connector
     configure_logs("elastic")
     stop = threading.Event()
     _stop_on_signals(stop)
-    cards = gateway_cards(settings, lambda: local_client(settings))
-    try:
-        statuses = run_connector(
-            settings, cards, stop, once=once, since=begin, only=tuple(source or ()), ready=_say_ready
-        )
-    finally:
-        cards.close()
+    cards = gateway_cards(settings, lambda: local_client(settings, CARD_SECONDS))
+    only = tuple(source or ())
+    statuses = run_connector(settings, cards, stop, once=once, since=begin, only=only, ready=_say_ready)
     for status in statuses:
         typer.echo(summary(status))
 

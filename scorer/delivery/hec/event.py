@@ -20,27 +20,6 @@ SOURCETYPE = "qscore:score"
 ENTITY_FIELDS = {"user": "user", "src": "src", "dest": "dest", "port_class": "port_class"}
 ORIGIN_FIELDS = {"origin_id": "orig_id", "index": "orig_index", "sourcetype": "orig_sourcetype"}
 
-#: Every field that a score may carry in `fields`; fields.conf and docs/fields.md name the same.
-INDEXED_FIELDS = (
-    "qscore",
-    "qscore_risk",
-    "qscore_band",
-    "qscore_alert",
-    "qscore_pvalue",
-    "qscore_classical",
-    "qscore_reason",
-    "qscore_model",
-    "qscore_version",
-    "qscore_serve",
-    "qscore_starter",
-    "qscore_grain",
-    "qscore_mitre",
-    "qscore_id",
-    "qscore_batch",
-    *ENTITY_FIELDS.values(),
-    *ORIGIN_FIELDS.values(),
-)
-
 
 def indexed_fields(row: ScoredRow) -> dict[str, str | list[str]]:
     """The flat ``fields`` of one row, values as text; what is unknown is left out."""

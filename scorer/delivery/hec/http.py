@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import math
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from scorer.delivery.sink import SinkBusy, SinkRefused
-from scorer.wire.errors import ConfigurationError
+from scorer.wire.errors import Unavailable, Untrusted
+from scorer.wire.transport import Answer, Peer, TlsConnection, Trust
 
 PATH = "/services/collector/event"
 MAX_REPLY = 64 * 1024
 MAX_RETRY_AFTER = 3600.0
+
+COLLECTOR = Peer(
+    name="the HTTP Event Collector",
+    form="https://host:8088",
+    port=8088,
+    address="Set hec.url to the collector's address, such as https://splunk.example:8088.",
+    trust="Set hec.ca_file to the PEM file of the authority that signed its certificate, and use a name that it holds.",
+    silent="Rows are kept and sent again.",
+    slow="Rows are kept and sent again; a slow collector may need a longer hec.timeout.",
+)
 
 
 @dataclass(frozen=True)
@@ -33,76 +41,49 @@ class HecReply:
 
 
 class HecClient:
-    """Posts to one collector. ``timeout``: seconds for connecting and for each answer.
+    """Posts to one collector; for one thread. ``timeout``: seconds for each request, from connecting to its answer.
 
     Raises ConfigurationError when the address is not https or the certificate authorities cannot be read. TLS is
     always verified; a collector with a certificate of its own needs ``ca_file``.
     """
 
     def __init__(self, url: str, token: str, ca_file: Path | None = None, timeout: float = 10.0) -> None:
-        self._host, self._port = _address(url)
-        self.url = f"https://{self._host}:{self._port}{PATH}"
-        self._token = token
+        trust = Trust(str(ca_file) if ca_file else None)
+        self._connection = TlsConnection(_without_path(url), COLLECTOR, trust)
+        self.url = self._connection.url + PATH
+        self._headers = {"Authorization": f"Splunk {token}", "Content-Type": "application/json"}
         self._timeout = timeout
-        self._tls = _tls(ca_file)
 
     @contextmanager
     def connected(self) -> Iterator[Callable[[bytes], HecReply]]:
         """A post function over one kept connection; it raises SinkBusy or SinkRefused when no answer comes."""
-        connection = http.client.HTTPSConnection(
-            self._host, self._port, timeout=self._timeout, context=self._tls, blocksize=64 * 1024
-        )
         try:
-            yield lambda body: self._post(connection, body)
+            yield self._post
         finally:
-            connection.close()
+            self._connection.close()
 
-    def _post(self, connection: http.client.HTTPSConnection, body: bytes) -> HecReply:
-        headers = {"Authorization": f"Splunk {self._token}", "Content-Type": "application/json"}
-        try:
-            connection.request("POST", PATH, body, headers)
-            response = connection.getresponse()
-            raw = response.read(MAX_REPLY)
-            if not response.isclosed():
-                connection.close()
-        except ssl.SSLCertVerificationError as error:
-            connection.close()
+    def _post(self, body: bytes) -> HecReply:
+        answer = self._exchange(body)
+        if 300 <= answer.status < 400:
             raise SinkRefused(
-                f"the certificate of {self.url} was not accepted: {error.verify_message}",
-                "Set hec.ca_file to the PEM file of the authority that signed it, and use a name that it holds.",
-            ) from None
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise SinkBusy(
-                f"{self.url} did not answer: {error or type(error).__name__}", "Rows are kept and sent again."
-            ) from None
-        if 300 <= response.status < 400:
-            raise SinkRefused(
-                f"{self.url} redirects to {response.getheader('Location', 'nowhere')[:200]!r}",
+                f"{self.url} redirects to {answer.headers.get('location', 'nowhere')[:200]!r}",
                 "Set hec.url to the collector itself: a token does not follow redirects.",
             )
-        return _reply(response.status, raw, response.getheader("Retry-After"), self.url)
+        return _reply(answer.status, answer.body, answer.headers.get("retry-after"), self.url)
+
+    def _exchange(self, body: bytes) -> Answer:
+        # Safe to repeat, as exchange asks: every event carries its qscore_id, by which searches deduplicate.
+        try:
+            return self._connection.exchange("POST", PATH, body, self._headers, self._timeout, MAX_REPLY, cut=True)
+        except Untrusted as error:
+            raise SinkRefused(error.detail, error.remedy) from None
+        except Unavailable as error:
+            raise SinkBusy(error.detail, error.remedy) from None
 
 
-def _address(url: str) -> tuple[str, int]:
-    remedy = "Set hec.url to the collector's address, such as https://splunk.example:8088."
-    try:
-        parts = urlsplit(url)
-        port = parts.port or 8088
-    except ValueError as error:
-        raise ConfigurationError(f"hec.url {url[:200]!r} is no address: {error}", remedy) from None
-    if parts.scheme != "https" or not parts.hostname or parts.username or parts.path not in ("", "/", PATH):
-        raise ConfigurationError(f"hec.url {url[:200]!r} is not https://host:port", remedy)
-    return parts.hostname, port
-
-
-def _tls(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            f"hec.ca_file {ca_file} cannot be read: {error}", "Name a PEM file of certificate authorities."
-        ) from None
+def _without_path(url: str) -> str:
+    """The collector's address; some name its path with it."""
+    return url.partition("?")[0].partition("#")[0].removesuffix(PATH)
 
 
 def _reply(status: int, raw: bytes, retry_after: str | None, url: str) -> HecReply:

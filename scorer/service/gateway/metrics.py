@@ -1,6 +1,6 @@
 """Prometheus metrics of the gateway.
 
-The gateway is one process (gateway_server.py says why), so that one registry in memory holds everything.
+The gateway is one process (server.py says why), so that one registry in memory holds everything.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from redis.client import Pipeline
 
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.claims import claimed, reached
-from scorer.service.queue.jobs import Reply
+from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
 from scorer.service.queue.lanes import QUEUE_DELIVER, QUEUE_QPU
 from scorer.wire.errors import NonsenseReply, Problem
 from scorer.wire.names import QUEUE_BULK, QUEUE_INTERACTIVE
@@ -48,7 +48,8 @@ QUEUE_KEYS = {
 #: Before a lane's name: its living workers, each with the epoch second at which it counts as gone.
 WORKERS = "qscore:workers:"
 _LANES = ("score", "deliver", "qpu")
-_ATTEMPTS = "qscore:attempt:"
+#: Before a batch id: its runs that were begun and not answered, each with its caller's deadline (epoch seconds).
+_RUNS = "qscore:runs:"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,18 @@ class Outcome:
     batch_id: str
     ack: Acknowledgement | None = None
     problem: Problem | None = None
+
+    @classmethod
+    def of(cls, ack: Acknowledgement) -> Outcome:
+        return cls(ack.batch_id, ack)
+
+    def pack(self) -> bytes:
+        """Write it as ``unpack`` reads it. Raises ValueError where it is neither of the two."""
+        if self.ack is not None:
+            return bytes(msgpack.packb(self.ack.to_dict()))
+        if self.problem is None:
+            raise ValueError(f"nothing is said of batch {self.batch_id}")
+        return bytes(msgpack.packb({"batch_id": self.batch_id, "problem": self.problem.to_dict()}))
 
     @classmethod
     def unpack(cls, packed: bytes) -> Outcome:
@@ -110,24 +123,31 @@ class Exchange:
             with reached():
                 self.client.unlink(*present)
 
-    def begin(self, batch_id: str, body_key: str | None) -> tuple[int, bytes | None]:
-        """How many runs of this batch have begun, this one included, and the body under ``body_key``."""
-        attempts = _ATTEMPTS + batch_id
-        with reached(), self.client.pipeline(transaction=False) as pipe:
-            pipe.incr(attempts)
-            pipe.expire(attempts, ATTEMPT_LIFE)
-            if body_key is not None:
-                pipe.get(body_key)
-            answers = pipe.execute()
-        return int(answers[0]), answers[2] if body_key is not None else None
+    def begin(self, job: ScoreJob) -> tuple[int, bytes | None]:
+        """Note that a run of this job begins; how many workers its batch has ended so far, and the body on its key.
 
-    def finish(self, batch_id: str, body_key: str | None, reply_key: str | None, reply: Reply | None) -> None:
-        """Answer the caller that waits at ``reply_key`` and remove what its batch left here."""
+        A run has ended its worker where its message comes again, or its deadline passed without an answer. Other
+        callers' runs of the same batch id that are under way are no deaths.
+        """
+        runs, now = _RUNS + job.batch_id, time.time()
+        with reached(), self.client.pipeline(transaction=False) as pipe:
+            pipe.zrange(runs, 0, -1, withscores=True)
+            pipe.zadd(runs, {f"{job.message} {uuid.uuid4().hex}": job.deadline})
+            pipe.expire(runs, ATTEMPT_LIFE)
+            if job.body_key is not None:
+                pipe.get(job.body_key)
+            answers = pipe.execute()
+        own = job.message.encode() + b" "
+        deaths = sum(run.startswith(own) or deadline < now for run, deadline in answers[0])
+        return deaths, answers[3] if job.body_key is not None else None
+
+    def finish(self, job: ScoreJob, reply: Reply) -> None:
+        """Answer the caller that waits and remove what its batch left here."""
         with reached(), self.client.pipeline(transaction=True) as pipe:
-            if reply_key is not None and reply is not None:
-                pipe.rpush(reply_key, reply.pack())
-                pipe.expire(reply_key, REPLY_LIFE)
-            pipe.unlink(*(key for key in (body_key, _ATTEMPTS + batch_id) if key))
+            if job.reply_key is not None:
+                pipe.rpush(job.reply_key, reply.pack())
+                pipe.expire(job.reply_key, REPLY_LIFE)
+            pipe.unlink(*(key for key in (job.body_key, _RUNS + job.batch_id) if key))
             pipe.execute()
 
     def wait_reply(self, key: str, seconds: float) -> Reply | None:
@@ -136,16 +156,11 @@ class Exchange:
             found: Any = self.client.blpop([key], timeout=max(0.01, seconds))
         return Reply.unpack(found[1]) if found else None
 
-    def put_rows(
-        self, key: str, rows: Sequence[Any], tally: Acknowledgement, attempt: int = 0, due: float = 0.0
-    ) -> None:
-        """Store rows that are still to be written, what became of their part so far, and which run is to write them."""
-        with reached():
-            self.client.set(key, _packed_rows(rows, tally, attempt, due), ex=ROWS_LIFE)
-
     def put_again(self, key: str, waiting: WaitingRows, queue: str, message: bytes) -> None:
-        """Store what is left of a part, and put the message of the run that is to write it on its queue: both or
-        neither, so that no rows lie here for which nobody comes."""
+        """Store what is left of a part, and put the message of the run that is to write it on its queue.
+
+        Both or neither, so that no rows lie here for which nobody comes.
+        """
         with reached(), self.client.pipeline(transaction=True) as pipe:
             pipe.set(key, _packed_rows(*waiting), ex=ROWS_LIFE)
             pipe.lpush(QUEUE_KEYS[queue], message)
@@ -157,12 +172,15 @@ class Exchange:
             self.client.lpush(QUEUE_KEYS[queue], message)
 
     def put_new_rows(self, key: str, rows: Sequence[Any], tally: Acknowledgement) -> None:
-        """The same for the first run; rows of an earlier submission that still wait stay as they are."""
+        """Store a part's rows for the first run that is to write them.
+
+        Rows of an earlier submission that still wait under ``key`` stay as they are.
+        """
         with reached():
             self.client.set(key, _packed_rows(rows, tally, 0, 0.0), ex=ROWS_LIFE, nx=True)
 
     def get_rows(self, key: str) -> WaitingRows | None:
-        """What put_rows stored; None when the part is settled or too old."""
+        """Fetch the rows of a part; None when the part is settled or too old."""
         with reached():
             packed: Any = self.client.get(key)
         if packed is None:
@@ -195,56 +213,39 @@ class Exchange:
         with reached():
             return int(self.client.eval(_RAISE, 1, EPOCH + stream, epoch))
 
-    def settle_part(self, part: int, parts: int, ack: Acknowledgement, submitter: str | None) -> None:
+    def settle_part(self, job: DeliveryJob, ack: Acknowledgement) -> None:
         """Note what became of one part; when it was the last, acknowledge the batch to its submitter.
 
-        At least once: a part that is delivered twice acknowledges twice, with the same batch id.
+        At least once: a part that is delivered twice acknowledges twice, with the same batch id. Parts of other rows
+        under the same batch id are counted apart.
         """
-        key = f"qscore:settled:{ack.batch_id}"
+        key = f"qscore:settled:{ack.batch_id}" + (job.submission and f":{job.submission}")
         with reached(), self.client.pipeline(transaction=True) as pipe:
-            pipe.hset(key, str(part), msgpack.packb([ack.written, ack.already_there, ack.dead]))
+            pipe.hset(key, str(job.part), msgpack.packb([ack.written, ack.already_there, ack.dead]))
             pipe.expire(key, ROWS_LIFE)
             pipe.hgetall(key)
             settled = pipe.execute()[2]
-        if submitter is None or len(settled) < parts:
+        if job.submitter is None or len(settled) < job.parts:
             return
         written, there, dead = (sum(column) for column in zip(*map(msgpack.unpackb, settled.values()), strict=True))
-        self.acknowledge(submitter, Acknowledgement(ack.batch_id, written, there, dead))
+        self.report(job.submitter, Outcome.of(Acknowledgement(ack.batch_id, written, there, dead)))
 
-    def acknowledge(self, submitter: str, ack: Acknowledgement) -> None:
+    def report(self, submitter: str, outcome: Outcome) -> None:
+        """Tell a submitter what became of its batch."""
         key = f"qscore:ack:{submitter}"
         with reached(), self.client.pipeline(transaction=True) as pipe:
-            pipe.rpush(key, msgpack.packb(ack.to_dict()))
-            pipe.expire(key, ACK_LIFE)
-            pipe.execute()
-
-    def wait_ack(self, submitter: str, seconds: float) -> Acknowledgement | None:
-        """The next acknowledgement of a submitter, or None when ``seconds`` passed without one."""
-        with reached():
-            found: Any = self.client.blpop([f"qscore:ack:{submitter}"], timeout=max(0.01, seconds))
-        if not found:
-            return None
-        try:
-            return Acknowledgement(**msgpack.unpackb(found[1]))
-        except (TypeError, ValueError):
-            raise NonsenseReply("an acknowledgement cannot be read", "Run the same version everywhere.") from None
-
-    def report(self, submitter: str, batch_id: str, problem: Problem) -> None:
-        """Tell the submitter of a stream's batch why no worker could score it."""
-        key = f"qscore:ack:{submitter}"
-        with reached(), self.client.pipeline(transaction=True) as pipe:
-            pipe.rpush(key, msgpack.packb({"batch_id": batch_id, "problem": problem.to_dict()}))
+            pipe.rpush(key, outcome.pack())
             pipe.expire(key, ACK_LIFE)
             pipe.execute()
 
     def take_outcomes(self, submitter: str, most: int = 200) -> list[Outcome]:
-        """What has become of a stream's batches, acknowledged or refused; never waits."""
+        """Take what has become of a submitter's batches, acknowledged or refused; never waits."""
         with reached():
             found: Any = self.client.lpop(f"qscore:ack:{submitter}", most)
         return [Outcome.unpack(packed) for packed in found or ()]
 
     def wait_outcome(self, submitter: str, seconds: float) -> Outcome | None:
-        """The next outcome, or None when ``seconds`` passed without one."""
+        """Wait for the submitter's next outcome; None when ``seconds`` passed without one."""
         with reached():
             found: Any = self.client.blpop([f"qscore:ack:{submitter}"], timeout=max(0.01, seconds))
         return Outcome.unpack(found[1]) if found else None

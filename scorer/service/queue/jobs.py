@@ -115,6 +115,11 @@ class ScoreJob(Route):
             **cls.route_parts(raw),
         )
 
+    @property
+    def message(self) -> str:
+        """Name this message among those of its batch; it keeps the name when it comes again after a worker's death."""
+        return self.reply_key or f"{self.batch_id}:{self.submitted!r}"
+
     def expired(self) -> bool:
         """Whether its caller has stopped waiting."""
         return time.time() > self.deadline
@@ -122,7 +127,10 @@ class ScoreJob(Route):
 
 @dataclass(frozen=True)
 class DeliveryJob(Route):
-    """One part of a batch's rows to write; the rows lie under ``rows_key``. ``attempt`` counts from 0."""
+    """One part of a batch's rows to write; the rows lie under ``rows_key``. ``attempt`` counts from 0.
+
+    ``submission``: tells all rows of this batch from other rows under the same batch id; empty in messages of 0.1.0.
+    """
 
     batch_id: str
     rows_key: str
@@ -130,6 +138,7 @@ class DeliveryJob(Route):
     parts: int = 1
     attempt: int = 0
     submitter: str | None = None
+    submission: str = ""
 
     def to_kwargs(self) -> dict[str, Any]:
         """Keyword arguments of the task qscore.deliver."""
@@ -141,6 +150,7 @@ class DeliveryJob(Route):
             "parts": self.parts,
             "attempt": self.attempt,
             "submitter": self.submitter,
+            **({"submission": self.submission} if self.submission else {}),
             **self.route_kwargs(),
         }
 
@@ -155,6 +165,7 @@ class DeliveryJob(Route):
             parts=_typed(raw, "parts", int),
             attempt=_typed(raw, "attempt", int),
             submitter=_typed(raw, "submitter", (str, type(None))),
+            submission=_typed({"submission": ""} | dict(raw), "submission", str),
             **cls.route_parts(raw),
         )
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +17,14 @@ from scorer.service.queue.broker import embedded, redis_client, socket_path
 from scorer.service.queue.exchange import Exchange
 from scorer.service.settings import Settings
 from scorer.service.stack.supervisor import ChildSpec
+from scorer.wire.client import GATEWAY
 from scorer.wire.errors import Unavailable
+from scorer.wire.transport import TlsConnection, Trust
 
 #: Above this the embedded server refuses to store, which callers see as 503, instead of eating the machine.
 _VALKEY_MEMORY = "1gb"
+_PROBE_SECONDS = 2.0
+_PROBE_CAP = 64 * 1024  # bytes of the gateway's answer
 
 
 def child_specs(settings: Settings, listener: socket.socket, url: str, files: TlsFiles) -> list[ChildSpec]:
@@ -117,17 +119,13 @@ def _alive(settings: Settings, lane: str) -> Callable[[], bool]:
 
 
 def _healthy(url: str, files: TlsFiles) -> Callable[[], bool]:
-    context = ssl.create_default_context(cafile=files.ca)
     # This asks our own socket on our own machine; callers verify the name, and a name may not resolve here.
-    context.check_hostname = False
-    address = url.removeprefix("https://")
+    connection = TlsConnection(url, GATEWAY, Trust(str(files.ca) if files.ca else None, any_name=True))
 
     def ready() -> bool:
-        connection = http.client.HTTPSConnection(address, timeout=2, context=context)
         try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
+            return connection.exchange("GET", "/healthz", None, {}, _PROBE_SECONDS, _PROBE_CAP).status == 200
+        except Unavailable:
             return False
         finally:
             connection.close()

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-import stat
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from scorer.delivery.file_sink import FileSink
 from scorer.delivery.hec.http import HecClient
 from scorer.delivery.hec.sink import HecSink
 from scorer.delivery.sink import Sink
+from scorer.elastic_client.extra import elastic_extra
 from scorer.elastic_client.names import ELASTIC, NAMESPACE
+from scorer.secret_file import read_secret
+from scorer.service.settings import Settings
 from scorer.wire.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from scorer.service.settings import Settings  # delivery lies below service: the type alone is needed
 
 
 def make_sink(settings: Settings, name: str = "") -> Sink:
@@ -41,7 +38,8 @@ def _hec(settings: Settings) -> Sink:
         raise ConfigurationError("hec.url is empty", "Set it to https://host:8088 of Splunk's HTTP Event Collector.")
     if hec.token_file is None:
         raise ConfigurationError("hec.token_file is not set", "Name a file (mode 0600) that holds the token alone.")
-    client = HecClient(hec.url, read_token(hec.token_file.expanduser()), hec.ca_file, hec.timeout)
+    token = read_secret(hec.token_file.expanduser(), "hec.token_file", "token")
+    client = HecClient(hec.url, token, hec.ca_file, hec.timeout)
     return HecSink(client, hec.index, hec.batch_bytes)
 
 
@@ -52,15 +50,9 @@ def _file(settings: Settings) -> Sink:
 
 
 def _elastic(settings: Settings) -> Sink:
-    try:
+    with elastic_extra("the sink elastic"):
         from scorer.delivery.elastic.sink import ElasticSink
         from scorer.elastic_client.client import connect
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("elasticsearch", "elastic_transport", "orjson"):
-            raise
-        raise ConfigurationError(
-            f"the sink elastic needs the package {error.name}", "Install it with: pip install 'qscore[elastic]'"
-        ) from None
     elastic = settings.elastic
     return ElasticSink(connect(elastic), elastic.namespace, elastic.bulk_documents, elastic.bulk_bytes)
 
@@ -75,21 +67,3 @@ def _with_namespace(settings: Settings, namespace: str) -> Settings:
 
 #: Sink name -> how it is made from settings.
 SINKS: dict[str, Callable[[Settings], Sink]] = {"hec": _hec, "file": _file, ELASTIC: _elastic}
-
-
-def read_token(path: Path) -> str:
-    """The token in ``path``; raises ConfigurationError when others may read the file or it holds no token."""
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        text = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"hec.token_file {path} cannot be read: {error}", "It must hold the HEC token alone."
-        ) from None
-    if mode & 0o077:
-        raise ConfigurationError(
-            f"hec.token_file {path} may be read by others (mode {mode:o})", f"Run: chmod 600 {path}"
-        )
-    if not text or len(text) > 512 or not text.isascii() or not text.isprintable() or " " in text:
-        raise ConfigurationError(f"hec.token_file {path} holds no token", "It must hold the HEC token alone.")
-    return text

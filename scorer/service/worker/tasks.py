@@ -16,11 +16,11 @@ from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.deliver import DeliveryResult, deliver
 from scorer.delivery.rows import ScoredRow, check_rows
 from scorer.delivery.sink import RecallingSink, Sink
-from scorer.engine.bloch import NoSimulator
+from scorer.engine.backends.table import NoSimulator
 from scorer.logs import get_log
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.celery_app import build_app, delivery_lane
-from scorer.service.queue.exchange import Exchange, WaitingRows
+from scorer.service.queue.exchange import Exchange, Outcome, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
 from scorer.service.queue.lanes import QUEUE_DELIVER, TASK_DELIVER
 from scorer.service.settings import Settings
@@ -35,7 +35,7 @@ from scorer.wire.errors import (
     Unavailable,
 )
 
-#: Runs after which a batch counts as the cause of its workers' deaths.
+#: Deaths of its workers after which a batch counts as their cause.
 MAX_RUNS = 3
 #: Rows in one delivery task: about 1.5 MB of events, a few posts.
 ROWS_PER_DELIVERY = 2_000
@@ -72,24 +72,24 @@ class ScoringWorker:
         log = get_log().bind(batch_id=job.batch_id, model=job.model, rows=job.rows)
         if job.expired():
             log.warning("dropped", why="its caller has stopped waiting")
-            self.exchange.finish(job.batch_id, job.body_key, None, None)
+            self.exchange.drop(job.body_key)
             return
         if _superseded(self.exchange, job):
             log.warning("dropped", why="an earlier leader of its stream sent it", stream=job.stream, epoch=job.epoch)
-            self.exchange.finish(job.batch_id, job.body_key, None, None)
+            self.exchange.drop(job.body_key)
             return
         reply = self._guarded(job, log)
         if reply.problem is not None and job.stream and job.submitter:
-            self.exchange.report(job.submitter, job.batch_id, reply.problem)
-        self.exchange.finish(job.batch_id, job.body_key, job.reply_key, reply)
+            self.exchange.report(job.submitter, Outcome(job.batch_id, problem=reply.problem))
+        self.exchange.finish(job, reply)
         log.info("answered", seconds=round(time.perf_counter() - started, 4), code=_code(reply))
 
     def _guarded(self, job: ScoreJob, log: Any) -> Reply:
         """The reply to a job; every failure becomes a problem."""
         try:
-            runs, stored = self.exchange.begin(job.batch_id, job.body_key)
-            if runs > MAX_RUNS:
-                raise _poisoned(job, runs)
+            deaths, stored = self.exchange.begin(job)
+            if deaths >= MAX_RUNS:
+                raise _poisoned(job, deaths)
             return self._score(job, _body(job, stored))
         except SoftTimeLimitExceeded:
             error: QScoreError = ScoringTimeout(
@@ -123,13 +123,14 @@ class ScoringWorker:
         parts = range(0, len(scored.rows), ROWS_PER_DELIVERY)
         nothing = Acknowledgement(job.batch_id, 0)
         if not parts and job.submitter:
-            self.exchange.acknowledge(job.submitter, nothing)
+            self.exchange.report(job.submitter, Outcome.of(nothing))
+        submission = _digest(job, scored.rows)
         for part, start in enumerate(parts):
             rows = scored.rows[start : start + ROWS_PER_DELIVERY]
             key = _rows_key(job, part, rows)
             self.exchange.put_new_rows(key, rows, nothing)
-            route = job.route_kwargs()
-            self.send_delivery(DeliveryJob(job.batch_id, key, part, len(parts), submitter=job.submitter, **route))
+            told: dict[str, Any] = {"submitter": job.submitter, "submission": submission, **job.route_kwargs()}
+            self.send_delivery(DeliveryJob(job.batch_id, key, part, len(parts), **told))
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ class DeliveryWorker:
             self._again(job, result, tally)
             log.warning("delivery_delayed", unsent=len(result.unsent), attempt=job.attempt, reason=result.reason)
             return
-        self.exchange.settle_part(job.part, job.parts, tally, job.submitter)
+        self.exchange.settle_part(job, tally)
         self.exchange.drop(job.rows_key)
         log.info("delivered", written=tally.written, already=tally.already_there, dead=tally.dead, reason=result.reason)
 
@@ -238,9 +239,14 @@ def _is_last(job: DeliveryJob) -> bool:
 def _rows_key(job: ScoreJob, part: int, rows: list[ScoredRow]) -> str:
     """The same for a batch that is repeated; another where a caller gives one batch id to different rows, so that the
     later ones do not take the place of those that still wait, and for each leader of a stream."""
+    return f"qscore:rows:{job.batch_id}:{part}:{_digest(job, rows)}"
+
+
+def _digest(job: ScoreJob, rows: list[ScoredRow]) -> str:
+    """Tell rows of one batch id apart by their own ids and by the stream's leader: 16 hexadecimal digits."""
     digest = hashlib.sha256(b"".join(row["id"].encode() for row in rows))
     digest.update(b"%d" % job.epoch)
-    return f"qscore:rows:{job.batch_id}:{part}:{digest.hexdigest()[:16]}"
+    return digest.hexdigest()[:16]
 
 
 def _pause(attempt: int, asked: float | None) -> float:
@@ -257,9 +263,9 @@ def _body(job: ScoreJob, stored: bytes | None) -> bytes:
     return body
 
 
-def _poisoned(job: ScoreJob, runs: int) -> QScoreError:
+def _poisoned(job: ScoreJob, deaths: int) -> QScoreError:
     return QScoreError(
-        f"batch {job.batch_id} ended its worker {runs - 1} times and is not tried again",
+        f"batch {job.batch_id} ended its worker {deaths} times and is not tried again",
         "Look for that batch_id in the worker's log; send the rows in smaller batches to find the one that does it.",
     )
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from elastic_connector.install.dashboard import Panel, dashboard, load_dashboard, used_fields
+from elastic_connector.install.dashboard import Panel, dashboard, load_dashboard
 from scorer.delivery.elastic.document import document
 from tests.elastic.conftest import Server
+from tests.unit.elastic_connector.read_back import used_fields
 from tests.unit.elastic_connector.test_assets import FULL_ROW, beat, error_row
 
 AGGREGATIONS = {"average": "avg", "max": "max", "unique_count": "cardinality", "last_value": "top_hits"}

@@ -19,10 +19,10 @@ from elastic_connector.install.apply import install, removal_plan, uninstall
 from elastic_connector.install.asset_files import Names
 from elastic_connector.install.changes import Change, differences, plan
 from elastic_connector.install.cluster import Cluster
-from elastic_connector.install.keys import apply_keys, key_plan, key_requests, refuse_key_login, remove_keys
+from elastic_connector.install.keys import apply_keys, key_plan, key_requests, remove_keys
 from elastic_connector.install.privileges import installer_role
 from scorer.cli.main import build
-from scorer.wire.errors import BadOption, ConfigurationError, QScoreError
+from scorer.wire.errors import ConfigurationError, QScoreError
 from tests.elastic.conftest import Server
 
 LISTINGS = {
@@ -279,7 +279,7 @@ def test_retention_and_pipeline_of_the_users_own_template_win(cluster: Cluster) 
     cluster.ask("DELETE", f"/_ingest/pipeline/{pipeline}")
 
 
-def test_keys_are_made_once_and_follow_the_sources(cluster: Cluster, tmp_path: Path, elasticsearch: Server) -> None:
+def test_keys_are_made_once_and_follow_the_sources(cluster: Cluster, tmp_path: Path) -> None:
     requests = key_requests(cluster.names, ["logs-a-*"])
     made = apply_keys(cluster, requests, tmp_path / "keys")
     assert [change.action for change in made] == ["create", "create"]
@@ -292,10 +292,6 @@ def test_keys_are_made_once_and_follow_the_sources(cluster: Cluster, tmp_path: P
     assert any("logs-b-*" in line for line in changed.lines)
     apply_keys(cluster, wider, tmp_path / "keys")
     assert [change.action for change in key_plan(cluster, wider)] == ["keep", "keep"]
-    client = elasticsearch.client(files[1].read_text())
-    with pytest.raises(BadOption, match="cannot make API keys"):
-        refuse_key_login(Cluster(client, cluster.names))
-    client.close()
     assert len(remove_keys(cluster, requests)) == 2
     assert remove_keys(cluster, requests) == []
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from scorer.cli.elastic.login import Login
 from scorer.cli.main import build
 from scorer.wire.errors import BadTrainingData, ConfigurationError
 
@@ -51,6 +52,19 @@ def test_settings_that_cannot_be_read_are_named_before_a_model_is_trained(home: 
     (home / "qscore.toml").write_text("workers = [\n")
     with pytest.raises(ConfigurationError, match=r"qscore\.toml"):
         run("train", "--model", "lateral", "--data", "absent.csv", "--label", "y")
+
+
+def test_a_password_file_that_others_may_read_or_that_is_empty(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("secret\n")
+    file.chmod(0o644)
+    with pytest.raises(ConfigurationError, match=r"--password-file .* may be read by others"):
+        Login.of("admin", file, None)
+    file.chmod(0o600)
+    assert Login.of("admin", file, None) == Login("admin", "secret")
+    file.write_text("")
+    with pytest.raises(ConfigurationError, match=r"holds no password\. It must hold the password alone"):
+        Login.of("admin", file, None)
 
 
 def test_scores_are_not_made_for_a_file_that_cannot_be_written(home: Path, tmp_path: Path) -> None:

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from scorer.delivery.hec.event import ENTITY_FIELDS, ORIGIN_FIELDS
 from scorer.delivery.rows import ScoredRow, scored_rows
 from scorer.rows.batches import FeatureBatch, ScoreBatch
 from scorer.wire.card import ModelCard
 
 TOKEN = "11111111-2222-3333-4444-555555555555"
+
+#: Every field that a score may carry in `fields`; fields.conf and docs/fields.md name the same.
+INDEXED_FIELDS = (
+    "qscore",
+    "qscore_risk",
+    "qscore_band",
+    "qscore_alert",
+    "qscore_pvalue",
+    "qscore_classical",
+    "qscore_reason",
+    "qscore_model",
+    "qscore_version",
+    "qscore_serve",
+    "qscore_starter",
+    "qscore_grain",
+    "qscore_mitre",
+    "qscore_id",
+    "qscore_batch",
+    *ENTITY_FIELDS.values(),
+    *ORIGIN_FIELDS.values(),
+)
 
 
 def make_card(**changes: object) -> ModelCard:

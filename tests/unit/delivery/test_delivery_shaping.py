@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demo.standins.hec_rules import HecRules
-from scorer.delivery.hec.event import INDEXED_FIELDS, by_bytes, encode, hec_event, indexed_fields
+from scorer.delivery.hec.event import by_bytes, encode, hec_event, indexed_fields
 from scorer.delivery.rows import check_rows, scored_rows
 from scorer.rows.identity import row_identity, score_id
 from scorer.wire.errors import MalformedBody
-from tests.unit.delivery.builders import make_batches, make_card, make_rows
+from tests.unit.delivery.builders import INDEXED_FIELDS, make_batches, make_card, make_rows
 
 
 def test_a_row_carries_its_own_time_and_the_id_of_its_entities_and_window() -> None:
@@ -66,6 +66,11 @@ def test_indexed_fields_are_flat_text_of_known_names_and_empty_ones_are_left_out
     assert fields["orig_index"] == "wineventlog"
     assert "port_class" not in fields
     assert "qscore_reason" not in fields
+
+
+def test_a_row_of_which_everything_is_known_has_every_indexed_field() -> None:
+    known = {name: [name] for name in ("port_class", "index", "sourcetype", "origin_id")}
+    assert set(indexed_fields(make_rows(1, **known)[0])) == set(INDEXED_FIELDS)
 
 
 def test_a_number_that_is_none_is_left_out() -> None:

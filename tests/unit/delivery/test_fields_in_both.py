@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from scorer.delivery.elastic.document import document
-from scorer.delivery.hec.event import INDEXED_FIELDS, hec_event, indexed_fields
+from scorer.delivery.hec.event import hec_event, indexed_fields
 from scorer.delivery.rows import ScoringFacts, scored_rows
 from scorer.wire.names import OUTPUT_COLUMNS
-from tests.unit.delivery.builders import make_batches, make_card
+from tests.unit.delivery.builders import INDEXED_FIELDS, make_batches, make_card
 
 
 @pytest.fixture(scope="module")

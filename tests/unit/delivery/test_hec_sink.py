@@ -7,11 +7,12 @@ import pytest
 
 from demo.standins.hec_endpoint import HecEndpoint
 from demo.standins.hec_rules import HecAnswer, HecRules
-from scorer.delivery.hec.http import HecClient
+from scorer.delivery.hec.http import PATH, HecClient
 from scorer.delivery.hec.sink import HecSink
 from scorer.delivery.sink import SinkBusy, SinkRefused
 from scorer.wire.errors import ConfigurationError
 from tests.unit.delivery.builders import TOKEN, make_rows
+from tests.unit.wire.trickling_peer import TricklingPeer, json_answer
 
 MakeSink = Callable[..., HecSink]
 
@@ -121,7 +122,20 @@ def test_a_collector_that_hangs_is_left_after_the_timeout(endpoint: HecEndpoint,
     endpoint.fail_next(["hang"])
     outcome = hec_sink(timeout=0.3).send(make_rows(1))
     assert isinstance(outcome.fault, SinkBusy)
-    assert "timed out" in outcome.fault.detail
+    assert outcome.fault.detail == f"the HTTP Event Collector {endpoint.url} did not answer within 0.3 s"
+
+
+TAKEN = json_answer(b'{"text": "Success", "code": 0}')
+
+
+def test_a_collector_that_trickles_is_left_at_the_deadline(authority: tuple[Path, Path], hec_sink: MakeSink) -> None:
+    """A byte every 50 ms never lets a receive time out; the whole answer would take nearly five seconds."""
+    with TricklingPeer(authority[1], TAKEN) as peer:
+        outcome = hec_sink(url=peer.url, timeout=0.5).send(make_rows(1))
+        assert not peer.finished
+    assert 0 < peer.sent < len(TAKEN)
+    assert isinstance(outcome.fault, SinkBusy)
+    assert outcome.fault.detail == f"the HTTP Event Collector {peer.url} did not answer within 0.5 s"
 
 
 def test_a_redirect_is_not_followed(endpoint: HecEndpoint, hec_sink: MakeSink) -> None:
@@ -129,6 +143,32 @@ def test_a_redirect_is_not_followed(endpoint: HecEndpoint, hec_sink: MakeSink) -
     outcome = hec_sink().send(make_rows(1))
     assert isinstance(outcome.fault, SinkRefused)
     assert "elsewhere.example" in outcome.fault.detail
+
+
+def test_the_length_of_a_refusal_does_not_change_it(endpoint: HecEndpoint, hec_sink: MakeSink) -> None:
+    """A proxy's page may be longer than what is read of it; its status counts all the same."""
+    endpoint.fail_with(HecAnswer(403, {"text": "x" * 200_000}))
+    outcome = hec_sink().send(make_rows(1))
+    assert isinstance(outcome.fault, SinkRefused)
+    assert "HTTP 403" in outcome.fault.detail
+    assert hec_sink().send(make_rows(1)).taken == 1
+
+
+def test_the_address_may_hold_the_collectors_path(endpoint: HecEndpoint, hec_sink: MakeSink) -> None:
+    assert hec_sink(url=endpoint.url + PATH).send(make_rows(2)).taken == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("https://splunk.example", "https://splunk.example:8088"),
+        ("https://splunk.example:443/", "https://splunk.example:443"),
+        ("https://[::1]", "https://[::1]:8088"),
+        (f"https://splunk.example{PATH}?channel=1", "https://splunk.example:8088"),
+    ],
+)
+def test_what_an_address_leaves_out(url: str, whole: str) -> None:
+    assert HecClient(url, TOKEN).url == whole + PATH
 
 
 def test_rows_before_the_failure_count_as_taken(endpoint: HecEndpoint, hec_sink: MakeSink) -> None:
@@ -145,13 +185,16 @@ def test_a_certificate_of_an_unknown_authority_is_refused(endpoint: HecEndpoint)
     sink = HecSink(HecClient(endpoint.url, TOKEN, None, 5.0), "qscore", 10_000)
     outcome = sink.send(make_rows(1))
     assert isinstance(outcome.fault, SinkRefused)
-    assert "ca_file" in outcome.fault.remedy
+    assert f"certificate of the HTTP Event Collector {endpoint.url} was not accepted" in outcome.fault.detail
+    assert "hec.ca_file" in outcome.fault.remedy
     assert endpoint.events == []
 
 
 def test_nobody_listening_is_busy_not_a_crash(authority: tuple[Path, Path]) -> None:
     sink = HecSink(HecClient("https://127.0.0.1:1", TOKEN, authority[0], 2.0), "qscore", 10_000)
-    assert isinstance(sink.send(make_rows(1)).fault, SinkBusy)
+    fault = sink.send(make_rows(1)).fault
+    assert isinstance(fault, SinkBusy)
+    assert fault.detail == "no connection to the HTTP Event Collector https://127.0.0.1:1: Connection refused"
 
 
 @pytest.mark.parametrize(

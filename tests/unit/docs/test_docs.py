@@ -17,8 +17,16 @@ from scorer.service.settings import Settings
 from scorer.wire import names
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SYMBOL = re.compile(r"`((?:scorer|splunk_app)(?:\.\w+)+):(\w+(?:\.\w+)?)`")
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+SYMBOL = re.compile(r"`((?:scorer|splunk_app|elastic_connector)(?:\.\w+)+):(\w+(?:\.\w+)?)`")
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+#: `superseded in part by 0016` and the like name the later decision.
+STATUS = re.compile(
+    r"\A# \d+\. .+\n\n- Status: (?:proposed|accepted|rejected|superseded)\b.*\n- Date: \d{4}-\d\d-\d\d\n\n(?!- )"
+)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -32,7 +40,8 @@ def _symbols() -> list[tuple[str, str]]:
 
 def test_the_dataflow_page_follows_the_whole_path() -> None:
     modules = {module for module, _ in _symbols()}
-    for part in ("splunk_app", "scorer.wire", "scorer.service", "scorer.rows", "scorer.scoring", "scorer.delivery"):
+    rooms = ("wire", "service", "rows", "scoring", "delivery")
+    for part in ("splunk_app", "elastic_connector", *(f"scorer.{room}" for room in rooms)):
         assert any(module.startswith(part) for module in modules), part
 
 
@@ -51,11 +60,14 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize(
-    "name", [*names.OUTPUT_COLUMNS, *names.STATUS_CODES, *columns.CONTEXT_COLUMNS, *columns.EDGE_COLUMNS]
-)
-def test_every_column_and_status_is_on_the_formats_page(name: str) -> None:
-    assert f"`{name}`" in _text("wire.md") or name in _text("wire.md").split("header `")[1].split("`")[0]
+def test_the_formats_page_has_the_header_of_a_reply() -> None:
+    (header,) = [line for line in _text("wire.md").splitlines() if line.startswith("    qscore,")]
+    assert header.strip().split(",") == list(names.OUTPUT_COLUMNS)
+
+
+@pytest.mark.parametrize("name", [*names.STATUS_CODES, *columns.CONTEXT_COLUMNS, *columns.EDGE_COLUMNS])
+def test_every_status_and_column_of_a_request_is_on_the_formats_page(name: str) -> None:
+    assert f"`{name}`" in _text("wire.md")
 
 
 @pytest.mark.parametrize("name", names.OUTPUT_COLUMNS)
@@ -94,3 +106,11 @@ def test_every_command_is_documented_somewhere(command: str) -> None:
 def test_decisions_are_numbered_without_a_gap() -> None:
     numbers = sorted(int(page.name[:4]) for page in (ROOT / "docs" / "decisions").glob("*.md"))
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.name[:4])
+def test_every_decision_has_a_status_and_a_date(page: Path) -> None:
+    head = STATUS.match(page.read_text())
+    assert head, f"{page.name} begins with its title, then `- Status: accepted` and `- Date: 2026-01-31`"
+    later = set(re.findall(r"by (\d{4})\b", head[0]))
+    assert later <= {other.name[:4] for other in DECISIONS if other > page}

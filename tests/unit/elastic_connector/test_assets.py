@@ -15,12 +15,12 @@ import pytest
 
 from elastic_connector.install.asset_files import Capabilities, Names, cluster_assets
 from elastic_connector.install.changes import json_diff
-from elastic_connector.install.dashboard import dashboard, load_dashboard, saved_objects, used_fields
+from elastic_connector.install.dashboard import dashboard, load_dashboard, saved_objects
 from elastic_connector.install.doctor.checks import check_version
 from elastic_connector.install.fleet_package import package_files
 from elastic_connector.install.kibana_assets import kibana_files
 from elastic_connector.install.privileges import INSTALLER, RUNTIME, runtime_role
-from elastic_connector.install.rules import kql_fields, load_rules, ndjson, rule_fields, stopped_rule
+from elastic_connector.install.rules import kql_fields, load_rules, ndjson, stopped_rule
 from elastic_connector.install.score_fields import document_fields, field_types, leaves, mappings
 from elastic_connector.lead.heartbeat import heartbeat
 from elastic_connector.lead.status import SourceStatus
@@ -28,6 +28,7 @@ from scorer.delivery.elastic.document import document
 from scorer.delivery.rows import ScoredRow
 from scorer.elastic_client.client import ServerInfo
 from tests.unit.delivery.builders import make_rows
+from tests.unit.elastic_connector.read_back import rule_fields, used_fields
 
 FULL_ROW = ScoredRow(
     id="a" * 64, time=1.7e9, batch_id="b", model="lateral", version="3", title="Lateral movement", starter=True,
@@ -229,7 +230,7 @@ def test_every_reference_of_the_dashboard_is_among_what_is_imported() -> None:
 
 
 def test_the_package_holds_the_same_fields_rules_and_panels(repository: Path) -> None:
-    files = package_files("0.1.0", b"licence")
+    files = package_files("0.2.0", b"licence")
     text = b"".join(files[f"data_stream/scores/fields/{name}.yml"] for name in ("base-fields", "fields")).decode()
     named = [json.loads(line.removeprefix("- name: ")) for line in text.splitlines() if line.startswith("- name: ")]
     assert sorted(named) == sorted(field_types())

@@ -15,14 +15,12 @@ from elastic_connector.lead.batches import halves, in_place_of, new_batch
 from elastic_connector.lead.health import health_server
 from elastic_connector.lead.heartbeat import heartbeat
 from elastic_connector.lead.ledger import Ledger, Totals
-from elastic_connector.lead.runner import GatewayCards
 from elastic_connector.lead.status import DEGRADED, LEADING, STANDBY, Board, SourceStatus
 from elastic_connector.read.pages import RowPage
 from scorer.cli.elastic.run import since_millis
 from scorer.models.trained import TrainedModel
 from scorer.rows.columns import DEFECT_COLUMN
 from scorer.scoring.decode import decode
-from scorer.wire.card import ModelCard
 from scorer.wire.errors import (
     BadOption,
     ConfigurationError,
@@ -30,7 +28,6 @@ from scorer.wire.errors import (
     Problem,
     QueueFull,
     ScoringTimeout,
-    Unreachable,
 )
 from scorer.wire.names import MEDIA_ARROW
 
@@ -154,41 +151,6 @@ def test_a_batch_that_takes_too_long_is_cut_but_a_row_is_not_blamed_for_it() -> 
     assert in_place_of(batch, busy) == ()
     at_fault = Problem.of(MalformedBody("the body is no Arrow", "Look."))
     assert [part.rows for part in in_place_of(batch, at_fault)] == [2, 3]
-
-
-class Gateway:
-    """Stands where the gateway's client does: answers until it is told not to."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.away = False
-
-    def card(self, name: str, version: str) -> ModelCard:
-        self.asked += 1
-        if self.away:
-            raise Unreachable(f"{name} {version} cannot be asked for")
-        return ModelCard(name, "7", "svc", "t", "rows", False, "quantum", "event", (), (), "m", 0.5, 0.01, {})
-
-    def close(self) -> None:
-        pass
-
-
-def test_cards_outlive_a_gateway_that_is_away() -> None:
-    gateway = Gateway()
-    cards = GatewayCards(lambda: gateway, keep=0.0)  # type: ignore[arg-type, return-value]
-    assert cards("lateral", "live").version == "7"
-    gateway.away = True
-    assert cards("lateral", "live").version == "7", "the last card goes on serving"
-    with pytest.raises(Unreachable):
-        cards("other", "live")
-
-
-def test_cards_are_not_asked_for_at_every_look() -> None:
-    gateway = Gateway()
-    cards = GatewayCards(lambda: gateway)  # type: ignore[arg-type, return-value]
-    for _ in range(5):
-        cards("lateral", "live")
-    assert gateway.asked == 1
 
 
 @pytest.mark.parametrize(

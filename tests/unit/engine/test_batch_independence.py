@@ -14,17 +14,18 @@ import pytest
 
 from scorer.circuits.maps import hardware_efficient, pauli, qft, reuploading
 from scorer.circuits.plan import Plan
-from scorer.circuits.qiskit_import import import_circuit
+from scorer.circuits.qiskit.importing import import_circuit
 from scorer.circuits.zz import ZZMap
-from scorer.engine.aer import mps_bloch_vectors
+from scorer.engine.backends.aer import mps_bloch_vectors
 from scorer.engine.bloch import projected
-from scorer.engine.fast import BATCH_BOUND, GaussianScorer, ObservableScorer
+from scorer.engine.fast import GaussianScorer, ObservableScorer
 from scorer.engine.gradient import CircuitGradient, of_observable
 from scorer.engine.quadratic import QuadraticScorer
 from scorer.engine.reference import amplitudes, expectation
 from scorer.models.projected import ProjectedMachine, Projection
 from scorer.models.twins import RbfTwin
 from tests.plugin_package.example_maps import breathing, ising
+from tests.unit.engine.bounds import BATCH_BOUND
 
 from .plans import random_observable
 

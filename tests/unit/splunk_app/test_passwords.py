@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from demo.standins.splunkd_endpoint import SplunkdEndpoint
 from scorer.wire import errors
-from splunk_app import passwords
-from splunk_app.passwords import read_key
+from splunk_app.passwords import on_loopback, read_key
+from tests.unit.wire.trickling_peer import TricklingPeer, json_answer
 
 SESSION = "session"
 
@@ -77,16 +77,25 @@ def test_a_wrong_session_key_and_an_empty_password(splunkd: SplunkdEndpoint, ca:
 
 def test_a_splunkd_that_hangs(splunkd: SplunkdEndpoint, ca: tuple[Path, Path]) -> None:
     splunkd.failure = "hang"
-    with pytest.raises(errors.ScoringTimeout, match="did not answer within"):
+    with pytest.raises(errors.ScoringTimeout, match=r"splunkd https://127\.0\.0\.1:\d+ did not answer within 0\.3 s"):
         read_key(splunkd.url, SESSION, str(ca[0]), "qscore", "gateway", timeout=0.3)
+
+
+def test_a_splunkd_that_trickles_is_left_at_the_deadline(ca: tuple[Path, Path]) -> None:
+    """A byte every 50 ms never lets a receive time out; the head of the answer alone would take three seconds."""
+    answer = json_answer(b'{"entry": [{"content": {"clear_password": "the-key"}}]}')
+    with TricklingPeer(ca[1], answer) as peer, pytest.raises(errors.ScoringTimeout, match=r"within 0\.5 s"):
+        read_key(peer.url, SESSION, str(ca[0]), "qscore", "gateway", timeout=0.5)
+    assert 0 < peer.sent < answer.index(b"\r\n\r\n")
 
 
 def test_nobody_listens(ca: tuple[Path, Path]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        with pytest.raises(errors.Unreachable, match="no connection to splunkd"):
+        with pytest.raises(errors.Unreachable, match="no connection to splunkd") as caught:
             read_key(f"https://127.0.0.1:{port}", SESSION, str(ca[0]), "qscore", "gateway")
+    assert "gateway" not in caught.value.sentence()
 
 
 def test_what_does_not_speak_http(ca: tuple[Path, Path]) -> None:
@@ -99,31 +108,44 @@ def test_what_does_not_speak_http(ca: tuple[Path, Path]) -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        with pytest.raises(errors.Unreachable, match="no connection to splunkd"):
+        with pytest.raises(errors.Unreachable, match="no TLS with splunkd"):
             read_key(f"https://127.0.0.1:{server.getsockname()[1]}", SESSION, str(ca[0]), "qscore", "gateway")
         thread.join()
 
 
 def test_another_authority_is_refused_on_loopback_too(splunkd: SplunkdEndpoint, tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
-    with pytest.raises(errors.Unreachable, match="certificate was not accepted"):
+    with pytest.raises(errors.Unreachable, match=r"certificate of splunkd .* was not accepted"):
         read_key(splunkd.url, SESSION, str(tmp_path / "other.pem"), "qscore", "gateway")
     assert splunkd.paths == []
 
 
-def test_only_loopback_may_carry_another_name(ca: tuple[Path, Path]) -> None:
-    assert passwords._context(str(ca[0]), "127.0.0.1").check_hostname is False
-    assert passwords._context(str(ca[0]), "::1").check_hostname is False
-    assert passwords._context(str(ca[0]), "localhost").check_hostname is False
-    for host in ("10.0.0.1", "search-head.example", "localhost.example", "0.0.0.0", "127.0.0.1.example"):  # noqa: S104
-        context = passwords._context(str(ca[0]), host)
-        assert context.check_hostname is True
-        assert context.verify_mode.name == "CERT_REQUIRED"
+def test_only_loopback_may_carry_another_name(splunkd: SplunkdEndpoint, ca: tuple[Path, Path]) -> None:
+    """0.0.0.0 reaches the same server under an address that is none of the loopback interface."""
+    elsewhere = splunkd.url.replace("127.0.0.1", "0.0.0.0")  # noqa: S104
+    with pytest.raises(errors.Untrusted, match="not accepted"):
+        read_key(elsewhere, SESSION, str(ca[0]), "qscore", "gateway")
+    assert splunkd.paths == []
+    localhost = splunkd.url.replace("127.0.0.1", "localhost")
+    assert read_key(localhost, SESSION, str(ca[0]), "qscore", "gateway") == "the-key"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "[::1]", "localhost"])
+def test_what_is_loopback(host: str) -> None:
+    assert on_loopback(f"https://{host}:8089")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["10.0.0.1", "search-head.example", "localhost.example", "0.0.0.0", "127.0.0.1.example", "", "["],  # noqa: S104
+)
+def test_what_is_not_loopback(host: str) -> None:
+    assert not on_loopback(f"https://{host}:8089")
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:8089", "", "127.0.0.1:8089", "https://", "https://[", "https://a:b"])
 def test_no_key_over_anything_but_https(ca: tuple[Path, Path], uri: str) -> None:
-    with pytest.raises(errors.ConfigurationError, match="is not https"):
+    with pytest.raises(errors.ConfigurationError, match="of splunkd is not of the form https"):
         read_key(uri, SESSION, str(ca[0]), "qscore", "gateway")
 
 

@@ -11,8 +11,9 @@ import pytest
 from scorer.wire import names
 from scorer.wire.client import REPLY_HEADER
 from splunk_app import request
-from splunk_app.request import Part, batch_id, paste, ranges, score_lines, select, split, unscored_line
+from splunk_app.request import Part, batch_id, ranges, score_lines, select, split, unscored_line
 from splunk_app.table import Table
+from tests.unit.splunk_app.pasting import paste
 
 FEATURES = ("logons", "failures")
 

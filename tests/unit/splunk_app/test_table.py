@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scorer.wire.names import OUTPUT_COLUMNS
-from splunk_app.request import paste, select, split
+from splunk_app.request import select, split
 from splunk_app.table import Table, flatten
+from tests.unit.splunk_app.pasting import paste
 
 cells = st.text(alphabet=st.one_of(st.sampled_from('",\n\r$; \tà日'), st.characters(codec="utf-8")), max_size=8)
 

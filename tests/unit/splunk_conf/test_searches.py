@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pygments.lexers import get_lexer_by_name
 
-from scorer.delivery.hec.event import INDEXED_FIELDS, hec_event
+from scorer.delivery.hec.event import hec_event
 from scorer.rows.recipe import load_recipe, recipe_names
 from scorer.splunk_preview.conf import read_conf
 from scorer.splunk_preview.environment import Environment, hec_rows
@@ -20,7 +20,7 @@ from scorer.splunk_preview.language.text import expand
 from scorer.splunk_preview.notable import App, fill, preview
 from scorer.splunk_preview.pipeline import compile_pipeline, run
 from scorer.wire.names import OUTPUT_COLUMNS
-from tests.unit.delivery.builders import make_rows
+from tests.unit.delivery.builders import INDEXED_FIELDS, make_rows
 
 NOW = 1_700_010_000.0
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -28,6 +29,7 @@ from scorer.wire.errors import (
 )
 from scorer.wire.names import MAX_BODY_BYTES, MAX_ROWS
 from scorer.wire.options import ScoreOptions
+from scorer.wire.transport import reach
 
 KEY = "qsk_" + "k" * 40
 LINE = b"0.5,50,low,0,0.1,0.4,,lateral,1,ok\n"
@@ -199,6 +201,14 @@ def test_a_reply_cut_short_is_no_reply(serve: Serve) -> None:
     assert server.connections == 1
 
 
+def test_a_reply_that_ends_its_connection_is_read_whole(serve: Serve) -> None:
+    rows = 4_000  # more bytes than are received at once
+    with serve(scores(rows, Connection="close"), scores()) as (server, client):
+        assert client.score("lateral", b"a\n" + b"1\n" * rows, rows).rows == rows
+        assert client.score("lateral", b"a\n1\n", 1).rows == 1
+    assert server.connections == 2
+
+
 def test_problems_become_the_errors_that_they_were(serve: Serve) -> None:
     refused = Problem.of(UnknownModel("there is no model x", "List them."))
     answer = http(refused.to_json(), "404 Not Found", "application/problem+json")
@@ -225,6 +235,26 @@ def test_after_a_timeout_the_next_batch_gets_its_own_answer(serve: Serve) -> Non
         with pytest.raises(ScoringTimeout):
             client.score("lateral", b"a\n1\n", 1, timeout=0.2)
         assert client.score("lateral", b"a\n1\n", 1).body == REPLY_HEADER + LINE
+
+
+def test_an_address_that_hangs_leaves_time_for_the_next() -> None:
+    """A name may have several; the first here has no room for another connection, and drops what asks for one."""
+    with contextlib.ExitStack() as held:
+        full = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        with contextlib.suppress(OSError):
+            for _ in range(20):
+                held.enter_context(socket.create_connection(full.getsockname(), timeout=0.3))
+        alive = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+        found = [_found(server) for server in (full, full, alive)]
+        with reach(found, time.monotonic() + 3) as reached:
+            assert reached.getpeername() == alive.getsockname()
+        with pytest.raises(TimeoutError):
+            reach(found[:2], time.monotonic() + 0.3)
+
+
+def _found(server: socket.socket) -> Any:
+    host, port = server.getsockname()
+    return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0]
 
 
 def test_nobody_listens() -> None:

@@ -19,8 +19,9 @@ from scorer.delivery.sink import SendOutcome, Sink, SinkBusy, SinkRefused
 from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.claims import claimed
-from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.exchange import Exchange, Outcome, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
+from scorer.service.queue.lanes import QUEUE_DELIVER
 from scorer.service.settings import ElasticSettings, Settings
 from scorer.service.worker.job_sinks import Sinks, UnusableSink
 from scorer.service.worker.model_cache import ModelCache
@@ -70,7 +71,7 @@ def client(tmp_path: Path) -> Iterator[redis.Redis]:
 @pytest.fixture
 def exchange(client: redis.Redis) -> Exchange:
     exchange = Exchange(client)
-    exchange.put_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
+    exchange.put_new_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
     return exchange
 
 
@@ -133,8 +134,8 @@ def test_the_sink_is_told_what_may_have_been_written(bench: Bench) -> None:
     sink = Recalling()
     bench.run(sink)
     assert sink.asked == [(1.7e9, False)]
-    assert bench.exchange.wait_ack(JOB.submitter or "", 1.0) == Acknowledgement(JOB.batch_id, 3)
-    bench.exchange.put_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
+    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 3))
+    bench.exchange.put_new_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
     bench.run(sink)  # the same message delivered again
     assert sink.asked[1:] == [(1.7e9, True)]
 
@@ -154,7 +155,7 @@ def test_a_sink_that_refuses_is_asked_twice_not_six_times(bench: Bench) -> None:
     bench.run(Recalling(refusing), bench.again[0][0])
     assert bench.dead_letters.counts() == {"elastic:lab": 3}
     assert len(bench.again) == 1
-    assert bench.exchange.wait_ack(JOB.submitter or "", 1.0) == Acknowledgement(JOB.batch_id, 0, 0, 3)
+    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 0, 0, 3))
 
 
 def test_a_batch_that_was_sent_again_does_not_run_beside_its_next_run(bench: Bench) -> None:
@@ -164,15 +165,16 @@ def test_a_batch_that_was_sent_again_does_not_run_beside_its_next_run(bench: Ben
     bench.run(sink)  # the message of the second submission
     assert (sink.asked, len(bench.again)) == ([], 1)
     bench.run(sink, bench.again[0][0])
-    assert bench.exchange.wait_ack(JOB.submitter or "", 1.0) == Acknowledgement(JOB.batch_id, 3)
+    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 3))
 
 
 def test_a_lost_next_run_is_taken_over(bench: Bench) -> None:
-    bench.exchange.put_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 1), 4, time.time() - 3600)
+    waiting = WaitingRows(make_rows(3), Acknowledgement(JOB.batch_id, 1), 4, time.time() - 3600)
+    bench.exchange.put_again(JOB.rows_key, waiting, QUEUE_DELIVER, b"{}")
     sink = Recalling()
     bench.run(sink)
     assert sink.asked == [(1.7e9, True)]
-    assert bench.exchange.wait_ack(JOB.submitter or "", 1.0) == Acknowledgement(JOB.batch_id, 4)
+    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 4))
 
 
 def test_rows_that_another_worker_writes_wait_for_it(bench: Bench) -> None:
@@ -203,7 +205,7 @@ def test_deliveries_of_one_part_at_once_send_it_once(bench: Bench, tmp_path: Pat
     first.join()
     bench.run(sink, bench.again[0][0])
     assert len(sink.asked) == 1
-    assert bench.exchange.wait_ack(JOB.submitter or "", 1.0) == Acknowledgement(JOB.batch_id, 3)
+    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 3))
 
 
 def test_a_claim_is_free_again_when_its_holder_is_gone(client: redis.Redis) -> None:
@@ -222,7 +224,7 @@ def test_a_job_of_an_earlier_leader_is_dropped(bench: Bench) -> None:
     bench.run(sink)
     assert sink.asked == []
     assert bench.exchange.get_rows(JOB.rows_key) is None
-    bench.exchange.put_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
+    bench.exchange.put_new_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
     bench.run(sink, replace(JOB, epoch=4))
     assert len(sink.asked) == 1
 

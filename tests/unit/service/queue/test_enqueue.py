@@ -91,7 +91,7 @@ def test_the_message_of_a_later_run_is_the_one_that_celery_sends(queue: Queue) -
 
 def test_what_is_left_and_its_next_run_are_stored_together_or_not_at_all(queue: Queue) -> None:
     exchange, nothing = Exchange(queue.client), Acknowledgement("batch-0001", 0)
-    exchange.put_rows("rows", [1, 2, 3], nothing)
+    exchange.put_new_rows("rows", [1, 2, 3], nothing)
     exchange.put_again("rows", WaitingRows([3], nothing, 1, 9e9), "deliver", b"{}")
     assert (exchange.get_rows("rows"), queue.messages("deliver")) == (WaitingRows([3], nothing, 1, 9e9), [{}])
     queue.client.config_set("maxmemory", "1")

@@ -22,7 +22,7 @@ from scorer.delivery.rows import ScoredRow
 from scorer.delivery.sink import SendOutcome, SinkRefused
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.celery_app import build_app, delivery_lane
-from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.exchange import Exchange, Outcome
 from scorer.service.queue.jobs import DeliveryJob
 from scorer.service.queue.lanes import QUEUE_DELIVER, TASK_DELIVER
 from scorer.service.queue.submit import packed_task
@@ -138,7 +138,7 @@ def test_rows_of_a_run_whose_queue_failed_are_written(
     with place.client(retry=Retry(NoBackoff(), 1)) as client:
         exchange = Exchange(client)
         rows = make_rows(ROWS)
-        exchange.put_rows(JOB.rows_key, rows, Acknowledgement(JOB.batch_id, 0))
+        exchange.put_new_rows(JOB.rows_key, rows, Acknowledgement(JOB.batch_id, 0))
         exchange.push(QUEUE_DELIVER, place.message_of(JOB, 0.0))
         sink = Breaking(lambda: breaks(place, client))
         register_delivery(place.app, lambda: place.worker(sink, exchange))
@@ -148,7 +148,7 @@ def test_rows_of_a_run_whose_queue_failed_are_written(
             mends(place)
             with place.client(socket_timeout=40.0) as reader:
                 reader.delete("qscore:lock:" + JOB.rows_key)  # as its life of a quarter of a minute would
-                assert Exchange(reader).wait_ack("me", 30.0) == Acknowledgement(JOB.batch_id, ROWS)
+                assert Exchange(reader).wait_outcome("me", 30.0) == Outcome.of(Acknowledgement(JOB.batch_id, ROWS))
         assert sink.sent == [row["id"] for row in rows]
         with place.client(socket_timeout=40.0) as reader:
             assert reader.keys("qscore:rows:*") == []

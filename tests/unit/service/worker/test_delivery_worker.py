@@ -16,7 +16,7 @@ from scorer.delivery.rows import ScoredRow
 from scorer.delivery.sink import Refused, SendOutcome, SinkBusy
 from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
-from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.exchange import Exchange, Outcome
 from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
 from scorer.service.worker.model_cache import ModelCache
 from scorer.service.worker.scoring_task import Scored
@@ -70,7 +70,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     try:
         with redis.Redis(unix_socket_path=str(tmp_path / "v.sock")) as client:
             exchange = Exchange(client)
-            exchange.put_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
+            exchange.put_new_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
             yield Bench(exchange, DeadLetters(tmp_path / "dead.sqlite"))
     finally:
         server.stop()
@@ -88,7 +88,7 @@ def test_a_last_run_that_breaks_off_leaves_dead_letters(bench: Bench) -> None:
     assert (bench.waiting(), bench.sent) == (0, [])
     assert bench.dead_letters.counts() == {"hec": 3}
     assert "SoftTimeLimitExceeded" in bench.dead_letters.list()[0].reason
-    assert bench.exchange.wait_ack("me", 1.0) == Acknowledgement(JOB.batch_id, 0, 0, 3)
+    assert bench.exchange.wait_outcome("me", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 0, 0, 3))
 
 
 @pytest.mark.parametrize("job", [JOB, LAST], ids=["first", "last"])
@@ -101,7 +101,7 @@ def test_rows_that_the_dead_letters_cannot_take_stay_on_the_queue(bench: Bench, 
     bench.dead_letters.path.rmdir()
     bench.run(Scripted(outcome=SendOutcome(0, refused=(Refused(rows[2], "no"),))), bench.sent[0][0])
     assert bench.dead_letters.counts() == {"hec": 1}
-    assert bench.exchange.wait_ack("me", 1.0) == Acknowledgement(JOB.batch_id, 2, 0, 1)
+    assert bench.exchange.wait_outcome("me", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 2, 0, 1))
 
 
 @pytest.mark.parametrize(("asked", "pause"), [(60.0, 60.0), (3600.0, 90.0), (None, 1.0)])

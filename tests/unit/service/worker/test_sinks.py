@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,19 @@ def test_a_token_file_is_checked(tmp_path: Path, text: str, mode: int, says: str
     file.write_text("good-token\n")
     file.chmod(0o600)
     assert make_sink(settings(sink="hec", hec=hec)).name == "hec"
+
+
+def test_a_package_that_the_elastic_sink_lacks_is_named() -> None:
+    """urllib3 comes with the extra as well."""
+    lines = (
+        "import sys; sys.modules['urllib3'] = None",
+        "from scorer.service.settings import Settings",
+        "from scorer.service.worker.sinks import make_sink",
+        "make_sink(Settings(), 'elastic')",
+    )
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    assert "ConfigurationError: the sink elastic needs the package urllib3, which is not installed" in done.stderr
+    assert "pip install 'qscore[elastic]'" in done.stderr
 
 
 def append_some(path: Path) -> None:
