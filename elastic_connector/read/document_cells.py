@@ -185,7 +185,7 @@ def times(paths: Sequence[FieldPath], sources: Sequence[Any]) -> tuple[Any, dict
     """
     one = column(paths, sources)
     text = one.text()
-    seconds = cells.seconds(text)
+    seconds = cells.moments(text)
     seconds = pc.if_else(pc.greater_equal(seconds, _MILLISECONDS), pc.divide(seconds, 1e3), seconds)
     usable = pc.fill_null(pc.and_(pc.greater(seconds, 0.0), pc.less(seconds, _MILLISECONDS)), False)
     seconds = pc.if_else(usable, seconds, pa.scalar(None, pa.float64()))

@@ -85,7 +85,9 @@ class EventShaper:
         return [f for f in self.recipe.fields if f.name in needed]
 
     def _path(self, name: str) -> FieldPath:
-        return self._paths.setdefault(name, FieldPath.of(name))
+        if name not in self._paths:
+            self._paths[name] = FieldPath.of(name)
+        return self._paths[name]
 
     def _column(self, wanted: Field, sources: Sequence[Any]) -> Column:
         return column([self._path(name) for name in wanted.ecs], sources, wanted.scale_ecs, wanted.account)

@@ -65,15 +65,20 @@ def account(text: Any) -> Any:
 
 def parsed(text: Any) -> Any:
     """Read trimmed text as float64 (N,); null where it is null or no number, as "inf" and "nan" are none."""
+    numbers = _all_numbers(text)
+    if numbers is not None:
+        return numbers
+    plain = pc.fill_null(pc.match_substring_regex(text, _NUMBER), False)
+    return pc.if_else(plain, text, _NO_TEXT).cast(pa.float64())
+
+
+def _all_numbers(text: Any) -> Any:
+    """Text as float64 where pyarrow takes all of it at once, and for nothing that is not finite; else None."""
     try:
         numbers = text.cast(pa.float64())
     except pa.ArrowInvalid:
-        pass
-    else:
-        if pc.all(pc.is_finite(numbers)).as_py() is not False:
-            return numbers
-    plain = pc.fill_null(pc.match_substring_regex(text, _NUMBER), False)
-    return pc.if_else(plain, text, _NO_TEXT).cast(pa.float64())
+        return None
+    return numbers if pc.all(pc.is_finite(numbers)).as_py() is not False else None
 
 
 def unread(text: Any, values: Any) -> list[int]:
@@ -84,15 +89,19 @@ def unread(text: Any, values: Any) -> list[int]:
 
 def seconds(column: Any) -> Any:
     """Read times as float64 epoch seconds (N,), exact to the microsecond; null where missing or no time."""
-    if pa.types.is_timestamp(column.type):
-        return _epoch(column)
-    text = clean(column)
-    numbers = parsed(text)
-    if numbers.null_count == text.null_count:
+    return _epoch(column) if pa.types.is_timestamp(column.type) else moments(clean(column))
+
+
+def moments(text: Any) -> Any:
+    """Read cleaned text as `seconds` does."""
+    numbers = _all_numbers(text)
+    if numbers is not None:
         return numbers
-    dates = pc.if_else(pc.is_valid(numbers), _NO_TEXT, text)
-    dates = pc.if_else(pc.match_substring_regex(dates, _DATE), dates, _NO_TEXT)
-    return pc.coalesce(numbers, _dates(pc.replace_substring_regex(dates, _BARE_ZONE, r"\1:\2")))
+    dated = pc.match_substring_regex(text, _DATE)
+    dates = _dates(pc.replace_substring_regex(pc.if_else(dated, text, _NO_TEXT), _BARE_ZONE, r"\1:\2"))
+    if dates.null_count == text.null_count:
+        return dates
+    return pc.coalesce(dates, parsed(pc.if_else(dated, _NO_TEXT, text)))
 
 
 def _dates(text: Any) -> Any:
@@ -102,14 +111,14 @@ def _dates(text: Any) -> Any:
         return pa.nulls(len(text), pa.float64())
     zoned = pc.fill_null(pc.match_substring_regex(text, _ZONE), False)
     try:
-        aware = _epoch(pc.if_else(zoned, text, _NO_TEXT).cast(pa.timestamp("ns", "UTC")))
-        naive = _epoch(pc.if_else(zoned, _NO_TEXT, text).cast(pa.timestamp("ns")))
+        aware = pc.if_else(zoned, text, _NO_TEXT).cast(pa.timestamp("ns", "UTC")).cast(pa.int64())
+        naive = pc.if_else(zoned, _NO_TEXT, text).cast(pa.timestamp("ns")).cast(pa.int64())
     except pa.ArrowInvalid:
         if len(text) == 1:
             return pa.nulls(1, pa.float64())
         half = len(text) // 2
         return pa.concat_arrays([_dates(text.slice(0, half)), _dates(text.slice(half))])
-    return pc.coalesce(aware, naive)
+    return _epoch(pc.coalesce(aware, naive).cast(pa.timestamp("ns")))
 
 
 def _epoch(times: Any) -> Any:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,14 +36,16 @@ def port_classes(port_class: PortClass, ports: Any) -> Any:
 
 def operand(input_: Input, fields: Fields) -> Any:
     """What is aggregated (N,): for a count 0 or 1, else the field where the conditions hold and null elsewhere."""
-    hit = pa.array(np.ones(fields.rows, dtype=bool))
-    for condition in input_.where:
-        held = pc.is_in(fields.text(condition.field), pa.array(condition.values, pa.string()))
-        hit = pc.and_(hit, pc.fill_null(held, False))
+    hits = [_holds(fields.text(condition.field), condition.values) for condition in input_.where]
+    hit = reduce(pc.and_, hits) if hits else None
     if input_.op == "count":
-        return hit.cast(pa.int64())
+        return pa.repeat(pa.scalar(1, pa.int64()), fields.rows) if hit is None else hit.cast(pa.int64())
     values = fields.text(input_.field) if input_.op == "dc" else fields.numbers(input_.field)
-    return pc.if_else(hit, values, pa.scalar(None, values.type))
+    return values if hit is None else pc.if_else(hit, values, pa.scalar(None, values.type))
+
+
+def _holds(text: Any, values: tuple[str, ...]) -> Any:
+    return pc.fill_null(pc.is_in(text, pa.array(values, pa.string())), False)
 
 
 def of_single(input_: Input, fields: Fields) -> Any:
