@@ -8,12 +8,12 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
+from elastic_connector.read.card_recipe import card_recipe
 from elastic_connector.read.documents import EventShaper
 from elastic_connector.read.events import EventReader, Key, ReadSettings
 from elastic_connector.read.pages import RowReader
 from elastic_connector.read.snapshot import Snapshots
 from elastic_connector.read.windows_reader import window_source
-from elastic_connector.read.windows_recipe import WindowRecipe
 from scorer.elastic_client.clock import ServerClock
 from scorer.elastic_client.copies import no_place
 from scorer.elastic_client.failures import reached
@@ -22,6 +22,7 @@ from scorer.elastic_client.names import SCORES_STREAM
 from scorer.elastic_client.settings import ElasticSettings, ElasticSource
 from scorer.logs import get_log
 from scorer.rows.identity import score_ids
+from scorer.rows.recipe import Recipe
 from scorer.wire.card import ModelCard
 from scorer.wire.errors import ConfigurationError, Forbidden
 
@@ -58,7 +59,7 @@ def build_reader(plan: ReaderPlan) -> RowReader:
     _check_privileges(plan)
     snapshots = Snapshots(plan.client, plan.source.index)
     _warn_of_copies(plan.source)
-    recipe = WindowRecipe.from_card(plan.card.recipe, plan.source.fields, plan.card.required_fields)
+    recipe = card_recipe(plan.card.recipe, plan.source.fields, plan.card.required_fields)
     return make(plan, snapshots, recipe, read_settings(plan))
 
 
@@ -137,16 +138,16 @@ def scored_documents(plan: ReaderPlan) -> Callable[[Sequence[Key]], set[Key]]:
     return scored
 
 
-def _events(plan: ReaderPlan, snapshots: Snapshots, recipe: WindowRecipe, settings: ReadSettings) -> RowReader:
+def _events(plan: ReaderPlan, snapshots: Snapshots, recipe: Recipe, settings: ReadSettings) -> RowReader:
     shaper = EventShaper(recipe, plan.source.copy_fields)
     return EventReader(snapshots, shaper, settings, scored_documents(plan), plan.clock.millis, plan.began)
 
 
-def _windows(_plan: ReaderPlan, snapshots: Snapshots, recipe: WindowRecipe, settings: ReadSettings) -> RowReader:
+def _windows(_plan: ReaderPlan, snapshots: Snapshots, recipe: Recipe, settings: ReadSettings) -> RowReader:
     return window_source(snapshots, recipe, settings)
 
 
-_READERS: dict[str, Callable[[ReaderPlan, Snapshots, WindowRecipe, ReadSettings], RowReader]] = {
+_READERS: dict[str, Callable[[ReaderPlan, Snapshots, Recipe, ReadSettings], RowReader]] = {
     "event": _events,
     "window": _windows,
 }

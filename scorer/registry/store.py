@@ -89,7 +89,6 @@ class Registry(CardStore):
 
 def card_of(model: TrainedModel, version: str) -> ModelCard:
     """Write the public card of a model under a version."""
-    macro = model.recipe.macro if model.grain == "window" else model.recipe.macro_event
     return ModelCard(
         name=model.name,
         version=version,
@@ -101,7 +100,7 @@ def card_of(model: TrainedModel, version: str) -> ModelCard:
         grain=model.grain,
         required_fields=required_inputs(model.recipe, model.feature_names),
         context_fields=CONTEXT_COLUMNS,
-        macro=macro,
+        macro=model.recipe.macro_for(model.grain),
         threshold=model.threshold,
         fpr=model.fpr,
         details={

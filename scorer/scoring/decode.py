@@ -8,9 +8,9 @@ import numpy as np
 
 from scorer.models.trained import TrainedModel
 from scorer.rows.batches import FeatureBatch
+from scorer.rows.cells import filled, numbers, texts
 from scorer.rows.columns import CONTEXT_COLUMNS, DEFECT_COLUMN, EDGE_COLUMNS
 from scorer.rows.defects import Defect
-from scorer.rows.number_cells import filled, numbers, texts
 from scorer.rows.transform import required_inputs
 from scorer.scoring.tables import Table, read_table
 from scorer.wire.errors import BodyTooLarge, RowCountMismatch

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch, helpers
 
+from elastic_connector.read.card_recipe import card_recipe
 from elastic_connector.read.closed_indices import closed_indices
 from elastic_connector.read.documents import EventShaper
 from elastic_connector.read.events import EventReader, Key, ReadSettings
 from elastic_connector.read.pages import RowPage
 from elastic_connector.read.readers import ReaderPlan, build_reader
 from elastic_connector.read.snapshot import PointInTime, Snapshots
-from elastic_connector.read.windows_recipe import WindowRecipe
 from scorer.elastic_client.bounded import ANSWER_BYTES
 from scorer.elastic_client.client import connect
 from scorer.elastic_client.clock import ServerClock
@@ -57,7 +57,7 @@ class Place:
         self, pattern: str = "", scored: set[Key] | None = None, now: int = T0 + 60 * SECOND, **settings: Any
     ) -> EventReader:
         values = {"time_field": "event.ingested", "query": "", "page": 50, "overlap": 5000, "settle": 0, **settings}
-        shaper = EventShaper(WindowRecipe.from_card(load_recipe(MODEL).to_dict()))
+        shaper = EventShaper(card_recipe(load_recipe(MODEL).to_dict()))
         known = scored or set()
         return EventReader(
             Recording(self.client, pattern or f"{self.name}*", self.opened),

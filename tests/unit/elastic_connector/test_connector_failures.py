@@ -22,11 +22,11 @@ from elastic_connector.lead.ledger import Batch, Totals
 from elastic_connector.lead.shared import Setting
 from elastic_connector.lead.status import Board, SourceStatus
 from elastic_connector.lead.term import Term
+from elastic_connector.read.card_recipe import card_recipe
 from elastic_connector.read.documents import EventShaper
 from elastic_connector.read.events import EventReader, ReadSettings
 from elastic_connector.read.pages import RowPage
 from elastic_connector.read.snapshot import SnapshotLost, Snapshots
-from elastic_connector.read.windows_recipe import WindowRecipe
 from scorer.elastic_client.bounded import ANSWER_BYTES
 from scorer.elastic_client.client import connect
 from scorer.elastic_client.clock import ServerClock
@@ -100,7 +100,7 @@ def serve() -> Iterator[Callable[[Cluster], Elasticsearch]]:
 
 def reader(client: Elasticsearch) -> EventReader:
     settings = ReadSettings("event.ingested", "", page=50, overlap=5000, settle=0)
-    shaper = EventShaper(WindowRecipe.from_card(load_recipe(MODEL).to_dict()))
+    shaper = EventShaper(card_recipe(load_recipe(MODEL).to_dict()))
     return EventReader(Snapshots(client, "logs-a"), shaper, settings, lambda _keys: set(), lambda: AT + 10, AT)
 
 

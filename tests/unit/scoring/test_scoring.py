@@ -103,9 +103,9 @@ def test_an_absent_column_is_named_with_the_macro_of_the_grain(tiny_model: Train
 
 def test_absent_means_zero_where_the_recipe_says_so(tiny_model: TrainedModel) -> None:
     inputs = tuple(
-        dataclasses.replace(i, missing="zero") if i.name == "failures" else i for i in tiny_model.recipe.inputs
+        i.model_copy(update={"missing": "zero"}) if i.name == "failures" else i for i in tiny_model.recipe.inputs
     )
-    model = dataclasses.replace(tiny_model, recipe=dataclasses.replace(tiny_model.recipe, inputs=inputs))
+    model = dataclasses.replace(tiny_model, recipe=tiny_model.recipe.model_copy(update={"inputs": inputs}))
     known = {"events": [5.0, 6.0], "logons": [1.0, 1.0]}
     absent = score(model, "1", batch(known), NO_REASON)
     empty = score(model, "1", batch({**known, "failures": [float("nan")] * 2}), NO_REASON)
