@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scorer.rows import cells
+from scorer.rows.defects import Defect
 
 #: No time in seconds is that large; the number is milliseconds, Elasticsearch's own default.
 _MILLISECONDS = 1e11
@@ -83,17 +84,17 @@ def _objects(node: list[Any]) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Column:
-    """One field: ``values`` as text (trimmed, null where missing) or as numbers; ``defects``: row -> status."""
+    """One field: ``values`` as text (trimmed, null where missing) or as numbers; ``defects``: by row."""
 
     name: str
     values: Any
-    defects: dict[int, str] = field(default_factory=dict)
+    defects: dict[int, Defect] = field(default_factory=dict)
 
     def text(self) -> Any:
         """As build_rows sees it: whole numbers without the ".0" that JSON may carry."""
         return self.values if pa.types.is_string(self.values.type) else cells.clean(self.values)
 
-    def numbers(self) -> tuple[Any, dict[int, str]]:
+    def numbers(self) -> tuple[Any, dict[int, Defect]]:
         """As float64, null where missing or unusable, and what is wrong with which row."""
         if not pa.types.is_string(self.values.type):
             return self.values.cast(pa.float64(), safe=False), {}
@@ -122,12 +123,12 @@ def _first_of(found: Sequence[Column]) -> Column:
     else:
         arrays = [one.text() for one in found]
     # A name that holds something unusable still wins over the names after it: else a score would rest on a guess.
-    defects: dict[int, str] = {}
+    defects: dict[int, Defect] = {}
     for at, one in enumerate(found):
         earlier = arrays[:at]
-        for row, text in one.defects.items():
+        for row, defect in one.defects.items():
             if row not in defects and not any(array[row].is_valid for array in earlier):
-                defects[row] = text
+                defects[row] = defect
     return Column(found[0].name, pc.coalesce(*arrays), defects)
 
 
@@ -152,7 +153,7 @@ def _read(path: FieldPath, values: list[Any]) -> Column:
 
 
 def _cell_by_cell(name: str, values: list[Any]) -> Column:
-    defects: dict[int, str] = {}
+    defects: dict[int, Defect] = {}
     texts: list[str | None] = []
     for row, value in enumerate(values):
         text, defect = _scalar(name, value)
@@ -162,23 +163,23 @@ def _cell_by_cell(name: str, values: list[Any]) -> Column:
     return Column(name, cells.clean(pa.array(texts, pa.string())), defects)
 
 
-def _scalar(name: str, value: Any) -> tuple[str | None, str]:
-    """A value as text, and a status where it is none. An array of one element is its element."""
+def _scalar(name: str, value: Any) -> tuple[str | None, Defect | None]:
+    """A value as text, and a defect where it is none. An array of one element is its element."""
     if type(value) is list:
         values = [v for v in value if v is not None and v != "" and v != []]
         if len(values) == 1 and type(values[0]) is not list:
             return _scalar(name, values[0])
-        return None, f"multivalue: {name} holds {len(values)} values; one is needed" if values else ""
+        return None, Defect("multivalue", f"{name} holds {len(values)} values; one is needed") if values else None
     if value is None:
-        return None, ""
+        return None, None
     if type(value) is dict:
-        return None, f"not_a_number: {name} holds an object; a single value is needed"
+        return None, Defect("not_a_number", f"{name} holds an object; a single value is needed")
     if isinstance(value, bool):
-        return ("true" if value else "false"), ""
-    return str(value)[: cells.MAX_TEXT].encode("utf-8", "replace").decode(), ""
+        return ("true" if value else "false"), None
+    return str(value)[: cells.MAX_TEXT].encode("utf-8", "replace").decode(), None
 
 
-def times(paths: Sequence[FieldPath], sources: Sequence[Any]) -> tuple[Any, dict[int, str]]:
+def times(paths: Sequence[FieldPath], sources: Sequence[Any]) -> tuple[Any, dict[int, Defect]]:
     """Epoch seconds, float64, null where there is no time; row -> status where one cannot be read.
 
     ISO 8601 (without a zone: UTC), or a number: milliseconds, and below 1e11 seconds.
@@ -195,7 +196,5 @@ def times(paths: Sequence[FieldPath], sources: Sequence[Any]) -> tuple[Any, dict
     return seconds, wrong
 
 
-def _no_time(name: str, text: str | None) -> str:
-    return (
-        f"bad_context: {name} is {cells.shown(text)}, which is no time" if text else f"bad_context: {name} is missing"
-    )
+def _no_time(name: str, text: str | None) -> Defect:
+    return Defect("bad_context", f"{name} is {cells.shown(text)}, which is no time" if text else f"{name} is missing")

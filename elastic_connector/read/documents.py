@@ -23,6 +23,7 @@ from scorer.rows.columns import (
     MAX_FIELDS_BYTES,
     TIME_COLUMN,
 )
+from scorer.rows.defects import Defect
 from scorer.rows.operands import of_single, port_classes
 from scorer.rows.recipe import Recipe
 from scorer.rows.recipe.parts import Field
@@ -31,8 +32,8 @@ from scorer.rows.recipe.parts import Field
 TOO_LARGE = "qscore_too_large"
 #: Stands in a hit of which no row could be made.
 UNREADABLE = "qscore_unreadable"
-_UNREADABLE_STATUS = "not_scored: no row can be made of the document; look at it in Discover"
-_TOO_LARGE_STATUS = "not_scored: the fields that are read of the document are larger than one answer may be"
+_UNREADABLE = Defect("not_scored", "no row can be made of the document; look at it in Discover")
+_LARGE = Defect("not_scored", "the fields that are read of the document are larger than one answer may be")
 FLAG_FIELDS_CUT = "copied_fields_cut"
 _COPIED_TEXT = 1024  # characters of one copied value
 _COPIED_VALUES = 100  # of one copied field
@@ -58,8 +59,8 @@ class EventShaper:
         """One row per hit, in order: inputs float64, context text, and where there are any, statuses."""
         sources = [hit["_source"] for hit in hits]
         made = _Making(len(sources))
-        made.note({row: _TOO_LARGE_STATUS for row, hit in enumerate(hits) if TOO_LARGE in hit})
-        made.note({row: _UNREADABLE_STATUS for row, hit in enumerate(hits) if UNREADABLE in hit})
+        made.note({row: _LARGE for row, hit in enumerate(hits) if TOO_LARGE in hit})
+        made.note({row: _UNREADABLE for row, hit in enumerate(hits) if UNREADABLE in hit})
         fields = _DocumentFields(self.recipe, {f.name: self._column(f, sources) for f in self._fields()}, made)
         time, wrong_times = self._times(sources)
         made.note(wrong_times)
@@ -74,7 +75,7 @@ class EventShaper:
         if self.copy:
             columns[FIELDS_COLUMN], columns[FLAGS_COLUMN] = self._copied(sources)
         if made.defects:
-            columns[DEFECT_COLUMN] = pa.array([made.defects.get(row) for row in range(len(hits))], pa.string())
+            columns[DEFECT_COLUMN] = _in_words(made.defects, len(hits))
         return pa.table(columns)
 
     def _fields(self) -> list[Field]:
@@ -92,7 +93,7 @@ class EventShaper:
     def _column(self, wanted: Field, sources: Sequence[Any]) -> Column:
         return column([self._path(name) for name in wanted.ecs], sources, wanted.scale_ecs, wanted.account)
 
-    def _times(self, sources: Sequence[Any]) -> tuple[Any, dict[int, str]]:
+    def _times(self, sources: Sequence[Any]) -> tuple[Any, dict[int, Defect]]:
         return times([self._path(name) for name in self.recipe.time_names], sources)
 
     def _copied(self, sources: Sequence[Any]) -> tuple[Any, Any]:
@@ -106,11 +107,11 @@ class _Making:
     """Rows being made: the first thing that is wrong with each."""
 
     rows: int
-    defects: dict[int, str] = field(default_factory=dict)
+    defects: dict[int, Defect] = field(default_factory=dict)
 
-    def note(self, defects: Mapping[int, str]) -> None:
-        for row, text in defects.items():
-            self.defects.setdefault(row, text)
+    def note(self, defects: Mapping[int, Defect]) -> None:
+        for row, defect in defects.items():
+            self.defects.setdefault(row, defect)
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,12 @@ class _DocumentFields:
             port_class = next(c for c in self.recipe.classes if c.name == name)
             self._classes[name] = port_classes(port_class, self.numbers(port_class.of))
         return self._classes[name]
+
+
+def _in_words(defects: Mapping[int, Defect], rows: int) -> Any:
+    """The column that carries defects to the worker: texts, null where a row has none."""
+    said = {row: str(defect) for row, defect in defects.items()}
+    return pa.array([said.get(row) for row in range(rows)], pa.string())
 
 
 def _copied(paths: Sequence[FieldPath], source: Any) -> tuple[str | None, str | None]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from scorer.rows.defects import Defect
 from scorer.wire.errors import MalformedBody
 from scorer.wire.names import MAX_BODY_BYTES
 
@@ -129,13 +130,17 @@ def _epoch(times: Any) -> Any:
     return pc.divide(whole.cast(pa.float64(), safe=False), float(per_second))
 
 
-def no_number(name: str, text: str) -> str:
-    """Say, as the status of its row, why a cell's trimmed text is no number."""
+def no_number(name: str, text: str) -> Defect:
+    """Say why a cell's trimmed text is no number."""
     if "\n" in text:
-        return f"multivalue: {name} holds several values; one is needed"
+        return _several(name)
     if _NOT_FINITE.match(text):
-        return f"infinite: {name} is {text.lower()}"
-    return f"not_a_number: {name} is {shown(text)}"
+        return Defect("infinite", f"{name} is {text.lower()}")
+    return Defect("not_a_number", f"{name} is {shown(text)}")
+
+
+def _several(name: str) -> Defect:
+    return Defect("multivalue", f"{name} holds several values; one is needed")
 
 
 def shown(text: str) -> str:
@@ -145,10 +150,10 @@ def shown(text: str) -> str:
 
 @dataclass(frozen=True)
 class Numbers:
-    """``values``: float64 (N,), NaN where a cell is empty or unusable. ``defects``: row -> status text."""
+    """``values``: float64 (N,), NaN where a cell is empty or unusable. ``defects``: by row."""
 
     values: Floats
-    defects: dict[int, str] = field(default_factory=dict)
+    defects: dict[int, Defect] = field(default_factory=dict)
 
 
 def numbers(name: str, column: Any) -> Numbers:
@@ -163,17 +168,17 @@ def numbers(name: str, column: Any) -> Numbers:
     if pa.types.is_null(kind):
         return Numbers(np.full(len(column), np.nan))
     if _is(kind, _LIST_TYPES):
-        return _unusable(column, f"multivalue: {name} holds a list of values")
-    return _unusable(column, f"not_a_number: {name} is of the type {str(kind)[:80]}")
+        return _unusable(column, Defect("multivalue", f"{name} holds a list of values"))
+    return _unusable(column, Defect("not_a_number", f"{name} is of the type {str(kind)[:80]}"))
 
 
-def filled(name: str, column: Any) -> dict[int, str]:
+def filled(name: str, column: Any) -> dict[int, Defect]:
     """Find the defects of rows where Splunk's ``__mv_`` companion of an input is not empty."""
     if not _is(column.type, _TEXT_TYPES):
         return {}
     texts = pc.fill_null(column.cast(pa.binary()), b"")
     rows = pc.indices_nonzero(pc.greater(pc.binary_length(texts), 0)).to_pylist()
-    return dict.fromkeys(rows, f"multivalue: {name} holds several values; one is needed")
+    return dict.fromkeys(rows, _several(name))
 
 
 def texts(name: str, column: Any) -> list[str]:
@@ -216,13 +221,14 @@ def _from_numbers(name: str, column: Any) -> Numbers:
     said_nan = np.isnan(values)
     if column.null_count:
         said_nan &= column.is_valid().to_numpy(zero_copy_only=False)
-    defects = {int(row): f"infinite: {name} is not a number (nan)" for row in np.flatnonzero(said_nan)}
+    nan = Defect("infinite", f"{name} is not a number (nan)")
+    defects = {int(row): nan for row in np.flatnonzero(said_nan)}
     return Numbers(values, defects)
 
 
-def _unusable(column: Any, text: str) -> Numbers:
+def _unusable(column: Any, defect: Defect) -> Numbers:
     present = column.is_valid().to_numpy(zero_copy_only=False)
-    return Numbers(np.full(len(column), np.nan), {int(row): text for row in np.flatnonzero(present)})
+    return Numbers(np.full(len(column), np.nan), {int(row): defect for row in np.flatnonzero(present)})
 
 
 def _from_text(name: str, column: Any) -> Numbers:

@@ -76,9 +76,9 @@ def _read_input(table: Table, name: str, columns: dict[str, Any], defects: dict[
     several = {} if companion is None else filled(name, companion)
     twice = table.names.count(name) > 1
     if twice:
-        text = f"duplicate_column: two columns are called {name}; send one"
-        several = dict.fromkeys(range(table.rows), text)
-    for row, text in {**found.defects, **several}.items():
-        defects.setdefault(row, Defect.read(text))
+        twins = Defect("duplicate_column", f"two columns are called {name}; send one")
+        several = dict.fromkeys(range(table.rows), twins)
+    for row, defect in {**found.defects, **several}.items():
+        defects.setdefault(row, defect)
     if several:
         columns[name] = np.where(np.isin(np.arange(table.rows), list(several)), np.nan, found.values)
