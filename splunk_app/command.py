@@ -73,7 +73,7 @@ def _widen(stream: BinaryIO) -> None:
 
 
 def serve(stdin: BinaryIO, stdout: BinaryIO, app_dir: str, splunk_home: Optional[str]) -> int:
-    """The conversation; raises ProtocolFault and BrokenPipeError."""
+    """Hold the conversation with splunkd; raises ProtocolFault and BrokenPipeError."""
     first = read_frame(stdin)
     if first is None:
         raise ProtocolFault("the input is empty; this script is run by Splunk as the search command qscore")
@@ -111,7 +111,10 @@ def _guarded(step: Any, frame: Frame, stopped: Dict[str, Any]) -> Tuple[int, Rep
 
 
 class Search:
-    """What one run of the script knows of its search. getinfo has no side effects: splunkd may ask several scripts."""
+    """The state of one search in one run of the script.
+
+    getinfo has no side effects: splunkd may ask several scripts.
+    """
 
     def __init__(self, app_dir: str, splunk_home: Optional[str]) -> None:
         self._app_dir = app_dir
@@ -133,7 +136,7 @@ class Search:
             self._session.close()
 
     def getinfo(self, frame: Frame) -> Reply:
-        """The command's type and the fields that it asks for."""
+        """Answer with the command's type and the fields that it asks for."""
         info = frame.metadata.get("searchinfo")
         self._info = info if isinstance(info, dict) else {}
         self._options = CommandOptions.parse(self._info.get("args", []))
@@ -145,7 +148,7 @@ class Search:
         return Reply({"type": "stateful", "required_fields": list(own_names(self._options.fields, columns))})
 
     def execute(self, frame: Frame) -> Reply:
-        """One chunk with its scores."""
+        """Answer with one chunk and its scores."""
         table = Table.read(frame.body)
         scores = self._scores(table)
         self._chunk += 1

@@ -31,7 +31,9 @@ _Pasted = Tuple[bytes, Mapping[str, int], Optional[QScoreError]]
 
 @dataclass(frozen=True)
 class ChunkScores:
-    """``pieces``: the chunk's rows with their scores, in order. ``failure``: why some rows have none, if any have none.
+    """A chunk's rows with their scores.
+
+    ``pieces``: the chunk's rows with their scores, in order. ``failure``: why some rows have none, if any have none.
 
     ``problems``: status code -> rows, of rows that a worker saw.
     """
@@ -43,7 +45,10 @@ class ChunkScores:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """``deadline``: time.monotonic() by which every row of the chunk has a score or a status."""
+    """A chunk on its way to the gateway.
+
+    ``deadline``: time.monotonic() by which every row of the chunk has a score or a status.
+    """
 
     sid: str
     number: int
@@ -91,7 +96,7 @@ class ScoringSession:
         self._clients.clear()
 
     def score(self, sid: str, chunk: int, table: Table) -> ChunkScores:
-        """Scores of a chunk's rows, in order; never raises for what the gateway does."""
+        """Score a chunk's rows, in order; never raises for what the gateway does."""
         columns = wanted_columns(self._card, self._options)
         selection = select(table.names, columns, self._card.required_fields, self._options.fields)
         deadline = time.monotonic() + self._patience.allowed()
@@ -182,10 +187,10 @@ def _gathered(parts: Sequence[_Pasted]) -> ChunkScores:
 
 
 def wanted_columns(card: ModelCard, options: CommandOptions) -> Tuple[str, ...]:
-    """The columns that a search must hand over: the model's inputs, and with write=true the rows' context."""
+    """List the columns that a search must hand over: the model's inputs, and with write=true the rows' context."""
     return card.required_fields + (card.context_fields if options.score.write else ())
 
 
 def not_scored(model: str, version: str, why: QScoreError) -> bytes:
-    """The line of scores of a row that no worker saw."""
+    """Write the line of scores of a row that no worker saw."""
     return unscored_line(model, version, "not_scored: " + why.sentence()[:500])

@@ -89,7 +89,7 @@ class SearchProcess:
         return self.receive()
 
     def send(self, raw: bytes) -> None:
-        """Bytes as they are: for frames that are cut short or no frames at all."""
+        """Send bytes as they are, also frames that are cut short or no frames at all. Raises CommandEnded."""
         try:
             self._stdin.write(raw)
             self._stdin.flush()
@@ -97,6 +97,7 @@ class SearchProcess:
             raise CommandEnded("the command closed its stdin") from None
 
     def receive(self) -> Answer:
+        """Read one reply. Raises CommandEnded where there is none, ValueError for bytes that are no reply."""
         line = self._stdout.readline()
         if not line:
             raise CommandEnded("the command closed its stdout")
@@ -145,7 +146,7 @@ def frame(metadata: Mapping[str, Any], body: bytes) -> bytes:
 
 
 def getinfo_metadata(args: Sequence[str], **searchinfo: Any) -> dict[str, Any]:
-    """What splunkd says before the first chunk."""
+    """Write what splunkd says before the first chunk."""
     told = {
         "args": list(args),
         "raw_args": list(args),

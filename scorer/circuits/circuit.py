@@ -25,7 +25,7 @@ from scorer.circuits.steps.checks import check_shape
 
 
 class FeatureMap(Protocol):
-    """What turns a row of ``features`` scaled numbers into a state: ZZMap, Circuit and Plan are all feature maps."""
+    """A map of rows of ``features`` scaled numbers to states: ZZMap, Circuit and Plan are all feature maps."""
 
     @property
     def name(self) -> str: ...
@@ -62,7 +62,7 @@ class Circuit:
 
     @cached_property
     def plan(self) -> Plan:
-        """What the engine runs: the same amplitudes to rounding, global phase included.
+        """The steps that the engine runs: the same amplitudes to rounding, global phase included.
 
         Raises CircuitError where the circuit is too large for a plan.
         """

@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _group() -> None:
-    """What the Splunk app does, seen without Splunk."""
+    """See what the Splunk app does, without Splunk."""
 
 
 def _preview(
@@ -61,7 +61,7 @@ def _preview(
 
 
 def show(console: Console, notables: list[Notable], events: int, limit: int = 20) -> None:
-    """Panels, the notice that this is a preview, and how many there are in all."""
+    """Print panels, the notice that this is a preview, and how many there are in all."""
     console.print(Text(NOTICE, style="italic"))
     for notable in notables[:limit]:
         console.print(_panel(notable))

@@ -28,7 +28,7 @@ _AMPLITUDES = 1 << 15
 
 
 def chunk_rows(qubits: int) -> int:
-    """Rows at a time."""
+    """Say how many rows are worked on at a time."""
     return max(128, min(512, _AMPLITUDES >> qubits))
 
 

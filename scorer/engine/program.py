@@ -41,7 +41,10 @@ _REAL = 1e-14
 
 @dataclass(frozen=True)
 class Term:
-    """``factor`` * angle on the states where ``mask`` has odd parity; ``angle`` None: the factor is in radians."""
+    """The phase ``factor`` * angle on the states where ``mask`` has odd parity.
+
+    ``angle`` None: the factor is in radians.
+    """
 
     mask: int
     angle: int | None
@@ -82,7 +85,7 @@ class Factor:
 
 @dataclass(frozen=True, eq=False)
 class Rotate:
-    """[[a, -b*], [b, a*]] on the pairs (lows, lows xor flip). ``real``: a and b are. ``fill``: the others are 0."""
+    """The matrix [[a, -b*], [b, a*]] on pairs (lows, lows xor flip). ``real``: a and b are. ``fill``: others are 0."""
 
     lows: Indices
     flip: int
@@ -96,7 +99,9 @@ Operation = Turn | ConstantTurn | Transform | Rotate
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """``start``: (2^n,), what every row begins with. ``order``: the basis state that each place holds at the end.
+    """A plan as operations on arrays of amplitudes.
+
+    ``start``: (2^n,), what every row begins with. ``order``: the basis state that each place holds at the end.
 
     ``norm`` is what the amplitudes lack. ``tail``: constant steps not run, but to be undone on the vectors. ``plan``
     gives the angles.
@@ -115,7 +120,7 @@ class Program:
 
     @cached_property
     def begins_with_turn(self) -> bool:
-        """Whether all amplitudes are 1 before a diagonal: afterwards they are the diagonal."""
+        """True where all amplitudes are 1 before a diagonal: afterwards they are the diagonal."""
         first = self.operations[0] if self.operations else None
         return isinstance(first, Turn) and bool((self.start == 1.0).all())
 
@@ -127,7 +132,7 @@ class Program:
 
 
 def prepared(plan: Plan) -> Program:
-    """The program of a plan."""
+    """Write the program of a plan."""
     plan = plan.without_global_phase
     steps = _flat(plan.steps)
     first = next((k for k, step in enumerate(steps) if not is_constant(step)), len(steps))
@@ -161,7 +166,10 @@ def _support(start: States) -> int:
 
 @dataclass
 class _Writer:
-    """``rows`` and ``shift``: the pending map from places to basis states; ``touched``: qubits not in |0>."""
+    """A program being written.
+
+    ``rows`` and ``shift``: the pending map from places to basis states; ``touched``: qubits not in |0>.
+    """
 
     qubits: int
     touched: int

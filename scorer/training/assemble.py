@@ -43,7 +43,7 @@ class UncalibratedScores(ValueError):
 
 
 def check_line(benign: int, fpr: float, *, by_event: bool) -> None:
-    """Raises BadTrainingData where ``benign`` held-out rows are too few for a line at ``fpr``.
+    """Raise BadTrainingData where ``benign`` held-out rows are too few for a line at ``fpr``.
 
     The smallest p-value is 1 / (n + 1). ``by_event``: whether rows of single events are a way out.
     """

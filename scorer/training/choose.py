@@ -36,7 +36,10 @@ NORMAL_RULE = (
 
 @dataclass(frozen=True)
 class Choice:
-    """``chosen``: feature names, best first. ``dropped``: every other feature -> why."""
+    """A choice among features.
+
+    ``chosen``: feature names, best first. ``dropped``: every other feature -> why.
+    """
 
     chosen: tuple[str, ...]
     dropped: Mapping[str, str]

@@ -31,8 +31,11 @@ _RANKS = (
 
 @dataclass(frozen=True)
 class Provenance:
-    """``trained_on``: one sentence for the card. ``starter``: the rows were generated. ``remarks``: what else a reader
-    of the figures should know."""
+    """The origin of the rows that a model was trained on.
+
+    ``trained_on``: one sentence for the card. ``starter``: the rows were generated. ``remarks``: what else a reader
+    of the figures should know.
+    """
 
     trained_on: str
     starter: bool = False
@@ -54,7 +57,7 @@ class TrainingRun:
 
     @property
     def family(self) -> FamilyTraining:
-        """How the family asked for is trained; raises UnknownFamily."""
+        """Training of the family asked for; raises UnknownFamily."""
         return training_of(self.options.family)
 
     @property
@@ -111,7 +114,7 @@ def _map(run: TrainingRun, fitted: Fitted) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON can hold it; a plug-in's defaults may be anything."""
+    """Bring a value into a form that JSON can hold; a plug-in's defaults may be anything."""
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value if isinstance(value, (bool, int, float, str)) else str(value)[:80]

@@ -16,14 +16,14 @@ from scorer.wire.errors import BadTrainingData
 
 
 def check_grain(grain: str | None) -> None:
-    """Raises BadTrainingData for a grain that no rows have; None is whatever suits them."""
+    """Raise BadTrainingData for a grain that no rows have; None is whatever suits them."""
     if grain is not None and grain not in GRAINS:
         raise BadTrainingData(f"--grain {grain} is not known", "Use --grain window or --grain event.")
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """``rows`` with the ``columns`` to train on, the ``grain`` that they have, and what was decided on the way."""
+    """Rows with the ``columns`` to train on, the ``grain`` that they have, and what was decided on the way."""
 
     rows: pa.Table
     columns: Columns

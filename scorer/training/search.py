@@ -67,7 +67,7 @@ class GridPoint:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What is searched for one of the two machines: the pairs of ``grid``, each tried by what ``prepare`` makes."""
+    """The space in which a machine is searched: the pairs of ``grid``, each tried by what ``prepare`` makes."""
 
     grid: Grid
     prepare: Prepare

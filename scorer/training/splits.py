@@ -20,7 +20,10 @@ CROSS_FOLDS = 5
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """``kind``: "held-out" (one pair) or "cross-fitting". ``pairs``: (rows to fit, rows to score), positions."""
+    """A partition of rows into those to fit on and those to judge.
+
+    ``kind``: "held-out" (one pair) or "cross-fitting". ``pairs``: (rows to fit, rows to score), positions.
+    """
 
     kind: str
     pairs: tuple[tuple[Ints, Ints], ...]
@@ -39,7 +42,7 @@ def split(data: Dataset, seed: int) -> Split:
 
 
 def split_normal(data: Dataset, seed: int) -> Split:
-    """Part the benign rows for machines that are fitted on them alone; all malicious rows are judged.
+    """Split off benign rows for machines that are fitted on them alone; all malicious rows are judged.
 
     A third of the benign rows is held out where it is at least 500, else five folds are cross-fitted, and every
     malicious row is judged once, by one of the five. Raises BadTrainingData for fewer than two groups.

@@ -95,7 +95,7 @@ def _without_too_few(data: Dataset, provenance: Provenance) -> tuple[Dataset, Pr
 
 
 def check_options(recipe: Recipe, options: TrainOptions) -> None:
-    """Raises BadTrainingData naming the option that no training can be done with."""
+    """Raise BadTrainingData naming the option that no training can be done with."""
     _check_method(options)
     if not 0.0 < options.fpr <= MAX_FPR:
         raise BadTrainingData(f"--fpr {options.fpr} is not possible", f"Give a share above 0 and at most {MAX_FPR}.")

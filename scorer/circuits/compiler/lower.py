@@ -36,7 +36,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Linear:
-    """|b> -> |M b xor shift>, ``rows`` as in ``bits``."""
+    """The map |b> -> |M b xor shift>, ``rows`` as in ``bits``."""
 
     rows: tuple[int, ...]
     shift: int = 0
@@ -46,7 +46,7 @@ Operation = OneQubit | Phase | Linear
 
 
 def lower(gate: Gate, qubits: int) -> Iterator[Operation]:
-    """The gate's operations, the first applied first."""
+    """Take the gate apart into operations, the first applied first."""
     name, q = gate.name, gate.qubits
     if name in ("h", "rx", "ry"):
         yield OneQubit(name, q[0], gate.angles[0] if gate.angles else None)

@@ -30,7 +30,7 @@ class NoSimulator(RuntimeError):
 
 
 class Backend(Protocol):
-    """What runs circuits of any size."""
+    """A program that runs circuits of any size."""
 
     @property
     def name(self) -> str: ...

@@ -45,7 +45,9 @@ class Kind(enum.IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """``code``: operations (k, 5), terms, passes (p, 2), how many of them transform a diagonal's spectrum, places.
+    """A program as arrays of numbers, which compiled loops read.
+
+    ``code``: operations (k, 5), terms, passes (p, 2), how many of them transform a diagonal's spectrum, places.
 
     ``runs``: (r, 2) first gate and end. ``gates``: kinds, angles, (a, b). ``numbers``: constant vectors. ``slots``: how
     many diagonals are kept at a time.
@@ -106,7 +108,7 @@ class _Encoder:
             self._rotation(operation)
 
     def vector(self, vector: States) -> int:
-        """Where a constant vector (2^n,) begins among the numbers."""
+        """Give the place among the numbers where a constant vector (2^n,) begins."""
         first = sum(2 * len(known) for known in self.vectors)
         self.vectors.append(vector)
         return first

@@ -29,12 +29,12 @@ class Metrics:
     seconds: Histogram
 
     def text(self) -> bytes:
-        """Exposition format."""
+        """Write the metrics in Prometheus's exposition format."""
         return bytes(generate_latest(self.registry))
 
 
 def new_metrics(state: Callable[[], QueueState]) -> Metrics:
-    """Metrics in a registry of their own; ``state`` is asked at every scrape."""
+    """Make metrics in a registry of their own; ``state`` is asked at every scrape."""
     registry = CollectorRegistry()
     registry.register(_Queue(state))
     return Metrics(

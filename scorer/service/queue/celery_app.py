@@ -17,7 +17,7 @@ from scorer.service.settings import Settings
 
 
 def build_app(settings: Settings, lane: Lane) -> Celery:
-    """The Celery application of one lane: enough to enqueue by task name; workers register their tasks on it."""
+    """Build the Celery application of one lane: enough to name tasks; workers register their tasks on it."""
     app = Celery(f"qscore-{lane.name}", broker=broker_url(settings), backend=None, set_as_current=False)
     clock = lane.clock(settings)
     app.conf.update(_serialisation() | _reliability(clock) | _worker() | _routing(lane))

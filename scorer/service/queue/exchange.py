@@ -55,7 +55,7 @@ class QueueState:
 
 @dataclass(frozen=True)
 class BatchOutcome:
-    """What became of one batch of a stream: an acknowledgement, or the problem for which no worker scored it."""
+    """The end of one batch of a stream: an acknowledgement, or the problem for which no worker scored it."""
 
     batch_id: str
     ack: Acknowledgement | None = None
@@ -75,7 +75,7 @@ class BatchOutcome:
 
     @classmethod
     def unpack(cls, packed: bytes) -> BatchOutcome:
-        """Raises NonsenseReply when the bytes are neither."""
+        """Read what ``pack`` wrote. Raises NonsenseReply when the bytes are no outcome."""
         try:
             raw = msgpack.unpackb(packed)
             if "problem" in raw:
@@ -147,7 +147,7 @@ class Exchange:
             pipe.execute()
 
     def wait_reply(self, key: str, seconds: float) -> WorkerReply | None:
-        """The reply, or None when ``seconds`` passed without one."""
+        """Wait for the reply; None when ``seconds`` passed without one."""
         with reached():
             found: Any = self.client.blpop([key], timeout=max(0.01, seconds))
         return WorkerReply.unpack(found[1]) if found else None
@@ -165,13 +165,15 @@ class Exchange:
 
     @contextmanager
     def claim(self, key: str) -> Iterator[bool]:
-        """Whether these rows are ours alone for the time of the block; renewed until then, and free again soon after
-        its holder's death."""
+        """Claim rows for the time of the block; yields whether they are ours alone.
+
+        The claim is renewed until then, and free again soon after its holder's death.
+        """
         with claimed(self.client, "qscore:lock:" + key) as mine:
             yield mine
 
     def epoch(self, stream: str) -> int:
-        """The number of the stream's present leader; 0 where none has said so."""
+        """Read the number of the stream's present leader; 0 where none has said so."""
         with reached():
             found: Any = self.client.get(EPOCH + stream)
         return int(found) if found is not None and found.isdigit() else 0
@@ -232,7 +234,7 @@ class Exchange:
             self.client.zrem(WORKERS + lane, worker)
 
     def state(self) -> QueueState:
-        """Depths and live workers, in one round trip."""
+        """Read depths and live workers, in one round trip."""
         keys, now = self.lanes.keys, time.time()
         with reached(), self.client.pipeline(transaction=False) as pipe:
             for key in keys.values():

@@ -39,8 +39,10 @@ class Clock:
 
 @dataclass(frozen=True)
 class Silence:
-    """What people hear where no worker of a lane is alive: callers the ``refusal`` with its ``remedy``, readers of
-    `qscore status` the line ``status``."""
+    """The words for a lane of which no worker is alive.
+
+    Callers hear the ``refusal`` with its ``remedy``, readers of `qscore status` the line ``status``.
+    """
 
     refusal: str
     remedy: str
@@ -88,11 +90,11 @@ class Lane:
 
     @property
     def scores(self) -> bool:
-        """Whether its workers score batches; the others deliver rows."""
+        """True where the lane's workers score batches; the others deliver rows."""
         return self.task == TASK_SCORE
 
     def nobody(self) -> Unavailable:
-        """What callers hear when nobody takes this lane's messages."""
+        """Make the error that callers get when nobody takes this lane's messages."""
         return Unavailable(self.silence.refusal, self.silence.remedy)
 
 
@@ -124,11 +126,14 @@ class Lanes:
         return {queue: key for lane in self.rows for queue, key in lane.keys.items()}
 
     def serving(self, queue: str) -> Lane:
-        """The lane whose workers take from ``queue``. Raises KeyError where there is none."""
+        """Find the lane whose workers take from ``queue``. Raises KeyError where there is none."""
         return {name: lane for lane in self.rows for name in lane.queues}[queue]
 
     def queue_of(self, card: ModelCard, asked: str) -> str:
-        """The queue for batches of a model: that of the lane which alone can score it, or the one ``asked`` for."""
+        """Choose the queue for batches of a model.
+
+        It is one of the lane which alone can score the model, or the one ``asked`` for.
+        """
         for lane in self.rows:
             if lane.takes is not None and lane.takes(card):
                 return lane.queues[0]

@@ -54,7 +54,7 @@ return answer
 
 @dataclass(frozen=True)
 class Admission:
-    """When a scoring job may join the queue: while fewer than ``most`` messages wait on all of ``queues`` together.
+    """The rule by which a scoring job may join: fewer than ``most`` messages wait on all of ``queues`` together.
 
     ``alive``: whether a worker of the job's lane must live; else a batch waits for one. ``remedy``: what callers hear
     where the queue is full.
@@ -67,7 +67,7 @@ class Admission:
 
     @classmethod
     def to_lane(cls, lane: Lane, most: int) -> Admission:
-        """For callers who wait: all queues of the lane count, for the same workers take from them."""
+        """Admit for callers who wait: all queues of the lane count, for the same workers take from them."""
         return cls(lane.queues, most)
 
 
@@ -84,7 +84,7 @@ class Submitter:
 
     @classmethod
     def of(cls, settings: Settings, client: redis.Redis, lanes: Lanes = LANES) -> Submitter:
-        """For the queue of ``settings``, which ``client`` reaches."""
+        """Make one for the queue of ``settings``, which ``client`` reaches."""
         return cls(client, build_app(settings, SCORE), lanes)
 
     def put(self, job: ScoreJob, queue: str, body: bytes, life: float, admission: Admission) -> ScoreJob:
@@ -111,13 +111,17 @@ class Submitter:
         return job
 
     def put_rows(self, job: DeliveryJob, waiting: WaitingRows) -> None:
-        """Store a part's rows under the job's key, and put the message of their first run on the queue: both or
-        neither. Rows of an earlier submission that still wait under that key stay as they are."""
+        """Store a part's rows under the job's key and put the message of their first run on the queue: both or neither.
+
+        Rows of an earlier submission that still wait under that key stay as they are.
+        """
         self._put_delivery(job, waiting, None, only_new=True)
 
     def put_again(self, job: DeliveryJob, waiting: WaitingRows, pause: float) -> None:
-        """Store what is left of a part in place of what lies under its key, and put the message of its next run, in
-        ``pause`` seconds, on the queue: both or neither, so that no rows lie there for which nobody comes."""
+        """Store what is left of a part and put the message of its next run, in ``pause`` seconds: both or neither.
+
+        The rows replace what lies under the job's key; so none lie there for which nobody comes.
+        """
         self._put_delivery(job, waiting, pause)
 
     def put_back(self, job: DeliveryJob, pause: float) -> None:
@@ -146,7 +150,7 @@ def _with_body(job: ScoreJob, body: bytes) -> ScoreJob:
 def packed_task(
     app: Celery, name: str, kwargs: Mapping[str, Any], queue: str, task_id: str, countdown: float | None = None
 ) -> bytes:
-    """A task's message as kombu's Redis transport keeps it. ``countdown``: seconds from now before it is run."""
+    """Pack a task's message as kombu's Redis transport keeps it. ``countdown``: seconds from now before it is run."""
     task = app.amqp.as_task_v2(
         task_id, name, kwargs=dict(kwargs), countdown=countdown, argsrepr="()", kwargsrepr="", ignore_result=None
     )

@@ -29,7 +29,7 @@ _COMPARISONS = ("=", "==", "!=", "<", "<=", ">", ">=")
 
 
 def compile_expression(source: str) -> Expression:
-    """The expression in ``source``; raises SplError for anything that is not one."""
+    """Compile the expression in ``source``; raises SplError for anything that is not one."""
     parser = _Parser(source)
     expression = parser.either()
     if parser.kind != "end":
@@ -183,7 +183,7 @@ def _arithmetic(left: Expression, operator: str, right: Expression) -> Expressio
 
 
 def arithmetic(left: Value, operator: str, right: Value) -> Value:
-    """``.`` joins texts, ``+`` does so where neither is a number; null where a side is null or no number."""
+    """Compute: ``.`` joins texts, ``+`` does where neither is a number; null where a side is null or no number."""
     if left is None or right is None:
         return None
     if operator == ".":
@@ -207,5 +207,5 @@ def _calculate(a: float, operator: str, b: float) -> Value:
 
 
 def evaluate(expression: Expression, row: Row, now: float) -> Value:
-    """The expression's value on one row."""
+    """Compute the expression's value on one row."""
     return expression(Scope(row, now))

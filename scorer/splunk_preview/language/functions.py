@@ -19,7 +19,7 @@ MANY = 1000
 
 @dataclass(frozen=True)
 class Function:
-    """``call`` gets unevaluated arguments, at least ``low`` and at most ``high`` of them."""
+    """A function of the language. ``call`` gets ``low`` to ``high`` unevaluated arguments."""
 
     low: int
     high: int
@@ -188,7 +188,7 @@ FUNCTIONS: dict[str, Function] = {
 
 
 def function(name: str, arguments: Sequence[Expression]) -> Expression:
-    """A call of the function ``name``. Raises SplError for an unknown name or a wrong number of arguments."""
+    """Compile a call of function ``name``. Raises SplError for an unknown name or a wrong number of arguments."""
     found = FUNCTIONS.get(name.lower())
     if found is None:
         raise SplError(f"{name}() is no eval function of the subset")

@@ -38,7 +38,7 @@ _BOUNDS = {
 
 
 def compile_search(source: str) -> Predicate:
-    """The predicate in ``source``; nothing at all is true of every event. Raises SplError."""
+    """Compile the predicate in ``source``; nothing at all is true of every event. Raises SplError."""
     parser = _Parser(source)
     if parser.kind == "end":
         return lambda _scope: True
@@ -127,7 +127,7 @@ class _Parser(Cursor):
 
 
 def comparison(name: str, operator: str, value: str) -> Predicate:
-    """``name operator value`` as a predicate."""
+    """Compile ``name operator value`` to a predicate. Raises SplError."""
     if name in _BOUNDS and operator == "=":
         return _bound(*_BOUNDS[name], value)
     if operator in ("=", "==", "!="):

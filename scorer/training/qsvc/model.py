@@ -153,7 +153,7 @@ def _warned(provenance: Provenance, stored: StoredQsvc, data: Dataset, where: In
 
 
 def _own_facts(stored: StoredQsvc, fitted: Fitted, options: TrainOptions) -> dict[str, object]:
-    """What differs from a training of our own."""
+    """Note what differs from a training of our own."""
     circuit, machine = stored.machine.plan, fitted.machine
     size = (
         {"rank": machine.observable.rank, "truncation_bound": machine.observable.tail}

@@ -37,7 +37,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Who talks to whom: arrays of length P, one entry for one user, source and destination in one window."""
+    """Conversations: arrays of length P, one entry for one user, source and destination in one window."""
 
     profile: Ints  # position in the tuple of profiles
     activity: Ints  # the user, source and intent that several pairs share
@@ -54,6 +54,7 @@ class Pool:
     ranges: Mapping[str, tuple[int, int]]
 
     def draw(self, name: str, size: int, rng: np.random.Generator) -> Ints:
+        """Draw members of the pool called ``name``: indices (size,), int64."""
         low, high = self.ranges[name]
         return rng.integers(low, high, size=size)
 
