@@ -34,7 +34,8 @@ from scorer.wire.errors import QueueFull
 # is stored just before, in the same transaction: it does not go through the script, which would copy it twice more, and
 # is taken away again where the message is refused. KEYS: the queue's list, its lane's workers, the lists that count
 # and, of a body that travels apart, its key. ARGV: epoch seconds, the limit, workers that must live, the message, how
-# many lists count. Answers with the numbers of workers and of waiting messages.
+# many lists count. Answers with the numbers of workers and of waiting messages. The push is a `pcall`, for a server
+# that is full refuses it, and a `call` would end the script with the body still there.
 _PUT = """
 local last = 2 + tonumber(ARGV[5])
 local workers = redis.call('ZCOUNT', KEYS[2], ARGV[1], '+inf')
@@ -98,8 +99,10 @@ class Submitter:
         keys = [self.lanes.keys[queue], WORKERS + lane.name, *counted, *([job.body_key] if job.body_key else [])]
         message = packed_task(self.app, lane.task, job.to_kwargs(), queue, job.batch_id)
         limits = (repr(time.time()), admission.most, int(admission.alive), message, len(counted))
+        # A script alone is one step already; only a body beside it needs the transaction.
         with reached(), self.client.pipeline(transaction=job.body_key is not None) as pipe:
             if job.body_key is not None:
+                # It has a life, for no worker takes it away where none comes in time.
                 pipe.set(job.body_key, body, px=int(life * 1000))
             pipe.eval(_PUT, len(keys), *keys, *limits)
             found = pipe.execute()[-1]
@@ -132,9 +135,12 @@ class Submitter:
         self, job: DeliveryJob, waiting: WaitingRows | None, pause: float | None, only_new: bool = False
     ) -> None:
         lane = self.lanes.serving(QUEUE_DELIVER)
+        # Each run is a task of its own: several runs of one part, or parts of one batch, may wait at the same time.
         message = packed_task(self.app, lane.task, job.to_kwargs(), QUEUE_DELIVER, str(uuid.uuid4()), pause)
         with reached(), self.client.pipeline(transaction=True) as pipe:
             if waiting is not None:
+                # A batch whose worker died after this comes again and is scored again. Its rows may be written in part
+                # by then, and only what lies there knows which: the first run's rows do not replace it.
                 pipe.set(job.rows_key, waiting.pack(), ex=ROWS_LIFE, nx=only_new)
             pipe.lpush(self.lanes.keys[QUEUE_DELIVER], message)
             pipe.execute()
@@ -151,6 +157,7 @@ def packed_task(
     app: Celery, name: str, kwargs: Mapping[str, Any], queue: str, task_id: str, countdown: float | None = None
 ) -> bytes:
     """Pack a task's message as kombu's Redis transport keeps it. ``countdown``: seconds from now before it is run."""
+    # Without the two texts Celery would write out the arguments for its logs: a caller's rows, and time for nothing.
     task = app.amqp.as_task_v2(
         task_id, name, kwargs=dict(kwargs), countdown=countdown, argsrepr="()", kwargsrepr="", ignore_result=None
     )
@@ -164,9 +171,9 @@ def packed_task(
         | {
             "delivery_mode": 2,
             "delivery_info": {"exchange": "", "routing_key": queue},
-            "priority": 0,
+            "priority": 0,  # kombu keeps another priority's messages on another list, which nobody here counts
             "body_encoding": "base64",
-            "delivery_tag": str(uuid.uuid4()),
+            "delivery_tag": str(uuid.uuid4()),  # kombu remembers by it what a worker holds; two alike would be one
         },
     }
     return json.dumps(envelope).encode("ascii")
