@@ -26,7 +26,7 @@ from splunk_app.frames import Frame, ProtocolFault, Reply, read_frame, write_rep
 from splunk_app.gateway import ChunkScores, Patience, ScoringSession, not_scored, wanted_columns
 from splunk_app.options import CommandOptions, check_fields, own_names
 from splunk_app.request import assemble, paste_rows
-from splunk_app.table import Table
+from splunk_app.table import ChunkTable
 
 EXIT_STOPPED = 1  # the searcher has been told why, through the inspector
 EXIT_PROTOCOL = 2  # stdin is not splunkd; one line on stderr says what came
@@ -149,7 +149,7 @@ class Search:
 
     def execute(self, frame: Frame) -> Reply:
         """Answer with one chunk and its scores."""
-        table = Table.read(frame.body)
+        table = ChunkTable.read(frame.body)
         scores = self._scores(table)
         self._chunk += 1
         self._rows += len(table)
@@ -158,7 +158,7 @@ class Search:
         messages = self._messages(scores, frame.finished)
         return Reply({"finished": frame.finished}, tuple(messages), assemble(table, scores.pieces))
 
-    def _scores(self, table: Table) -> ChunkScores:
+    def _scores(self, table: ChunkTable) -> ChunkScores:
         if not len(table):
             return ChunkScores([])
         if self._session is None:

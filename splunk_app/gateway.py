@@ -16,8 +16,18 @@ from scorer.wire.card import ModelCard
 from scorer.wire.client import GatewayClient, ScoreReply
 from scorer.wire.errors import NonsenseReply, QScoreError, QueueFull
 from splunk_app.options import CommandOptions
-from splunk_app.request import Part, Selection, batch_id, paste_rows, ranges, score_lines, select, split, unscored_line
-from splunk_app.table import Table
+from splunk_app.request import (
+    RequestPart,
+    Selection,
+    batch_id,
+    paste_rows,
+    ranges,
+    score_lines,
+    select,
+    split,
+    unscored_line,
+)
+from splunk_app.table import ChunkTable
 
 _REMEDY = "Run `qscore status` on the gateway's host."
 _LEAST_PATIENCE = 1.0  # seconds
@@ -52,7 +62,7 @@ class _Chunk:
 
     sid: str
     number: int
-    table: Table
+    table: ChunkTable
     selection: Selection
     deadline: float
 
@@ -95,7 +105,7 @@ class ScoringSession:
             client.close()
         self._clients.clear()
 
-    def score(self, sid: str, chunk: int, table: Table) -> ChunkScores:
+    def score(self, sid: str, chunk: int, table: ChunkTable) -> ChunkScores:
         """Score a chunk's rows, in order; never raises for what the gateway does."""
         columns = wanted_columns(self._card, self._options)
         selection = select(table.names, columns, self._card.required_fields, self._options.fields)
@@ -113,7 +123,7 @@ class ScoringSession:
         """
         wanted = ranges(len(chunk.table), self._lanes)
         found: List[List[_Pasted]] = [[] for _ in wanted]
-        cut: SimpleQueue[Optional[Tuple[int, List[Part]]]] = SimpleQueue()
+        cut: SimpleQueue[Optional[Tuple[int, List[RequestPart]]]] = SimpleQueue()
         faults: List[Exception] = []
 
         def post(lane: int) -> None:
@@ -139,13 +149,13 @@ class ScoringSession:
             raise faults[0]
         return [pasted for parts in found for pasted in parts]
 
-    def _pasted(self, chunk: _Chunk, part: Part, outcome: _Outcome) -> _Pasted:
+    def _pasted(self, chunk: _Chunk, part: RequestPart, outcome: _Outcome) -> _Pasted:
         if isinstance(outcome, QScoreError):
             lines = [not_scored(self._card.name, self._card.version, outcome)] * part.rows
             return paste_rows(chunk.table, part.start, part.stop, lines), {}, outcome
         return paste_rows(chunk.table, part.start, part.stop, outcome[0]), outcome[1], None
 
-    def _post(self, lane: int, chunk: _Chunk, part: Part) -> _Outcome:
+    def _post(self, lane: int, chunk: _Chunk, part: RequestPart) -> _Outcome:
         try:
             if lane not in self._clients:
                 self._clients[lane] = self._connect()
@@ -154,7 +164,7 @@ class ScoringSession:
         except QScoreError as error:
             return error
 
-    def _patiently(self, client: GatewayClient, part: Part, identity: str, deadline: float) -> ScoreReply:
+    def _patiently(self, client: GatewayClient, part: RequestPart, identity: str, deadline: float) -> ScoreReply:
         """Ask again while the queue is full and time is left; the batch id makes that safe."""
         pause = _FULL_QUEUE_PAUSE
         while True:

@@ -21,7 +21,7 @@ _SPARE = bytes((0xC0, 0xC1)) + bytes(range(0xF5, 0x100))
 
 
 @dataclass(frozen=True)
-class Table:
+class ChunkTable:
     """A chunk's body as lines.
 
     ``names``: the header's field names. ``header``: its line. ``records``: one line per row, in order.
@@ -38,7 +38,7 @@ class Table:
     _levelled: Set[Tuple[int, Optional[int]]] = field(default_factory=set, repr=False, compare=False)
 
     @classmethod
-    def read(cls, body: bytes) -> Table:
+    def read(cls, body: bytes) -> ChunkTable:
         """Read a chunk's body."""
         flat, restore = flatten(body)
         lines, ending = _lines(flat)

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scorer.service.settings import load_settings
-from scorer.splunk_preview.notable import NOTICE, App, Notable, preview, read_events
+from scorer.splunk_preview.notable import NOTICE, Notable, SplunkApp, preview, read_events
 from scorer.wire.errors import BadOption
 
 _COLOURS = {"critical": "red", "high": "dark_orange", "medium": "yellow", "low": "green"}
@@ -52,7 +52,7 @@ def _preview(
     if path is None:
         raise BadOption("there are no events to look at", "Give --events FILE, or set sink = 'file' and sink_file.")
     given = read_events(path)
-    notables = preview(App.read(app), given, time.time(), search)
+    notables = preview(SplunkApp.read(app), given, time.time(), search)
     if as_json:
         for notable in notables[:limit]:
             sys.stdout.write(json.dumps(asdict(notable)) + "\n")

@@ -40,7 +40,7 @@ _REAL = 1e-14
 
 
 @dataclass(frozen=True)
-class Term:
+class PhaseTerm:
     """The phase ``factor`` * angle on the states where ``mask`` has odd parity.
 
     ``angle`` None: the factor is in radians.
@@ -56,7 +56,7 @@ class Turn:
     """Multiply by exp(i diagonal), the one that ``slot`` holds; ``terms``: compute it into the slot first."""
 
     slot: int
-    terms: tuple[Term, ...] | None
+    terms: tuple[PhaseTerm, ...] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +179,7 @@ class _Writer:
 
     def __post_init__(self) -> None:
         self.rows = bits.identity(self.qubits)
-        self._slots: dict[tuple[Term, ...], int] = {}
+        self._slots: dict[tuple[PhaseTerm, ...], int] = {}
 
     def write(self, step: Step) -> None:
         if isinstance(step, Hadamards):
@@ -241,9 +241,9 @@ class _Writer:
         self._slots[key] = slot
         self.operations.append(Turn(slot, None if known is not None else key))
 
-    def _term(self, mask: int, angle: int | None, factor: float) -> Term:
+    def _term(self, mask: int, angle: int | None, factor: float) -> PhaseTerm:
         flipped = (mask & self.shift).bit_count() & 1
-        return Term(bits.image(self.rows, mask), angle, -factor if flipped else factor)
+        return PhaseTerm(bits.image(self.rows, mask), angle, -factor if flipped else factor)
 
     def _rotation(self, qubit: int, factors: tuple[Factor, ...]) -> None:
         places = np.arange(2**self.qubits, dtype=np.int64)
@@ -258,7 +258,7 @@ class _Writer:
         self.operations.append(Rotate(places[keep], flip, factors, real, fill))
 
 
-def _constant_diagonal(terms: tuple[Term, ...], qubits: int) -> States:
+def _constant_diagonal(terms: tuple[PhaseTerm, ...], qubits: int) -> States:
     parity = bits.parities([term.mask for term in terms], qubits).T.astype(np.float64)
     diagonal: States = np.exp(1j * (parity @ np.array([term.factor for term in terms])))
     return diagonal

@@ -13,7 +13,7 @@ from scorer.splunk_preview.language.evaluate import compile_expression
 from scorer.splunk_preview.language.searching import compile_search
 from scorer.splunk_preview.language.text import split_top, unquote
 from scorer.splunk_preview.language.times import span_seconds
-from scorer.splunk_preview.language.values import Row, Scope, Value, number, sort_key, text
+from scorer.splunk_preview.language.values import Row, RowScope, Value, number, sort_key, text
 
 Step = Callable[[Rows, Environment], Rows]
 
@@ -25,14 +25,14 @@ _OPTION = re.compile(r"\s*(\w+)\s*=\s*([^\s,]+)\s*")
 def search(arguments: str) -> Step:
     """Compile `search <expression>` on rows."""
     predicate = compile_search(arguments)
-    return lambda rows, env: [row for row in rows if predicate(Scope(row, env.now))]
+    return lambda rows, env: [row for row in rows if predicate(RowScope(row, env.now))]
 
 
 def where(arguments: str) -> Step:
     """Compile `where`: rows of which the expression is true; null is not."""
     _needed("where", arguments)
     expression = compile_expression(arguments)
-    return lambda rows, env: [row for row in rows if expression(Scope(row, env.now)) is True]
+    return lambda rows, env: [row for row in rows if expression(RowScope(row, env.now)) is True]
 
 
 def evaluate(arguments: str) -> Step:
@@ -42,7 +42,7 @@ def evaluate(arguments: str) -> Step:
     def one(row: Row, now: float) -> Row:
         changed = dict(row)
         for name, expression in assignments:
-            value = expression(Scope(changed, now))
+            value = expression(RowScope(changed, now))
             if isinstance(value, bool):
                 raise SplError(f"eval: {name} would be a boolean, which Splunk refuses", "Use if(..., 1, 0).")
             if value is None:
@@ -54,7 +54,7 @@ def evaluate(arguments: str) -> Step:
     return lambda rows, env: [one(row, env.now) for row in rows]
 
 
-def _assignment(part: str) -> tuple[str, Callable[[Scope], Value]]:
+def _assignment(part: str) -> tuple[str, Callable[[RowScope], Value]]:
     match = _ASSIGNMENT.match(part)
     if match is None:
         raise SplError(f"eval: {part.strip()[:60]!r} is no field=expression")

@@ -54,14 +54,14 @@ class Notable:
 
 
 @dataclass(frozen=True)
-class App:
+class SplunkApp:
     """The searches and macros of one app folder."""
 
     macros: Conf
     searches: Conf
 
     @classmethod
-    def read(cls, folder: Path | None = None) -> App:
+    def read(cls, folder: Path | None = None) -> SplunkApp:
         """Read ``folder`` (an app or its default/); default: the app that this package ships."""
         root = folder or shipped_app()
         default = root / "default" if (root / "default").is_dir() else root
@@ -104,7 +104,9 @@ def read_events(path: Path) -> list[Mapping[str, object]]:
     return events
 
 
-def preview(app: App, events: Sequence[Mapping[str, object]], now: float, search: str | None = None) -> list[Notable]:
+def preview(
+    app: SplunkApp, events: Sequence[Mapping[str, object]], now: float, search: str | None = None
+) -> list[Notable]:
     """Preview the notables that the app's correlation search would raise, run at ``now``, after the events came."""
     name = app.rule(search)
     stanza = app.searches[name]

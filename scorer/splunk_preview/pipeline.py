@@ -15,7 +15,7 @@ from scorer.splunk_preview.environment import Environment, Hook, Rows
 from scorer.splunk_preview.errors import SplError
 from scorer.splunk_preview.language.searching import compile_search
 from scorer.splunk_preview.language.text import closing, expand, skip_quoted, split_top
-from scorer.splunk_preview.language.values import Row, Scope, text
+from scorer.splunk_preview.language.values import Row, RowScope, text
 
 COMMANDS: dict[str, Callable[[str], Step]] = {
     "where": commands.where,
@@ -106,7 +106,7 @@ def _search(source: str, hooks: Mapping[str, Hook]) -> Step:
                 results = step(results, env)
             whole += [format_results(results), after]
         predicate = compile_search("".join(whole))
-        return [row for row in rows if predicate(Scope(row, env.now))]
+        return [row for row in rows if predicate(RowScope(row, env.now))]
 
     return found
 

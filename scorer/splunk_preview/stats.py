@@ -9,7 +9,7 @@ from scorer.splunk_preview.environment import Environment, Rows
 from scorer.splunk_preview.errors import SplError
 from scorer.splunk_preview.language.aggregate import Grouping, grouped, parse_grouping, split_by
 from scorer.splunk_preview.language.searching import compile_search
-from scorer.splunk_preview.language.values import Row, Scope, text
+from scorer.splunk_preview.language.values import Row, RowScope, text
 
 _WHERE = re.compile(r"\swhere\s", re.IGNORECASE)
 
@@ -50,7 +50,7 @@ def tstats(arguments: str) -> Step:
     predicate = compile_search(condition)
 
     def found(_rows: Rows, env: Environment) -> Rows:
-        return _grouped_rows(grouping, [row for row in env.indexed if predicate(Scope(row, env.now))], env.now)
+        return _grouped_rows(grouping, [row for row in env.indexed if predicate(RowScope(row, env.now))], env.now)
 
     return found
 

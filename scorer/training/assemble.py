@@ -15,7 +15,7 @@ from scorer.models.calibration import Calibration, CalibrationError, Ranks, fit_
 from scorer.models.trained import MAX_BENIGN, TrainedModel
 from scorer.training.evaluate import Evaluation, evaluate
 from scorer.training.facts import TrainingRun
-from scorer.training.fit import Fitted
+from scorer.training.fit import FittedMachines
 from scorer.wire.errors import BadTrainingData
 
 Floats = NDArray[np.float64]
@@ -80,7 +80,7 @@ def benign_scores(held: HeldOutScores, more: Mapping[str, Floats], seed: int) ->
 
 def assembled(
     run: TrainingRun,
-    fitted: Fitted,
+    fitted: FittedMachines,
     held: HeldOutScores,
     benign: Mapping[str, Floats],
     facts: Mapping[str, object],

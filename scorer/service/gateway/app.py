@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import ApiKey, KeyFile
-from scorer.service.gateway.metrics import Metrics, new_metrics
+from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
 from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.exchange import Exchange
@@ -59,7 +59,7 @@ class Gateway:
     cards: CardStore
     exchange: Exchange
     submitter: Submitter
-    metrics: Metrics
+    metrics: GatewayMetrics
 
     def allow(self, scope: str) -> ApiKey:
         """Find the caller's key. Raises Unauthorised or Forbidden."""

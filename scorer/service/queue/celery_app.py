@@ -12,7 +12,7 @@ from celery import Celery
 from kombu.entity import Queue
 
 from scorer.service.queue.broker import broker_url, tls_options
-from scorer.service.queue.lanes import Clock, Lane
+from scorer.service.queue.lanes import Lane, TaskClock
 from scorer.service.settings import Settings
 
 
@@ -37,7 +37,7 @@ def _serialisation() -> dict[str, Any]:
     }
 
 
-def _reliability(clock: Clock) -> dict[str, Any]:
+def _reliability(clock: TaskClock) -> dict[str, Any]:
     return {
         # A task is gone only when it has run: a killed worker's batch is redelivered. Every task is idempotent.
         "task_acks_late": True,
@@ -84,7 +84,7 @@ def _routing(lane: Lane) -> dict[str, Any]:
     }
 
 
-def _connection(settings: Settings, lane: Lane, clock: Clock) -> dict[str, Any]:
+def _connection(settings: Settings, lane: Lane, clock: TaskClock) -> dict[str, Any]:
     tls = tls_options(settings)
     return {
         "broker_use_ssl": tls or None,

@@ -30,7 +30,7 @@ MAX_EXACT_QUBITS = 12
 
 
 @dataclass(frozen=True)
-class Clock:
+class TaskClock:
     """Seconds after which one task is ended, and after which a lost worker's message is given to another."""
 
     task_seconds: float
@@ -50,7 +50,7 @@ class Silence:
 
 
 @dataclass(frozen=True)
-class Library:
+class NeededLibrary:
     """A library that a lane's workers cannot do without: its ``module``, and what is said, and to be done, without."""
 
     module: str
@@ -73,14 +73,14 @@ class Lane:
     prefix: str
     queues: tuple[str, ...]
     task: str
-    clock: Callable[[Settings], Clock]
+    clock: Callable[[Settings], TaskClock]
     processes: Callable[[Settings], int]
     wanted: Callable[[Settings], bool]
     process_name: str
     counted_as: str
     silence: Silence
     takes: Callable[[ModelCard], bool] | None = None
-    needs: tuple[Library, ...] = ()
+    needs: tuple[NeededLibrary, ...] = ()
     backend: str = ""
 
     @property
@@ -140,10 +140,10 @@ class Lanes:
         return asked
 
 
-def _delivery_clock(settings: Settings) -> Clock:
+def _delivery_clock(settings: Settings) -> TaskClock:
     # One run on Elasticsearch: what SEND_SECONDS of the sink allow, and a last request beside a look-up.
     seconds = max(60.0 + 4 * settings.hec.timeout, 40.0 + 2 * settings.elastic.timeout)
-    return Clock(seconds, int(2 * seconds) + 30)
+    return TaskClock(seconds, int(2 * seconds) + 30)
 
 
 #: Searches (interactive) and files (bulk): short tasks, quickly redelivered when a worker is lost.
@@ -152,7 +152,7 @@ SCORE = Lane(
     prefix="qscore:q:",
     queues=(QUEUE_INTERACTIVE, QUEUE_BULK),
     task=TASK_SCORE,
-    clock=lambda settings: Clock(settings.worker.task_seconds, int(settings.worker.visibility_seconds)),
+    clock=lambda settings: TaskClock(settings.worker.task_seconds, int(settings.worker.visibility_seconds)),
     processes=lambda settings: settings.worker.processes,
     wanted=lambda _settings: True,
     process_name="workers",
@@ -186,7 +186,7 @@ QPU = Lane(
     prefix="qscore:x:",
     queues=(QUEUE_QPU,),
     task=TASK_SCORE,
-    clock=lambda settings: Clock(settings.worker.qpu_task_seconds, int(2 * settings.worker.qpu_task_seconds) + 10),
+    clock=lambda settings: TaskClock(settings.worker.qpu_task_seconds, int(2 * settings.worker.qpu_task_seconds) + 10),
     processes=lambda settings: max(1, settings.worker.qpu_processes),
     wanted=lambda settings: settings.worker.qpu_processes > 0,
     process_name="qpu",
@@ -198,7 +198,7 @@ QPU = Lane(
     ),
     takes=lambda card: card.qubits > MAX_EXACT_QUBITS,
     needs=(
-        Library(
+        NeededLibrary(
             "qiskit_aer",
             "the qpu lane simulates with Qiskit Aer, which is not installed",
             "pip install 'qscore[qiskit]', or set worker.qpu_processes = 0.",

@@ -10,7 +10,7 @@ from scorer.splunk_preview.errors import SplError
 from scorer.splunk_preview.language.evaluate import compile_expression
 from scorer.splunk_preview.language.functions import Expression
 from scorer.splunk_preview.language.text import closing, unquote
-from scorer.splunk_preview.language.values import Row, Scope, Value, number, packed, several, sort_key, text
+from scorer.splunk_preview.language.values import Row, RowScope, Value, number, packed, several, sort_key, text
 
 Values = Sequence[str | int | float]
 
@@ -147,7 +147,7 @@ def _aggregation(command: str, function: str, argument: str | None, name: str | 
 
 def _evaluated(function: str, expression: Expression) -> Callable[[Row, float], Values]:
     def values(row: Row, now: float) -> Values:
-        value = expression(Scope(row, now))
+        value = expression(RowScope(row, now))
         if function == "count":
             return [1] if value is True else []
         return [] if isinstance(value, bool) else several(value)

@@ -17,7 +17,7 @@ _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\Z")
 
 
 @dataclass(frozen=True)
-class Scope:
+class RowScope:
     """The things that an expression sees: a row, and the epoch second at which the search started."""
 
     row: Row
