@@ -78,7 +78,10 @@ class Circuit:
 
 
 class Builder:
-    """Collects gates; every gate of SIGNATURES is a method ``builder.rzz(angle, 0, 1)`` that returns the builder."""
+    """A collector of gates.
+
+    Every gate of SIGNATURES is a method ``builder.rzz(angle, 0, 1)`` that returns the builder.
+    """
 
     def __init__(self, name: str, qubits: int, features: int, bandwidth: float = 1.0) -> None:
         self.name, self.qubits, self.features, self.bandwidth = name, qubits, features, float(bandwidth)

@@ -53,7 +53,7 @@ class PhaseTerm:
 
 @dataclass(frozen=True)
 class Turn:
-    """Multiply by exp(i diagonal), the one that ``slot`` holds; ``terms``: compute it into the slot first."""
+    """The multiplication by exp(i diagonal) that ``slot`` holds; ``terms``: compute it into the slot first."""
 
     slot: int
     terms: tuple[PhaseTerm, ...] | None
@@ -61,7 +61,7 @@ class Turn:
 
 @dataclass(frozen=True, eq=False)
 class ConstantTurn:
-    """Multiply by a diagonal (2^n,) that is the same for every row."""
+    """The multiplication by a diagonal (2^n,) that is the same for every row."""
 
     diagonal: States
 

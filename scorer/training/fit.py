@@ -41,7 +41,7 @@ def tell_nobody(_text: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class FittedMachines:
-    """Machine and twin see the chosen features alone, yardsticks all.
+    """The machines of one fit: machine and twin see the chosen features alone, yardsticks all.
 
     ``columns``: positions of the chosen features among all. ``rows``: how many rows machine and twin were fitted on.
     ``second``: what the second searched parameter of each is called.

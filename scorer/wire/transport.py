@@ -35,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Peer:
-    """Whom a connection speaks to, in the words of its messages.
+    """The other side of a connection, in the words of messages.
 
     ``name``: such as "the gateway". ``form``: how its address is written; ``port``: where an address names none. The
     other four are remedies: ``address`` for an address of another form, ``trust`` for an authority or a certificate

@@ -19,7 +19,7 @@ _PI = math.pi
 
 @dataclass(frozen=True)
 class OneQubit:
-    """h, x (no angle), rx, ry or p on one qubit."""
+    """A gate h, x (no angle), rx, ry or p on one qubit."""
 
     name: str
     qubit: int
@@ -28,7 +28,7 @@ class OneQubit:
 
 @dataclass(frozen=True)
 class Phase:
-    """exp(i angle parity(b & mask)); mask 0: a global phase."""
+    """The phase exp(i angle parity(b & mask)); mask 0: a global phase."""
 
     mask: int
     angle: Expression

@@ -22,7 +22,7 @@ BACKENDS: Mapping[str, str] = {"aer": "scorer.engine.backends.aer:Aer"}
 
 
 class UnknownBackend(LookupError):
-    """No backend has the name."""
+    """A name that no backend has."""
 
 
 class NoSimulator(RuntimeError):

@@ -74,7 +74,7 @@ class Admission:
 
 @dataclass(frozen=True)
 class Submitter:
-    """Puts messages on the queue. ``app``: makes them; a message says nothing of the lane that it is for.
+    """The way onto the queue. ``app``: makes messages, which say nothing of the lane that they are for.
 
     Every method raises Unavailable where the server does not take a message, and then leaves nothing there.
     """
