@@ -42,7 +42,7 @@ from scorer.rows.recipe import load_recipe
 from scorer.rows.transform import derive, required_inputs
 from scorer.service.queue.broker import redis_client, socket_path
 from scorer.service.queue.celery_app import build_app
-from scorer.service.queue.lanes import SCORE, Clock
+from scorer.service.queue.lanes import SCORE, TaskClock
 from scorer.service.settings import Settings, load_settings
 from scorer.service.stack.up import StackState
 from scorer.wire.client import GatewayClient
@@ -53,7 +53,12 @@ GOAL = 3.0
 BLOCK = 25  # batches of one kind before the other kind's turn
 _TASK = "bench.echo"
 _LANE = replace(
-    SCORE, name="bench", prefix="qscore:bench:", queues=("bench",), task=_TASK, clock=lambda _settings: Clock(10.0, 24)
+    SCORE,
+    name="bench",
+    prefix="qscore:bench:",
+    queues=("bench",),
+    task=_TASK,
+    clock=lambda _settings: TaskClock(10.0, 24),
 )
 
 

@@ -30,12 +30,12 @@ Play = Callable[[Console, Path, Material], Iterable[Path]]
 
 
 def material(data: Path | None, label: str, positive: str | None, model: str | None, seed: int) -> Material:
-    """What the options ask for: a capture, or generated events."""
+    """Make what the options ask for: a capture, or generated events."""
     return from_capture(data, label, positive, model) if data else generated(model or "lateral", seed)
 
 
 def perform(play: Play, chosen: Callable[[], Material]) -> None:
-    """One demo from its options to its clean stop; an error is one sentence and status 1."""
+    """Run one demo from its options to its clean stop. Raises typer.Exit with status 1 after one sentence."""
     console = Console(width=None if sys.stdout.isatty() else 160)
     try:
         found = chosen()
@@ -78,7 +78,7 @@ def train(console: Console, folder: Path, material: Material) -> ModelCard:
 
 
 def assert_nothing_left(*folders: Path) -> None:
-    """No process may carry one of the folders in its command line or environment."""
+    """Raise QScoreError where a process carries one of the folders in its command line or environment."""
     markers = [str(folder).encode() for folder in folders]
     left = []
     for process in Path("/proc").iterdir():

@@ -124,7 +124,7 @@ def _rules(console: Console, stage: ElasticStage, started: dt.datetime) -> None:
 
 
 def _truth(console: Console, stage: ElasticStage, chosen: Material) -> None:
-    """How the scores over the line compare with the labels, which no document carries."""
+    """Compare the scores over the line with the labels, which no document carries."""
     scores = stage.search(query={"term": {"event.kind": "enrichment"}}, size=10_000)
     grain = str(_at(scores[0], ("qscore", "grain"))) if scores else "window"
     judged = chosen.judged(grain, [_as_row(document, chosen) for document in scores])

@@ -30,7 +30,10 @@ port = 0
 
 @dataclass(frozen=True)
 class ElasticStage:
-    """``index``: the data stream of the source; ``admin``: the user who installs and looks."""
+    """A stage with an Elasticsearch on it.
+
+    ``index``: the data stream of the source; ``admin``: the user who installs and looks.
+    """
 
     folder: Path
     server: DevServer
@@ -50,7 +53,7 @@ class ElasticStage:
 
     @property
     def key_file(self) -> Path:
-        """Where the runtime key goes."""
+        """The file of the runtime key."""
         return self.home / "private" / "elastic_runtime_key"
 
     def login(self) -> list[str]:
@@ -72,7 +75,7 @@ class ElasticStage:
     def load(self, found: Iterable[Mapping[str, Any]], numbered: bool = False) -> int:
         """Put documents into the source, as an agent would; returns how many are there to be read.
 
-        ``numbered``: their ids are their positions.
+        ``numbered``: their ids are their positions. Raises QScoreError where a document was refused.
         """
         put_source_template(self.admin, _TEMPLATE, self.index)
         actions = (

@@ -31,8 +31,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Artifact:
-    """``coordinates``: group:artifact:version:packaging. ``megabytes``: its size, for who waits. ``folder``: what is
-    taken out of the archive, the one below its only top folder."""
+    """A file that Maven brings.
+
+    ``coordinates``: group:artifact:version:packaging. ``megabytes``: its size, for who waits. ``folder``: what is
+    taken out of the archive, the one below its only top folder.
+    """
 
     coordinates: str
     sha256: str
@@ -90,7 +93,7 @@ def _maven(artifact: Artifact, repository: Path, say: Say, deadline: float) -> N
 
 
 def _waited(process: subprocess.Popen[bytes], artifact: Artifact, repository: Path, say: Say, deadline: float) -> bytes:
-    """What Maven said, once it has ended; tells now and then how far it is."""
+    """Wait for Maven's end and give what it said; tells now and then how far it is."""
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
@@ -115,7 +118,7 @@ def _readable(said: bytes) -> str:
 
 
 def _megabytes(folder: Path) -> int:
-    """What has arrived; files come and go meanwhile."""
+    """Count what has arrived; files come and go meanwhile."""
     return sum(_sizes(folder)) // 1_000_000
 
 
@@ -126,7 +129,7 @@ def _sizes(folder: Path) -> Iterator[int]:
 
 
 def check_digest(archive: Path, sha256: str) -> None:
-    """Raises Unavailable when the file is another one than is meant."""
+    """Raise Unavailable when the file is another one than is meant."""
     with archive.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != sha256:

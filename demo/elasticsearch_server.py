@@ -115,7 +115,7 @@ def dev_server(say: Say = lambda _text: None, port: int | None = None) -> Iterat
 
 
 def missing() -> tuple[str, str]:
-    """What is said where no server can be had, and the remedy."""
+    """Say why no server can be had, and the remedy."""
     return (
         f"no Elasticsearch: {_URL} is not set, and neither Java with Maven nor a Docker engine is here",
         f"Set {_URL} and {_PASSWORD}, or: sudo apt-get install openjdk-17-jre-headless maven",
@@ -123,7 +123,7 @@ def missing() -> tuple[str, str]:
 
 
 def available() -> bool:
-    """Whether dev_server has a way to get one."""
+    """Tell whether dev_server has a way to get one."""
     return bool(os.environ.get(_URL) or (shutil.which("java") and shutil.which("mvn")) or _docker_answers())
 
 

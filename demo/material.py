@@ -26,7 +26,10 @@ EVENT_NUMBER = "demo_event"  # a field of no recipe: it stays on the search's si
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """``searched``: events for the search. ``training``: labelled events to train on; None: train a starter."""
+    """Events for a demo.
+
+    ``searched``: events for the search. ``training``: labelled events to train on; None: train a starter.
+    """
 
     model: str
     searched: pa.Table
@@ -73,7 +76,7 @@ class Material:
 
 
 def generated(model: str, seed: int) -> Material:
-    """Generated events of a seed that the starter was not trained on."""
+    """Generate events of a seed that the starter was not trained on. Raises BadOption."""
     if model not in recipe_names():
         raise BadOption(f"there is no recipe {model}", f"Known are {', '.join(recipe_names())}.")
     events = generate_events(model, _GENERATED_ROWS, np.random.default_rng([seed, 77]))

@@ -56,7 +56,7 @@ def rows(console: Console, scored: Sequence[Row]) -> None:
 
 
 def truth(console: Console, labelled: Sequence[tuple[bool, Row]]) -> None:
-    """How the alerts compare with the labels, which the search never saw."""
+    """Compare the alerts with the labels, which the search never saw."""
     hits = sum(bad for bad, row in labelled if row.get("qscore_alert") == "1")
     alerts = sum(row.get("qscore_alert") == "1" for _, row in labelled)
     bad = sum(bad for bad, _ in labelled)
@@ -67,7 +67,7 @@ def truth(console: Console, labelled: Sequence[tuple[bool, Row]]) -> None:
 
 
 def events(console: Console, written: Sequence[Row], expected: int) -> None:
-    """What the event collector took."""
+    """Print what the event collector took."""
     console.print(f"{len(written)} events taken by the HTTP Event Collector for {expected} scored rows; the highest:")
     top = max(written, key=lambda event: float(event["fields"]["qscore"]))
     console.print_json(json.dumps(top))

@@ -53,7 +53,7 @@ class Stage:
 
     @property
     def searchinfo(self) -> Mapping[str, Any]:
-        """What splunkd tells the command about the search."""
+        """The facts that splunkd tells the command about the search."""
         return {"splunkd_uri": self.splunkd.url, "session_key": _SESSION_KEY}
 
     @property
@@ -152,14 +152,14 @@ def _sink_variables(folder: Path, home: Path, hec: HecEndpoint, token: str) -> d
 
 
 def _give_splunk_its_authority(folder: Path, home: Path) -> None:
-    """Where the command looks for the authority of splunkd's own certificate."""
+    """Put the authority of splunkd's own certificate at the place where the command looks for it."""
     auth = folder / "splunk" / "etc" / "auth"
     auth.mkdir(parents=True, exist_ok=True)
     (auth / "cacert.pem").write_bytes((home / "tls" / "ca.pem").read_bytes())
 
 
 def _configure(app: Path, url: str, home: Path) -> None:
-    """What an administrator writes once: the gateway's address and authority."""
+    """Write what an administrator writes once: the gateway's address and authority."""
     local = app / "local"
     local.mkdir(exist_ok=True)
     (local / "qscore.conf").write_text(f"[gateway]\nurl = {url}\nca_file = {home / 'tls' / 'ca.pem'}\n")

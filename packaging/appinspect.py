@@ -23,7 +23,10 @@ _FORBIDDEN = ("failure", "error")
 
 @dataclass(frozen=True)
 class Inspection:
-    """``summary``: result -> number of checks. ``findings``: (result, check, message) of what did not pass."""
+    """The result of an inspection.
+
+    ``summary``: result -> number of checks. ``findings``: (result, check, message) of what did not pass.
+    """
 
     summary: dict[str, int]
     findings: tuple[tuple[str, str, str], ...]
@@ -40,7 +43,7 @@ def find_appinspect() -> str | None:
 
 
 def inspect(program: str, archive: Path, *tags: str) -> Inspection:
-    """Run it; ``tags`` narrow the checks (none: all of them)."""
+    """Run it; ``tags`` narrow the checks (none: all of them). Raises RuntimeError."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         command = [program, "inspect", str(archive), "--mode", "precert", "--data-format", "json"]
@@ -66,6 +69,7 @@ def _read(report: dict[str, Any]) -> Inspection:
 
 
 def main() -> None:
+    """Inspect the archive that the command line names. Raises SystemExit."""
     if len(sys.argv) != 2:
         raise SystemExit("usage: python packaging/appinspect.py ARCHIVE")
     program = find_appinspect()

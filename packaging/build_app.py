@@ -28,6 +28,7 @@ _CONSTANT_TIME = 1_700_000_000  # any fixed moment will do
 
 
 def main() -> None:
+    """Build the app and print its path. Raises SystemExit with the reason where it cannot be built."""
     parser = argparse.ArgumentParser(description="Build the Splunk app.")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "dist", help="folder for the archive")
     try:
@@ -53,7 +54,7 @@ def project_version(repository: Path) -> str:
 
 
 def check_versions(repository: Path, version: str) -> None:
-    """Raises ValueError where app.conf or app.manifest says another version or another app."""
+    """Raise ValueError where app.conf or app.manifest says another version or another app."""
     conf = configparser.ConfigParser(interpolation=None)
     conf.read(repository / "default" / "app.conf")
     manifest = json.loads((repository / "packaging" / "splunk" / "app.manifest").read_text())["info"]["id"]

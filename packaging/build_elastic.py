@@ -28,6 +28,7 @@ _EARLIEST = 315_532_800  # 1980-01-01, where a zip's calendar begins
 
 
 def main() -> None:
+    """Build the package and print its paths. Raises SystemExit with the reason where it cannot be built."""
     parser = argparse.ArgumentParser(description="Build the Elastic package.")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "dist", help="folder for the archive")
     try:

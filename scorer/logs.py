@@ -9,7 +9,7 @@ import structlog
 
 
 def configure_logs(process: str) -> None:
-    """Once per process. Libraries' own records (Celery, gunicorn) come out in the same form."""
+    """Set up the process's logs, once. Libraries' own records (Celery, gunicorn) come out in the same form."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -40,6 +40,6 @@ def configure_logs(process: str) -> None:
 
 
 def get_log() -> structlog.stdlib.BoundLogger:
-    """The process's logger."""
+    """Give the process's logger."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger("qscore")
     return logger

@@ -26,7 +26,7 @@ from splunk_app.frames import Frame, ProtocolFault, Reply, read_frame, write_rep
 from splunk_app.gateway import ChunkScores, Patience, ScoringSession, not_scored, wanted_columns
 from splunk_app.options import CommandOptions, check_fields, own_names
 from splunk_app.request import assemble, paste_rows
-from splunk_app.table import Table
+from splunk_app.table import ChunkTable
 
 EXIT_STOPPED = 1  # the searcher has been told why, through the inspector
 EXIT_PROTOCOL = 2  # stdin is not splunkd; one line on stderr says what came
@@ -73,7 +73,7 @@ def _widen(stream: BinaryIO) -> None:
 
 
 def serve(stdin: BinaryIO, stdout: BinaryIO, app_dir: str, splunk_home: Optional[str]) -> int:
-    """The conversation; raises ProtocolFault and BrokenPipeError."""
+    """Hold the conversation with splunkd; raises ProtocolFault and BrokenPipeError."""
     first = read_frame(stdin)
     if first is None:
         raise ProtocolFault("the input is empty; this script is run by Splunk as the search command qscore")
@@ -111,7 +111,10 @@ def _guarded(step: Any, frame: Frame, stopped: Dict[str, Any]) -> Tuple[int, Rep
 
 
 class Search:
-    """What one run of the script knows of its search. getinfo has no side effects: splunkd may ask several scripts."""
+    """The state of one search in one run of the script.
+
+    getinfo has no side effects: splunkd may ask several scripts.
+    """
 
     def __init__(self, app_dir: str, splunk_home: Optional[str]) -> None:
         self._app_dir = app_dir
@@ -133,7 +136,7 @@ class Search:
             self._session.close()
 
     def getinfo(self, frame: Frame) -> Reply:
-        """The command's type and the fields that it asks for."""
+        """Answer with the command's type and the fields that it asks for."""
         info = frame.metadata.get("searchinfo")
         self._info = info if isinstance(info, dict) else {}
         self._options = CommandOptions.parse(self._info.get("args", []))
@@ -145,8 +148,8 @@ class Search:
         return Reply({"type": "stateful", "required_fields": list(own_names(self._options.fields, columns))})
 
     def execute(self, frame: Frame) -> Reply:
-        """One chunk with its scores."""
-        table = Table.read(frame.body)
+        """Answer with one chunk and its scores."""
+        table = ChunkTable.read(frame.body)
         scores = self._scores(table)
         self._chunk += 1
         self._rows += len(table)
@@ -155,7 +158,7 @@ class Search:
         messages = self._messages(scores, frame.finished)
         return Reply({"finished": frame.finished}, tuple(messages), assemble(table, scores.pieces))
 
-    def _scores(self, table: Table) -> ChunkScores:
+    def _scores(self, table: ChunkTable) -> ChunkScores:
         if not len(table):
             return ChunkScores([])
         if self._session is None:

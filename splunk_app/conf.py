@@ -18,7 +18,9 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 @dataclass(frozen=True)
 class AppSettings:
-    """``ca_file``: PEM of the gateway's authority; None: the system's. ``parallel``: requests at once for one chunk.
+    """The settings of the app, from qscore.conf.
+
+    ``ca_file``: PEM of the gateway's authority; None: the system's. ``parallel``: requests at once for one chunk.
 
     ``realm`` and ``username``: the entry of storage/passwords that holds the gateway key. ``splunkd_ca``: PEM of the
     authority that signed splunkd's own certificate.
@@ -34,7 +36,7 @@ class AppSettings:
 
     @classmethod
     def read(cls, app_dir: str, splunk_home: Optional[str]) -> AppSettings:
-        """Raises ConfigurationError that names the setting and the file."""
+        """Read the settings. Raises ConfigurationError that names the setting and the file."""
         home = splunk_home or os.path.abspath(os.path.join(app_dir, "..", "..", ".."))
         stanzas = overlay(app_dir)
         gateway, splunkd = stanzas.get("gateway", {}), stanzas.get("splunkd", {})
@@ -54,7 +56,7 @@ class AppSettings:
 
 
 def overlay(app_dir: str) -> Stanzas:
-    """Stanzas of default/qscore.conf, each setting replaced where local/qscore.conf has it."""
+    """Read the stanzas of default/qscore.conf, each setting replaced where local/qscore.conf has it."""
     merged: Stanzas = {}
     for folder in ("default", "local"):
         for name, settings in _load(os.path.join(app_dir, folder, CONF)).items():
@@ -73,7 +75,7 @@ def _load(path: str) -> Stanzas:
 
 
 def parse(text: str) -> Stanzas:
-    """Splunk's conf syntax: [stanza], key = value, # comments, and a backslash at a line's end that continues it."""
+    """Parse Splunk's conf syntax: [stanza], key = value, # comments, and a backslash at a line's end continues it."""
     stanzas: Stanzas = {}
     current = stanzas.setdefault("default", {})
     for line in text.replace("\\\n", " ").splitlines():

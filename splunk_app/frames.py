@@ -20,7 +20,7 @@ _BODY_CAP = 1024 * 1024 * 1024
 
 
 class ProtocolFault(Exception):
-    """What arrived on stdin is not the chunked protocol; its text is one sentence for the log."""
+    """A fault of what arrived on stdin, which is not the chunked protocol; its text is one sentence for the log."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Reply:
 
 
 def read_frame(stream: BinaryIO) -> Optional[Frame]:
-    """The next request; None where the stream ends between frames. Raises ProtocolFault."""
+    """Read the next request; None where the stream ends between frames. Raises ProtocolFault."""
     line = stream.readline(_HEADER_CAP)
     if not line:
         return None

@@ -16,8 +16,18 @@ from scorer.wire.card import ModelCard
 from scorer.wire.client import GatewayClient, ScoreReply
 from scorer.wire.errors import NonsenseReply, QScoreError, QueueFull
 from splunk_app.options import CommandOptions
-from splunk_app.request import Part, Selection, batch_id, paste_rows, ranges, score_lines, select, split, unscored_line
-from splunk_app.table import Table
+from splunk_app.request import (
+    RequestPart,
+    Selection,
+    batch_id,
+    paste_rows,
+    ranges,
+    score_lines,
+    select,
+    split,
+    unscored_line,
+)
+from splunk_app.table import ChunkTable
 
 _REMEDY = "Run `qscore status` on the gateway's host."
 _LEAST_PATIENCE = 1.0  # seconds
@@ -31,7 +41,9 @@ _Pasted = Tuple[bytes, Mapping[str, int], Optional[QScoreError]]
 
 @dataclass(frozen=True)
 class ChunkScores:
-    """``pieces``: the chunk's rows with their scores, in order. ``failure``: why some rows have none, if any have none.
+    """A chunk's rows with their scores.
+
+    ``pieces``: the chunk's rows with their scores, in order. ``failure``: why some rows have none, if any have none.
 
     ``problems``: status code -> rows, of rows that a worker saw.
     """
@@ -43,11 +55,14 @@ class ChunkScores:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """``deadline``: time.monotonic() by which every row of the chunk has a score or a status."""
+    """A chunk on its way to the gateway.
+
+    ``deadline``: time.monotonic() by which every row of the chunk has a score or a status.
+    """
 
     sid: str
     number: int
-    table: Table
+    table: ChunkTable
     selection: Selection
     deadline: float
 
@@ -90,8 +105,8 @@ class ScoringSession:
             client.close()
         self._clients.clear()
 
-    def score(self, sid: str, chunk: int, table: Table) -> ChunkScores:
-        """Scores of a chunk's rows, in order; never raises for what the gateway does."""
+    def score(self, sid: str, chunk: int, table: ChunkTable) -> ChunkScores:
+        """Score a chunk's rows, in order; never raises for what the gateway does."""
         columns = wanted_columns(self._card, self._options)
         selection = select(table.names, columns, self._card.required_fields, self._options.fields)
         deadline = time.monotonic() + self._patience.allowed()
@@ -108,7 +123,7 @@ class ScoringSession:
         """
         wanted = ranges(len(chunk.table), self._lanes)
         found: List[List[_Pasted]] = [[] for _ in wanted]
-        cut: SimpleQueue[Optional[Tuple[int, List[Part]]]] = SimpleQueue()
+        cut: SimpleQueue[Optional[Tuple[int, List[RequestPart]]]] = SimpleQueue()
         faults: List[Exception] = []
 
         def post(lane: int) -> None:
@@ -134,13 +149,13 @@ class ScoringSession:
             raise faults[0]
         return [pasted for parts in found for pasted in parts]
 
-    def _pasted(self, chunk: _Chunk, part: Part, outcome: _Outcome) -> _Pasted:
+    def _pasted(self, chunk: _Chunk, part: RequestPart, outcome: _Outcome) -> _Pasted:
         if isinstance(outcome, QScoreError):
             lines = [not_scored(self._card.name, self._card.version, outcome)] * part.rows
             return paste_rows(chunk.table, part.start, part.stop, lines), {}, outcome
         return paste_rows(chunk.table, part.start, part.stop, outcome[0]), outcome[1], None
 
-    def _post(self, lane: int, chunk: _Chunk, part: Part) -> _Outcome:
+    def _post(self, lane: int, chunk: _Chunk, part: RequestPart) -> _Outcome:
         try:
             if lane not in self._clients:
                 self._clients[lane] = self._connect()
@@ -149,7 +164,7 @@ class ScoringSession:
         except QScoreError as error:
             return error
 
-    def _patiently(self, client: GatewayClient, part: Part, identity: str, deadline: float) -> ScoreReply:
+    def _patiently(self, client: GatewayClient, part: RequestPart, identity: str, deadline: float) -> ScoreReply:
         """Ask again while the queue is full and time is left; the batch id makes that safe."""
         pause = _FULL_QUEUE_PAUSE
         while True:
@@ -182,10 +197,10 @@ def _gathered(parts: Sequence[_Pasted]) -> ChunkScores:
 
 
 def wanted_columns(card: ModelCard, options: CommandOptions) -> Tuple[str, ...]:
-    """The columns that a search must hand over: the model's inputs, and with write=true the rows' context."""
+    """List the columns that a search must hand over: the model's inputs, and with write=true the rows' context."""
     return card.required_fields + (card.context_fields if options.score.write else ())
 
 
 def not_scored(model: str, version: str, why: QScoreError) -> bytes:
-    """The line of scores of a row that no worker saw."""
+    """Write the line of scores of a row that no worker saw."""
     return unscored_line(model, version, "not_scored: " + why.sentence()[:500])

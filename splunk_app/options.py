@@ -21,7 +21,7 @@ _PAIR = re.compile(r"\s*(?:'([^']+)'|([^\s=,'\"]+))\s*=\s*([A-Za-z_][A-Za-z0-9_.
 
 @dataclass(frozen=True)
 class CommandOptions:
-    """What one `| qscore` asks for.
+    """The options of one `| qscore`.
 
     ``fields``: the model's column -> the name that the searcher's rows give it. ``timeout``: seconds for one request.
     """
@@ -33,7 +33,7 @@ class CommandOptions:
 
     @classmethod
     def parse(cls, args: Any) -> CommandOptions:
-        """From searchinfo.args. Raises BadOption or UnknownModel with a sentence for the searcher."""
+        """Read searchinfo.args. Raises BadOption or UnknownModel with a sentence for the searcher."""
         raw = _split(args)
         if "model" not in raw:
             raise BadOption("the option model is missing", "Write | qscore model=lateral.")
@@ -83,7 +83,7 @@ def _timeout(text: Any) -> float:
 
 
 def parse_fields(text: str) -> Dict[str, str]:
-    """``own=feature own2=feature2`` -> {feature: own}. Raises BadOption.
+    """Parse ``own=feature own2=feature2`` to {feature: own}. Raises BadOption.
 
     Pairs are separated by spaces or commas; ``'Failed Logons'=failures`` names a field with spaces.
     """
@@ -106,7 +106,7 @@ def parse_fields(text: str) -> Dict[str, str]:
 
 
 def check_fields(mapping: Mapping[str, str], model: str, columns: Sequence[str]) -> None:
-    """Raises BadOption where ``mapping`` names a column that the model does not have."""
+    """Raise BadOption where ``mapping`` names a column that the model does not have."""
     unknown = [feature for feature in mapping if feature not in columns]
     if unknown:
         raise BadOption(
@@ -116,7 +116,7 @@ def check_fields(mapping: Mapping[str, str], model: str, columns: Sequence[str])
 
 
 def own_names(mapping: Mapping[str, str], columns: Sequence[str]) -> Tuple[str, ...]:
-    """The searcher's names of the model's columns, each once, in the model's order."""
+    """List the searcher's names of the model's columns, each once, in the model's order."""
     names: List[str] = []
     for column in columns:
         own = mapping.get(column, column)

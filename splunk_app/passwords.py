@@ -38,7 +38,7 @@ _STORE = "Store the gateway key as an administrator: see docs/splunk.md of the p
 def read_key(
     splunkd_uri: str, session_key: str, ca_file: str, realm: str, username: str, timeout: float = TIMEOUT
 ) -> str:
-    """The clear password of ``realm``:``username``; at most ``timeout`` seconds. Raises a QScoreError with a remedy."""
+    """Read the clear password of ``realm``:``username`` in ``timeout`` seconds. Raises a QScoreError with a remedy."""
     path = "/servicesNS/nobody/%s/storage/passwords/%s?output_mode=json" % (
         APP,
         quote("%s:%s:" % (realm, username), ""),

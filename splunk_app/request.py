@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import Dict, List, Mapping, Sequence, Tuple
 
 from scorer.wire.names import MAX_BODY_BYTES, MAX_ROWS, OUTPUT_COLUMNS
-from splunk_app.table import MULTIVALUE_PREFIX, Table, flatten, quoted
+from splunk_app.table import MULTIVALUE_PREFIX, ChunkTable, flatten, quoted
 
 _OUTPUT_HEADER = ",".join(OUTPUT_COLUMNS).encode()
 _ADDED_COMMAS = len(OUTPUT_COLUMNS) - 1
@@ -25,7 +25,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Part:
+class RequestPart:
     """Rows ``start`` to ``stop`` of a chunk as one request body: text/csv with a header line, LF line ends."""
 
     start: int
@@ -56,22 +56,22 @@ def select(
 
 
 def ranges(rows: int, lanes: int) -> List[Tuple[int, int]]:
-    """(start, stop) of the requests for a chunk, in order: one for each lane, none too small or too large."""
+    """Cut a chunk into (start, stop) of requests, in order: one for each lane, none too small or too large."""
     count = max(1, min(lanes, rows // _LEAST_ROWS))
     size = max(1, min(MAX_ROWS, -(-rows // count)))
     return [(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def split(table: Table, selection: Selection, start: int, stop: int) -> List[Part]:
-    """Rows ``start`` to ``stop`` as one request body, or as several where one would be too many bytes."""
+def split(table: ChunkTable, selection: Selection, start: int, stop: int) -> List[RequestPart]:
+    """Write rows ``start`` to ``stop`` as one request body, or as several where one would be too many bytes."""
     body = _body(table, selection, start, stop)
     if len(body) <= MAX_BODY_BYTES or stop - start == 1:
-        return [Part(start, stop, body)]
+        return [RequestPart(start, stop, body)]
     middle = (start + stop) // 2
     return split(table, selection, start, middle) + split(table, selection, middle, stop)
 
 
-def _body(table: Table, selection: Selection, start: int, stop: int) -> bytes:
+def _body(table: ChunkTable, selection: Selection, start: int, stop: int) -> bytes:
     lines = table.cut(selection.indexes, start, stop)
     if len(selection.indexes) <= 1:
         # A lone empty cell would be a blank line, which CSV readers skip.
@@ -94,8 +94,8 @@ def _utf8(text: bytes) -> bytes:
     return text
 
 
-def batch_id(sid: str, asked: str, chunk: int, part: Part) -> str:
-    """The same rows of the same search keep their id when splunkd or the network makes us ask twice.
+def batch_id(sid: str, asked: str, chunk: int, part: RequestPart) -> str:
+    """Name a batch: rows of one search keep their id when splunkd or the network makes us ask twice.
 
     ``asked``: model, version and options, so that a second `| qscore` of one search has ids of its own.
     """
@@ -104,7 +104,7 @@ def batch_id(sid: str, asked: str, chunk: int, part: Part) -> str:
 
 
 def score_lines(body: bytes) -> List[bytes]:
-    """One line of scores per row from a reply. Raises ValueError where a line could damage the rows that it joins."""
+    """Cut a reply into a line of scores per row. Raises ValueError where one could damage the row that it joins."""
     body.decode("utf-8")
     lines = body.split(b"\n")[1:-1]
     flat, restore = flatten(body)
@@ -116,13 +116,13 @@ def score_lines(body: bytes) -> List[bytes]:
 
 
 def unscored_line(model: str, version: str, status: str) -> bytes:
-    """The columns of a row that was not scored: empty but for model, version and status."""
+    """Write the columns of a row that was not scored: empty but for model, version and status."""
     told = {"qscore_model": model, "qscore_version": version, "qscore_status": status}
     return b",".join(quoted(told.get(column, "")) for column in OUTPUT_COLUMNS)
 
 
-def paste_rows(table: Table, start: int, stop: int, lines: Sequence[bytes]) -> bytes:
-    """Rows ``start`` to ``stop`` with their lines of scores, each with the chunk's line end."""
+def paste_rows(table: ChunkTable, start: int, stop: int, lines: Sequence[bytes]) -> bytes:
+    """Paste rows ``start`` to ``stop`` and their lines of scores together, each with the chunk's line end."""
     kept = _kept(table)
     if not kept:
         return table.restored(b"".join([line + table.ending for line in lines]))
@@ -134,8 +134,8 @@ def paste_rows(table: Table, start: int, stop: int, lines: Sequence[bytes]) -> b
     return table.restored(b"".join(text))
 
 
-def assemble(table: Table, pieces: Sequence[bytes]) -> bytes:
-    """The chunk's header with the new columns, and the pasted rows."""
+def assemble(table: ChunkTable, pieces: Sequence[bytes]) -> bytes:
+    """Join the chunk's header with the new columns, and the pasted rows."""
     if not table.names and not table.records:
         return b""
     kept = _kept(table)
@@ -143,7 +143,7 @@ def assemble(table: Table, pieces: Sequence[bytes]) -> bytes:
     return b"".join([table.restored(header), table.ending, *pieces])
 
 
-def _kept(table: Table) -> List[int]:
+def _kept(table: ChunkTable) -> List[int]:
     """Columns that are not scores of an earlier run."""
     return [index for index, name in enumerate(table.names) if not _is_output(name)]
 

@@ -21,8 +21,10 @@ _SPARE = bytes((0xC0, 0xC1)) + bytes(range(0xF5, 0x100))
 
 
 @dataclass(frozen=True)
-class Table:
-    """``names``: the header's field names. ``header``: its line. ``records``: one line per row, in order.
+class ChunkTable:
+    """A chunk's body as lines.
+
+    ``names``: the header's field names. ``header``: its line. ``records``: one line per row, in order.
 
     Lines carry no line end, and hold swapped bytes where ``restore`` (a table for bytes.translate) is given.
     ``ending``: the chunk's own line end, LF or CRLF. Records are brought to the header's width when they are cut.
@@ -36,8 +38,8 @@ class Table:
     _levelled: Set[Tuple[int, Optional[int]]] = field(default_factory=set, repr=False, compare=False)
 
     @classmethod
-    def read(cls, body: bytes) -> Table:
-        """From a chunk's body."""
+    def read(cls, body: bytes) -> ChunkTable:
+        """Read a chunk's body."""
         flat, restore = flatten(body)
         lines, ending = _lines(flat)
         if not lines:
@@ -51,7 +53,7 @@ class Table:
         return len(self.records)
 
     def cut(self, indexes: Sequence[int], start: int = 0, stop: Optional[int] = None) -> List[bytes]:
-        """Records ``start:stop`` with the cells at ``indexes`` (rising) alone.
+        """Cut out records ``start:stop`` with the cells at ``indexes`` (rising) alone.
 
         Short and long records are brought to the header's width first, as csv.DictReader would.
         """
@@ -73,12 +75,12 @@ class Table:
         return _cut([self.header], indexes, len(self.names))[0]
 
     def restored(self, text: bytes) -> bytes:
-        """``text`` with the swapped bytes put back."""
+        """Put the swapped bytes of ``text`` back."""
         return text if self.restore is None else text.translate(self.restore)
 
 
 def flatten(body: bytes) -> Tuple[bytes, Optional[bytes]]:
-    """Commas and line ends inside quotes swapped for spare bytes, and the table that puts them back.
+    """Swap commas and line ends inside quotes for spare bytes, and give the table that puts them back.
 
     A quote that is still open at the end is closed there, as CSV readers do.
     """
@@ -141,7 +143,7 @@ def _name(cell: bytes, restore: Optional[bytes]) -> str:
 
 
 def quoted(value: str) -> bytes:
-    """One value as a CSV cell on one line."""
+    """Write one value as a CSV cell on one line."""
     text = " ".join(value.split())
     if '"' in text or "," in text:
         text = '"' + text.replace('"', '""') + '"'

@@ -71,7 +71,7 @@ class HecEndpoint(HttpsEndpoint):
             self._failures.append(answer)
 
     def next_failure(self) -> str | HecAnswer | None:
-        """What the request in hand shall get instead of a proper answer."""
+        """Take the failure that the request in hand shall get instead of a proper answer."""
         with self._lock:
             return self._failures.popleft() if self._failures else None
 

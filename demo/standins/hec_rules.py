@@ -51,7 +51,7 @@ def refusal(status: int, code: int, event: int | None = None, **headers: str) ->
 
 @dataclass(frozen=True)
 class HecRules:
-    """What this collector accepts: its token, the indexes that the token may write to, the largest request.
+    """The rules of this collector: its token, the indexes that the token may write to, the largest request.
 
     ``also``: HEC's code for what else is wrong with an event, 0 where nothing is.
     """

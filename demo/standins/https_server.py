@@ -97,7 +97,10 @@ class _Server(ThreadingHTTPServer):
 
 
 def endpoint_of(handler: EndpointHandler) -> Any:
-    """The endpoint that a handler answers for; Any, because each handler knows its own kind."""
+    """Find the endpoint that a handler answers for. Raises TypeError for another server's handler.
+
+    Any, because each handler knows its own kind.
+    """
     server = handler.server
     if not isinstance(server, _Server):
         raise TypeError("an EndpointHandler serves an HttpsEndpoint only")

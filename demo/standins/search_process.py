@@ -30,7 +30,7 @@ class CommandEnded(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class CommandReply:
     """One reply of the command."""
 
     metadata: Mapping[str, Any]
@@ -47,8 +47,8 @@ class Answer:
 class SearchOutcome:
     """A whole search. ``answers``: replies to the chunks, in order, as far as they came."""
 
-    information: Answer
-    answers: tuple[Answer, ...]
+    information: CommandReply
+    answers: tuple[CommandReply, ...]
     exit_status: int
     stderr: str
     messages: tuple[tuple[str, str], ...] = field(default=())
@@ -75,28 +75,29 @@ class SearchProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def getinfo(self, args: Sequence[str], **searchinfo: Any) -> Answer:
+    def getinfo(self, args: Sequence[str], **searchinfo: Any) -> CommandReply:
         """The first exchange; ``searchinfo`` replaces what splunkd tells of the search."""
         return self.exchange(getinfo_metadata(args, **searchinfo), b"")
 
-    def execute(self, body: bytes, finished: bool = False) -> Answer:
+    def execute(self, body: bytes, finished: bool = False) -> CommandReply:
         """One chunk of CSV."""
         return self.exchange({"action": "execute", "finished": finished, "preview": False}, body)
 
-    def exchange(self, metadata: Mapping[str, Any], body: bytes) -> Answer:
+    def exchange(self, metadata: Mapping[str, Any], body: bytes) -> CommandReply:
         """One request and its reply. Raises CommandEnded."""
         self.send(frame(metadata, body))
         return self.receive()
 
     def send(self, raw: bytes) -> None:
-        """Bytes as they are: for frames that are cut short or no frames at all."""
+        """Send bytes as they are, also frames that are cut short or no frames at all. Raises CommandEnded."""
         try:
             self._stdin.write(raw)
             self._stdin.flush()
         except BrokenPipeError:
             raise CommandEnded("the command closed its stdin") from None
 
-    def receive(self) -> Answer:
+    def receive(self) -> CommandReply:
+        """Read one reply. Raises CommandEnded where there is none, ValueError for bytes that are no reply."""
         line = self._stdout.readline()
         if not line:
             raise CommandEnded("the command closed its stdout")
@@ -105,7 +106,7 @@ class SearchProcess:
             raise ValueError(f"not the start of a reply: {line[:80]!r}")
         metadata_length, body_length = (int(number) for number in rest.split(b","))
         metadata = json.loads(self._stdout.read(metadata_length))
-        return Answer(metadata, self._stdout.read(body_length))
+        return CommandReply(metadata, self._stdout.read(body_length))
 
     def finish(self) -> tuple[int, str, bytes]:
         """Close the command's stdin and wait: exit status, stderr, and whatever came after the last reply."""
@@ -145,7 +146,7 @@ def frame(metadata: Mapping[str, Any], body: bytes) -> bytes:
 
 
 def getinfo_metadata(args: Sequence[str], **searchinfo: Any) -> dict[str, Any]:
-    """What splunkd says before the first chunk."""
+    """Write what splunkd says before the first chunk."""
     told = {
         "args": list(args),
         "raw_args": list(args),
@@ -177,7 +178,7 @@ def run_search(
     """A whole search: getinfo, every chunk, the last one marked as finished; stops where the command stops it."""
     with SearchProcess(command, environment) as process:
         information = process.getinfo(args, **searchinfo)
-        answers: list[Answer] = []
+        answers: list[CommandReply] = []
         try:
             for body, finished in _marked(chunks):
                 answers.append(process.execute(body, finished))

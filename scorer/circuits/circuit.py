@@ -25,7 +25,7 @@ from scorer.circuits.steps.checks import check_shape
 
 
 class FeatureMap(Protocol):
-    """What turns a row of ``features`` scaled numbers into a state: ZZMap, Circuit and Plan are all feature maps."""
+    """A map of rows of ``features`` scaled numbers to states: ZZMap, Circuit and Plan are all feature maps."""
 
     @property
     def name(self) -> str: ...
@@ -62,7 +62,7 @@ class Circuit:
 
     @cached_property
     def plan(self) -> Plan:
-        """What the engine runs: the same amplitudes to rounding, global phase included.
+        """The steps that the engine runs: the same amplitudes to rounding, global phase included.
 
         Raises CircuitError where the circuit is too large for a plan.
         """
@@ -78,7 +78,10 @@ class Circuit:
 
 
 class Builder:
-    """Collects gates; every gate of SIGNATURES is a method ``builder.rzz(angle, 0, 1)`` that returns the builder."""
+    """A collector of gates.
+
+    Every gate of SIGNATURES is a method ``builder.rzz(angle, 0, 1)`` that returns the builder.
+    """
 
     def __init__(self, name: str, qubits: int, features: int, bandwidth: float = 1.0) -> None:
         self.name, self.qubits, self.features, self.bandwidth = name, qubits, features, float(bandwidth)

@@ -10,7 +10,10 @@ ENTANGLEMENTS = ("full", "linear", "circular")
 
 
 def groups(qubits: int, size: int, entanglement: str) -> tuple[tuple[int, ...], ...]:
-    """Groups of ``size`` qubits. Circular closes the ring, first, where there are more qubits than a group has."""
+    """List groups of ``size`` qubits. Raises CircuitError for an unknown pattern or an impossible size.
+
+    Circular closes the ring, first, where there are more qubits than a group has.
+    """
     if entanglement not in ENTANGLEMENTS:
         raise CircuitError(f"entanglement is {entanglement!r}; known are {', '.join(ENTANGLEMENTS)}")
     if not 1 <= size <= qubits:

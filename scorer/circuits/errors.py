@@ -8,7 +8,7 @@ class CircuitError(ValueError):
 
 
 class UnknownMap(CircuitError):
-    """No feature map is installed under the name."""
+    """A name under which no feature map is installed."""
 
 
 class AngleError(CircuitError):

@@ -93,14 +93,17 @@ class Expression:
 
 
 def feature(index: int) -> Expression:
-    """Feature ``index`` of the row, already multiplied by the bandwidth."""
+    """Make the expression of feature ``index``, already multiplied by the bandwidth.
+
+    Raises CircuitError where ``index`` is not from 0 to MAX_FEATURES - 1.
+    """
     if type(index) is not int or not 0 <= index < MAX_FEATURES:
         raise CircuitError(f"feature {index!r}; features are numbered from 0 to {MAX_FEATURES - 1}")
     return Expression((f"x{index}",))
 
 
 def constant(value: float) -> Expression:
-    """A number that no row changes."""
+    """Make the expression of a number that no row changes. Raises CircuitError where it is not finite."""
     if not math.isfinite(value):
         raise CircuitError(f"an angle holds the constant {value!r}; constants must be finite")
     return Expression((float(value),))
@@ -115,7 +118,7 @@ def as_expression(value: Expression | float) -> Expression:
 
 
 def apply(operation: str, *operands: Expression) -> Expression:
-    """The operation on its operands; constants are folded."""
+    """Apply the operation to its operands; constants are folded."""
     values = [operand.value for operand in operands]
     if all(value is not None for value in values):
         return _folded(operation, [value for value in values if value is not None])
@@ -123,14 +126,14 @@ def apply(operation: str, *operands: Expression) -> Expression:
 
 
 def add(left: Expression, right: Expression) -> Expression:
-    """left + right, without zeros."""
+    """Add left and right; zeros are left out."""
     if left.value == 0.0:
         return right
     return left if right.value == 0.0 else apply("add", left, right)
 
 
 def mul(left: Expression, right: Expression) -> Expression:
-    """left * right; a constant factor stands first and meets the constant factor of the other side."""
+    """Multiply left and right; a constant factor stands first and meets the constant factor of the other side."""
     if right.value is not None and left.value is None:
         left, right = right, left
     if left.value is None or right.value is not None:
@@ -143,7 +146,7 @@ def mul(left: Expression, right: Expression) -> Expression:
 
 
 def split_factor(expression: Expression) -> tuple[float, Expression]:
-    """``c * rest`` as (c, rest) where the expression is made so; else (1, expression)."""
+    """Split ``c * rest`` into (c, rest) where the expression is made so; else give (1, expression)."""
     program = expression.program
     if len(program) > 2 and program[-1] == "mul" and isinstance(program[0], float) and _is_one_value(program[1:-1]):
         return program[0], Expression(program[1:-1])
@@ -151,7 +154,7 @@ def split_factor(expression: Expression) -> tuple[float, Expression]:
 
 
 def check_program(program: Iterable[Any], features: int) -> int:
-    """The number of tokens of a program that may come from anywhere; raises CircuitError naming the token."""
+    """Check a program that may come from anywhere and count its tokens; raises CircuitError naming the token."""
     depth = count = 0
     for token in program:
         count += 1
@@ -179,7 +182,7 @@ def _check_leaf(token: Any, count: int, features: int) -> None:
 
 
 def largest(expression: Expression, size: float) -> float:
-    """A bound on |value| where no feature is larger than ``size``; infinite or NaN where nothing can be said."""
+    """Bound |value| where no feature is larger than ``size``; infinite or NaN where nothing can be said."""
     stack: list[float] = []
     for token in expression.program:
         if isinstance(token, float):
@@ -198,7 +201,7 @@ def largest(expression: Expression, size: float) -> float:
 
 
 def feature_number(token: str) -> int | None:
-    """The feature that a token pushes, or None for an operation."""
+    """Give the number of the feature that a token pushes, or None for an operation."""
     return _FEATURES.get(token)
 
 
@@ -211,7 +214,7 @@ def _folded(operation: str, values: list[float]) -> Expression:
 
 
 def _is_one_value(program: tuple[Token, ...]) -> bool:
-    """Whether the tokens leave exactly one value and never reach below their own start."""
+    """Tell whether the tokens leave exactly one value and never reach below their own start."""
     depth = 0
     for token in program:
         depth += 1 - ARITY.get(token, 0) if isinstance(token, str) else 1

@@ -22,7 +22,7 @@ MAX_LAYERS = 32
 
 
 def zz(features: int, reps: int = 2, entanglement: str = "full", bandwidth: float = 1.0) -> ZZMap | Circuit:
-    """Qiskit's ``zz_feature_map``: one qubit for each feature; pairs take 2 (pi - x_i)(pi - x_j).
+    """Build Qiskit's ``zz_feature_map``: one qubit for each feature; pairs take 2 (pi - x_i)(pi - x_j).
 
     Havlicek et al., Nature 567 (2019) 209.
     """
@@ -39,7 +39,7 @@ def pauli(
     alpha: float = 2.0,
     bandwidth: float = 1.0,
 ) -> Circuit:
-    """Qiskit's ``pauli_feature_map``: exp(-i alpha/2 phi(x) P) for each Pauli word P on each group of its length.
+    """Build Qiskit's ``pauli_feature_map``: exp(-i alpha/2 phi(x) P) for each Pauli word P on each group of its length.
 
     phi is x_i for one qubit and the product of (pi - x_i) for more. A word is read from the right, as in Qiskit: its
     last letter acts on the group's first qubit.
@@ -49,7 +49,7 @@ def pauli(
 
 
 def qft(features: int, reps: int = 1, again: bool = True, swaps: bool = True, bandwidth: float = 1.0) -> Circuit:
-    """H and P(x_i) on each qubit, then the quantum Fourier transform, ``reps`` times; then P(x_i) ``again``.
+    """Build H and P(x_i) on each qubit, then the quantum Fourier transform, ``reps`` times; then P(x_i) ``again``.
 
     Without ``again`` the last transform changes no kernel: it is there to be looked at, not to be trained on.
     """
@@ -74,7 +74,7 @@ def reuploading(
     seed: int = 7,
     bandwidth: float = 1.0,
 ) -> Circuit:
-    """Data re-uploading: every layer takes in all features, a few at a time where there are fewer qubits.
+    """Build data re-uploading: each layer takes in all features, a few at a time where there are fewer qubits.
 
     Each visit is RY(x + b) and RZ(x' + b') with the next two features in turn and angles b drawn once from ``seed``;
     CX on the entangled pairs between visits. Perez-Salinas et al., Quantum 4 (2020) 226.
@@ -96,7 +96,7 @@ def reuploading(
 def hardware_efficient(
     features: int, reps: int = 2, entanglement: str = "linear", seed: int = 7, bandwidth: float = 1.0
 ) -> Circuit:
-    """RY(x_i) RZ(x_i) on each qubit; between repetitions RY and RZ by weights drawn once from ``seed``, and CX.
+    """Build RY(x_i) RZ(x_i) on each qubit; between repetitions RY and RZ by weights drawn from ``seed``, and CX.
 
     One qubit for each feature; linear entanglement keeps it within reach of today's hardware.
     Kandala et al., Nature 549 (2017) 242.

@@ -37,7 +37,10 @@ _ROWS = 4096
 
 @dataclass(frozen=True)
 class Plan:
-    """``name``: what a person calls the map. A row has ``features`` scaled numbers z; x = bandwidth * z."""
+    """A compiled feature map: angles as formulas of the row, and the steps that take them.
+
+    ``name``: what a person calls the map. A row has ``features`` scaled numbers z; x = bandwidth * z.
+    """
 
     name: str
     qubits: int
@@ -53,7 +56,7 @@ class Plan:
 
     @property
     def plan(self) -> Plan:
-        """Itself: what a feature map's ``plan`` is."""
+        """The plan itself, for a Plan is a feature map too."""
         return self
 
     def angles(self, Z: Array) -> Array:
@@ -87,7 +90,7 @@ class Plan:
 
     @cached_property
     def without_global_phase(self) -> Plan:
-        """The same states up to a phase that no probability or kernel sees; angles that it alone used are left out."""
+        """A plan of equal states up to a phase that no probability or kernel sees, without the angles of that phase."""
         steps = tuple(step for step in map(without_global, self.steps) if step is not None)
         used = sorted(set(angle_indices(steps)))
         number = {index: k for k, index in enumerate(used)}
@@ -98,7 +101,7 @@ class Plan:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able; ``from_dict`` gives an equal plan."""
+        """Write the plan, JSON-able; ``from_dict`` gives an equal plan."""
         return {
             "kind": KIND,
             "name": self.name,
@@ -111,7 +114,7 @@ class Plan:
 
     @classmethod
     def from_dict(cls, raw: object, max_qubits: int = MAX_QUBITS) -> Plan:
-        """From decoded JSON that is not trusted; raises CircuitError."""
+        """Read decoded JSON that is not trusted; raises CircuitError."""
         fields = fields_of(raw)
         check_shape(fields["name"], fields["qubits"], fields["features"], fields["bandwidth"], max_qubits)
         plan = cls(
@@ -128,7 +131,7 @@ class Plan:
 
     @cached_property
     def _total(self) -> bool:
-        """Whether every formula has a value, and one of at most MAX_ANGLE, on features of up to _USUAL."""
+        """True where every formula has a value, and one of at most MAX_ANGLE, on features of up to _USUAL."""
         return all(largest(expression, _USUAL) <= MAX_ANGLE for expression in self.expressions)
 
     @cached_property

@@ -23,7 +23,7 @@ KnownMap = ZZMap | Circuit | Plan
 
 
 def installed() -> dict[str, EntryPoint]:
-    """Entry points by name, in the order of their names; raises CircuitError where two packages claim one name."""
+    """List entry points by name, in the order of their names; raises CircuitError where two packages claim one name."""
     found: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         other = found.setdefault(point.name, point)
@@ -35,7 +35,7 @@ def installed() -> dict[str, EntryPoint]:
 
 
 def feature_map(name: str, features: int, *, bandwidth: float | None = None, **parameters: Any) -> KnownMap:
-    """The map called ``name`` for rows of ``features`` numbers; x = ``bandwidth`` * z, absent: the map's own.
+    """Build the map called ``name`` for rows of ``features`` numbers; x = ``bandwidth`` * z, absent: the map's own.
 
     Raises UnknownMap, or CircuitError saying what the map does not take or why it could not be built.
     """
@@ -52,7 +52,7 @@ def feature_map(name: str, features: int, *, bandwidth: float | None = None, **p
 
 
 def parameters_of(name: str) -> dict[str, Any]:
-    """What the map takes besides features and bandwidth, with the defaults; raises UnknownMap or CircuitError."""
+    """List what the map takes besides features and bandwidth, with defaults; raises UnknownMap or CircuitError."""
     maps = installed()
     if name not in maps:
         raise UnknownMap(f"no feature map {name!r} is installed; known are {', '.join(maps) or 'none'}")

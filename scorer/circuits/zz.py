@@ -33,7 +33,9 @@ MAX_BANDWIDTH = 2 * math.pi
 
 @dataclass(frozen=True)
 class ZZMap:
-    """``qubits`` 1-12, one for each feature; ``reps`` 1-6; ``entanglement``: which pairs; ``bandwidth``: radians for 1.
+    """A feature map like Qiskit's ``zz_feature_map``.
+
+    ``qubits`` 1-12, one for each feature; ``reps`` 1-6; ``entanglement``: which pairs; ``bandwidth``: radians for 1.
 
     Scaled features z become angles x = bandwidth * z.
     """
@@ -54,7 +56,7 @@ class ZZMap:
 
     @classmethod
     def from_dict(cls, raw: object) -> ZZMap:
-        """From decoded JSON; raises CircuitError. The inverse of to_dict."""
+        """Read decoded JSON, as ``to_dict`` writes it; raises CircuitError."""
         if not isinstance(raw, dict) or raw.get("kind") != KIND:
             raise CircuitError(f"a feature map of the kind {KIND!r} was expected")
         if set(raw) != {"kind", "qubits", "reps", "entanglement", "bandwidth"}:
@@ -91,7 +93,7 @@ class ZZMap:
         return Plan(KIND, self.qubits, self.features, self.bandwidth, tuple(angle for _, angle in diagonal), steps)
 
     def to_circuit(self) -> Circuit:
-        """The gates of Qiskit's ``zz_feature_map``: H, P(2 x_i), and CX-P-CX on each pair."""
+        """Write the gates of Qiskit's ``zz_feature_map``: H, P(2 x_i), and CX-P-CX on each pair."""
         builder = Builder(KIND, self.qubits, self.qubits, self.bandwidth)
         for _ in range(self.reps):
             for i in range(self.qubits):

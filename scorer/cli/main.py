@@ -28,7 +28,7 @@ Everything lives in one folder, ~/.local/share/qscore or QSCORE_HOME; settings a
 
 
 def build() -> typer.Typer:
-    """The command with all its topics."""
+    """Build the command with all its topics."""
     app = typer.Typer(
         name="qscore", help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
     )
@@ -38,7 +38,10 @@ def build() -> typer.Typer:
 
 
 def main() -> None:
-    """Run; a QScoreError is one line on standard error and exit code 1, or 2 for a bad option."""
+    """Run the command. A QScoreError is one line on standard error.
+
+    Raises SystemExit with exit code 1, or 2 for a bad option.
+    """
     try:
         build()()
     except QScoreError as error:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from scorer.service.settings import load_settings
 from scorer.splunk_preview.conf import stale_macros
-from scorer.splunk_preview.notable import NOTICE, App, Notable, preview, read_events, shipped_app
+from scorer.splunk_preview.notable import NOTICE, Notable, SplunkApp, preview, read_events, shipped_app
 from scorer.wire.errors import BadOption, ConfigurationError
 
 _COLOURS = {"critical": "red", "high": "dark_orange", "medium": "yellow", "low": "green"}
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _group() -> None:
-    """What the Splunk app does, seen without Splunk."""
+    """See what the Splunk app does, without Splunk."""
 
 
 def _preview(
@@ -54,7 +54,7 @@ def _preview(
     if path is None:
         raise BadOption("there are no events to look at", "Give --events FILE, or set sink = 'file' and sink_file.")
     given = read_events(path)
-    notables = preview(App.read(app), given, time.time(), search)
+    notables = preview(SplunkApp.read(app), given, time.time(), search)
     if as_json:
         for notable in notables[:limit]:
             sys.stdout.write(json.dumps(asdict(notable)) + "\n")
@@ -88,7 +88,7 @@ def _macros(
 
 
 def show(console: Console, notables: list[Notable], events: int, limit: int = 20) -> None:
-    """Panels, the notice that this is a preview, and how many there are in all."""
+    """Print panels, the notice that this is a preview, and how many there are in all."""
     console.print(Text(NOTICE, style="italic"))
     for notable in notables[:limit]:
         console.print(_panel(notable))

@@ -97,7 +97,7 @@ def _display(console: Console) -> Iterator[Callable[[Stack], None]]:
 
 
 class _Lines:
-    """Says what changed, once."""
+    """Lines about what changed, each said once."""
 
     def __init__(self) -> None:
         self._said: dict[str, str] = {}
@@ -118,7 +118,7 @@ class _Lines:
 
 
 class _Board:
-    """Redraws a table once a second."""
+    """A table, drawn anew once a second."""
 
     def __init__(self, live: Live) -> None:
         self._live = live

@@ -29,7 +29,7 @@ _WORDS = {"true": True, "false": False}
 
 
 def require_training() -> None:
-    """Raises ConfigurationError where the extra ``train`` is not installed."""
+    """Raise ConfigurationError where the extra ``train`` is not installed."""
     try:
         import scipy
         import sklearn

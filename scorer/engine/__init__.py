@@ -1,1 +1,1 @@
-"""Amplitudes and scores of whole batches: a float64 reference and a float32 fast path, NumPy only."""
+"""Amplitudes and scores of whole batches: a float64 reference, a float32 fast path in NumPy or compiled by numba."""

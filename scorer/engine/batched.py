@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.circuits.steps import bits
-from scorer.engine.program import SLOTS, ConstantTurn, Factor, Operation, Program, Rotate, Term, Transform, Turn
+from scorer.engine.program import SLOTS, ConstantTurn, Factor, Operation, PhaseTerm, Program, Rotate, Transform, Turn
 from scorer.engine.reference import hadamard
 
 Array = NDArray[np.float64]
@@ -28,7 +28,7 @@ _AMPLITUDES = 1 << 15
 
 
 def chunk_rows(qubits: int) -> int:
-    """Rows at a time."""
+    """Say how many rows are worked on at a time."""
     return max(128, min(512, _AMPLITUDES >> qubits))
 
 
@@ -138,7 +138,7 @@ class BatchedStates:
 class _Diagonal:
     """Cosine and sine of every basis state's phase: one product of a matrix of parities with the angles."""
 
-    def __init__(self, terms: tuple[Term, ...], qubits: int) -> None:
+    def __init__(self, terms: tuple[PhaseTerm, ...], qubits: int) -> None:
         moving, fixed = ([t for t in terms if (t.angle is None) is constant] for constant in (False, True))
         self._indices = [term.angle for term in moving if term.angle is not None]
         self._matrix: Single = np.empty((2**qubits, len(moving)), np.float32)
@@ -155,7 +155,7 @@ class _Diagonal:
         np.sin(work.phases, out=circle[1])
 
 
-def _parities(terms: list[Term], qubits: int) -> NDArray[np.bool_]:
+def _parities(terms: list[PhaseTerm], qubits: int) -> NDArray[np.bool_]:
     """(2^n, terms)."""
     return bits.parities([term.mask for term in terms], qubits).T
 

@@ -47,7 +47,7 @@ _compiled: ModuleType | None = None
 
 
 def enable_compiled() -> bool:
-    """From now on the scorers of this process run compiled; False, and no change, where numba is not installed.
+    """Run the scorers of this process compiled from now on; False, and no change, where numba is not installed.
 
     Compiles first (or loads what was compiled before): a second, or several. A worker does so in a thread at its start;
     NumPy scores meanwhile, and no batch waits.
@@ -68,7 +68,7 @@ def compiled_enabled() -> bool:
 
 
 def float32_bound(circuit: HasPlan) -> float:
-    """Largest distance of a score from the float64 score, by either path, in units of sum |eigenvalue|.
+    """Bound the distance of a score from the float64 score, by either path, in units of sum |eigenvalue|.
 
     Tested up to a thousand steps; grows with them: every rotation and every diagonal is rounded.
     """
@@ -136,7 +136,7 @@ class ObservableScorer:
 
     @property
     def compiled(self) -> bool:
-        """Whether the next call runs compiled."""
+        """True where the next call runs compiled."""
         return self._switch().compiled
 
     @property
@@ -217,7 +217,7 @@ class GaussianScorer:
 
     @property
     def compiled(self) -> bool:
-        """Whether the next call runs compiled."""
+        """True where the next call runs compiled."""
         return self._switch().compiled
 
     def __call__(self, Z: Array) -> Array:

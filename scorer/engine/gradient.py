@@ -45,7 +45,7 @@ _GENERATORS = {
 
 @dataclass(frozen=True)
 class Precision:
-    """What numbers states and diagonals are made of."""
+    """The number types of states and diagonals."""
 
     real: type[np.floating]
     complex: type[np.complexfloating]
@@ -106,7 +106,7 @@ class CircuitGradient:
 
 
 class _Run:
-    """What belongs to one chunk: angles (a, B), their slopes so far, and diagonals that are used more than once.
+    """The parts of one chunk: angles (a, B), their slopes so far, and diagonals that are used more than once.
 
     Only angles up to whole turns matter, which a global phase would show alone: large ones lose nothing in float32.
     """
@@ -120,7 +120,10 @@ class _Run:
 
 @dataclass(frozen=True, eq=False)
 class _Diagonal:
-    """``used``: indices of its angles; ``parities``: (len(used), 2^n), how often each is part of a state's phase."""
+    """A diagonal step, with the angles that its phases are made of.
+
+    ``used``: indices of its angles; ``parities``: (len(used), 2^n), how often each is part of a state's phase.
+    """
 
     used: NDArray[np.intp]
     parities: Reals

@@ -8,17 +8,17 @@ Rows = tuple[int, ...]
 
 
 def image(rows: Rows, state: int) -> int:
-    """M b: bit i is the parity of ``state`` under row i."""
+    """Compute M b: bit i is the parity of ``state`` under row i."""
     return bits.mask_of(i for i, row in enumerate(rows) if (row & state).bit_count() & 1)
 
 
 def column(rows: Rows, index: int) -> int:
-    """Column ``index``, as a mask."""
+    """Give column ``index`` as a mask."""
     return bits.mask_of(i for i, row in enumerate(rows) if row >> index & 1)
 
 
 def inverse(rows: Rows) -> Rows:
-    """M^-1 by elimination; M must have one, as a plan's maps do."""
+    """Compute M^-1 by elimination; M must have one, as a plan's maps do."""
     left, right = list(rows), list(bits.identity(len(rows)))
     for i in range(len(rows)):
         pivot = next(k for k in range(i, len(rows)) if left[k] >> i & 1)
@@ -32,6 +32,6 @@ def inverse(rows: Rows) -> Rows:
 
 
 def inverse_transposed(rows: Rows) -> Rows:
-    """M^-T."""
+    """Compute M^-T."""
     inverted = inverse(rows)
     return tuple(column(inverted, i) for i in range(len(rows)))

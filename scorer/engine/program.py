@@ -40,8 +40,11 @@ _REAL = 1e-14
 
 
 @dataclass(frozen=True)
-class Term:
-    """``factor`` * angle on the states where ``mask`` has odd parity; ``angle`` None: the factor is in radians."""
+class PhaseTerm:
+    """The phase ``factor`` * angle on the states where ``mask`` has odd parity.
+
+    ``angle`` None: the factor is in radians.
+    """
 
     mask: int
     angle: int | None
@@ -50,15 +53,15 @@ class Term:
 
 @dataclass(frozen=True)
 class Turn:
-    """Multiply by exp(i diagonal), the one that ``slot`` holds; ``terms``: compute it into the slot first."""
+    """The multiplication by exp(i diagonal) that ``slot`` holds; ``terms``: compute it into the slot first."""
 
     slot: int
-    terms: tuple[Term, ...] | None
+    terms: tuple[PhaseTerm, ...] | None
 
 
 @dataclass(frozen=True, eq=False)
 class ConstantTurn:
-    """Multiply by a diagonal (2^n,) that is the same for every row."""
+    """The multiplication by a diagonal (2^n,) that is the same for every row."""
 
     diagonal: States
 
@@ -82,7 +85,7 @@ class Factor:
 
 @dataclass(frozen=True, eq=False)
 class Rotate:
-    """[[a, -b*], [b, a*]] on the pairs (lows, lows xor flip). ``real``: a and b are. ``fill``: the others are 0."""
+    """The matrix [[a, -b*], [b, a*]] on pairs (lows, lows xor flip). ``real``: a and b are. ``fill``: others are 0."""
 
     lows: Indices
     flip: int
@@ -96,7 +99,9 @@ Operation = Turn | ConstantTurn | Transform | Rotate
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """``start``: (2^n,), what every row begins with. ``order``: the basis state that each place holds at the end.
+    """A plan as operations on arrays of amplitudes.
+
+    ``start``: (2^n,), what every row begins with. ``order``: the basis state that each place holds at the end.
 
     ``norm`` is what the amplitudes lack. ``tail``: constant steps not run, but to be undone on the vectors. ``plan``
     gives the angles.
@@ -115,7 +120,7 @@ class Program:
 
     @cached_property
     def begins_with_turn(self) -> bool:
-        """Whether all amplitudes are 1 before a diagonal: afterwards they are the diagonal."""
+        """True where all amplitudes are 1 before a diagonal: afterwards they are the diagonal."""
         first = self.operations[0] if self.operations else None
         return isinstance(first, Turn) and bool((self.start == 1.0).all())
 
@@ -127,7 +132,7 @@ class Program:
 
 
 def prepared(plan: Plan) -> Program:
-    """The program of a plan."""
+    """Write the program of a plan."""
     plan = plan.without_global_phase
     steps = _flat(plan.steps)
     first = next((k for k, step in enumerate(steps) if not is_constant(step)), len(steps))
@@ -161,7 +166,10 @@ def _support(start: States) -> int:
 
 @dataclass
 class _Writer:
-    """``rows`` and ``shift``: the pending map from places to basis states; ``touched``: qubits not in |0>."""
+    """A program being written.
+
+    ``rows`` and ``shift``: the pending map from places to basis states; ``touched``: qubits not in |0>.
+    """
 
     qubits: int
     touched: int
@@ -171,7 +179,7 @@ class _Writer:
 
     def __post_init__(self) -> None:
         self.rows = bits.identity(self.qubits)
-        self._slots: dict[tuple[Term, ...], int] = {}
+        self._slots: dict[tuple[PhaseTerm, ...], int] = {}
 
     def write(self, step: Step) -> None:
         if isinstance(step, Hadamards):
@@ -233,9 +241,9 @@ class _Writer:
         self._slots[key] = slot
         self.operations.append(Turn(slot, None if known is not None else key))
 
-    def _term(self, mask: int, angle: int | None, factor: float) -> Term:
+    def _term(self, mask: int, angle: int | None, factor: float) -> PhaseTerm:
         flipped = (mask & self.shift).bit_count() & 1
-        return Term(bits.image(self.rows, mask), angle, -factor if flipped else factor)
+        return PhaseTerm(bits.image(self.rows, mask), angle, -factor if flipped else factor)
 
     def _rotation(self, qubit: int, factors: tuple[Factor, ...]) -> None:
         places = np.arange(2**self.qubits, dtype=np.int64)
@@ -250,7 +258,7 @@ class _Writer:
         self.operations.append(Rotate(places[keep], flip, factors, real, fill))
 
 
-def _constant_diagonal(terms: tuple[Term, ...], qubits: int) -> States:
+def _constant_diagonal(terms: tuple[PhaseTerm, ...], qubits: int) -> States:
     parity = bits.parities([term.mask for term in terms], qubits).T.astype(np.float64)
     diagonal: States = np.exp(1j * (parity @ np.array([term.factor for term in terms])))
     return diagonal

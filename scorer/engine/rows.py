@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 
 class EngineError(ValueError):
-    """What the engine cannot compute; the message says with which value."""
+    """A thing that the engine cannot compute; the message says with which value."""
 
 
 class RowsError(EngineError):

@@ -33,7 +33,7 @@ class Platt:
             raise CalibrationError(f"a calibration of slope {self.slope!r} and intercept {self.intercept!r}")
 
     def probability(self, scores: ArrayLike) -> Array:
-        """Compute the probabilities of scores, same shape; 0 and 1 only where float64 has nothing nearer."""
+        """Compute the probabilities of scores (N,): (N,); 0 and 1 only where float64 has nothing nearer."""
         logit = self.slope * np.asarray(scores, np.float64) + self.intercept
         probability: Array = 0.5 * (1.0 + np.tanh(0.5 * logit))
         return probability
@@ -62,7 +62,7 @@ class Ranks:
     rounding: float = 0.0
 
     def probability(self, scores: ArrayLike) -> Array:
-        """Compute 1 - p of scores, same shape; it never falls as the score rises."""
+        """Compute 1 - p of scores (N,): (N,); it never falls as the score rises."""
         values: Array = 1.0 - pvalues(self.benign, scores, self.rounding)
         return values
 

@@ -45,7 +45,9 @@ class DecisionError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class DecisionRule:
-    """``benign``: sorted scores of held-out benign rows, float64 (n,). ``fpr``: false-positive rate of the line.
+    """The line above which a row alerts, and its bands.
+
+    ``benign``: sorted scores of held-out benign rows, float64 (n,). ``fpr``: false-positive rate of the line.
 
     ``rounding``: how far apart two scores of one row may come out (see ``pvalues``).
     """
@@ -98,7 +100,10 @@ class DecisionRule:
         return 5.0 * self.fpr, self.fpr, max(self.fpr / 10.0, smallest)
 
     def _beyond(self, scores: Array) -> Array:
-        """How far beyond the edge of critical, 0 to 1: half way at the edge's own distance from the benign median."""
+        """Measure how far beyond the edge of critical scores (N,) lie, 0 to 1.
+
+        Half way is at the edge's own distance from the benign median.
+        """
         edge, width = self._scale
         distance = np.maximum(scores - edge, 0.0) / width
         share: Array = distance / (1.0 + distance)

@@ -40,10 +40,13 @@ _POINTS = 1 << 13
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """``values``: (N, n), in units of the score; positive where a feature raises it. ``residual``: (N,), the distance
+    """Shares of the features in scores.
+
+    ``values``: (N, n), in units of the score; positive where a feature raises it. ``residual``: (N,), the distance
     between their sum and the score's distance from the reference row's score; at most TOLERANCE times the sum of
     magnitudes, unless even the largest number of nodes did not reach that. NaN throughout a row on whose path a
-    feature that changes has no slope."""
+    feature that changes has no slope.
+    """
 
     values: Array
     residual: Array

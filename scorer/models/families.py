@@ -21,7 +21,10 @@ class UnknownFamily(ValueError):
 
 @dataclass(frozen=True)
 class Family:
-    """``name``: as artifacts have it. ``machine``, ``twin``: what scores."""
+    """The classes of a family's two machines.
+
+    ``name``: as artifacts have it. ``machine``, ``twin``: what scores.
+    """
 
     name: str
     machine: type[Machine]

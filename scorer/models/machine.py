@@ -77,12 +77,12 @@ class Machine(Protocol):
 
     @property
     def rounding(self) -> float:
-        """How far apart two scores of one row may come out: compiled or not, whatever batch it is in."""
+        """The most that two scores of one row may differ by: compiled or not, whatever batch it is in."""
         ...
 
     @property
     def differentiable(self) -> bool:
-        """Whether ``value_and_gradient`` can be asked for."""
+        """True where ``value_and_gradient`` can be asked for."""
         ...
 
     def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:

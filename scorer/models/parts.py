@@ -56,14 +56,14 @@ def section(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def check_keys(raw: Mapping[str, Any], keys: frozenset[str] | set[str], what: str) -> None:
-    """Raises ArtifactFormatError unless ``raw`` has these keys and no others; ``what``: what it is called."""
+    """Raise ArtifactFormatError unless ``raw`` has these keys and no others; ``what``: what it is called."""
     if set(raw) != keys:
         odd = ", ".join(sorted(map(str, set(raw) ^ keys)))
         raise ArtifactFormatError(f"{what}: missing or unknown parts: {odd[:200]}")
 
 
 def check_layout(arrays: Mapping[str, NDArray[Any]], layout: Layout, what: str) -> None:
-    """Raises ArtifactFormatError unless these arrays and no others are there, of their dtypes and dimensions."""
+    """Raise ArtifactFormatError unless these arrays and no others are there, of their dtypes and dimensions."""
     check_keys(arrays, set(layout), what)
     for name, (dtype, dimensions) in layout.items():
         array = arrays[name]
@@ -72,7 +72,7 @@ def check_layout(arrays: Mapping[str, NDArray[Any]], layout: Layout, what: str) 
 
 
 def check_finite(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
-    """Raises ArtifactFormatError unless ``array`` has exactly this shape, without NaN and infinities."""
+    """Raise ArtifactFormatError unless ``array`` has exactly this shape, without NaN and infinities."""
     if array.shape != shape or not np.isfinite(array).all():
         raise ArtifactFormatError(f"{name} of shape {array.shape} is not {shape} finite numbers")
 
@@ -84,7 +84,7 @@ def magnitude(array: NDArray[Any]) -> float:
 
 
 def check_score(name: str, most: float, offset: float) -> None:
-    """Raises ArtifactFormatError unless float32 can hold scores of this magnitude, however they are summed.
+    """Raise ArtifactFormatError unless float32 can hold scores of this magnitude, however they are summed.
 
     ``most``: the largest magnitude before ``offset`` is added.
     """

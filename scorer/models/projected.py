@@ -95,7 +95,7 @@ class ProjectedMachine:
 
     @property
     def differentiable(self) -> bool:
-        """Whether derivatives are taken: above MAX_QUBITS a state is too large to go back through its circuit."""
+        """True where derivatives are taken: above MAX_QUBITS a state is too large to go back through its circuit."""
         return self.circuit.qubits <= MAX_QUBITS
 
     def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:

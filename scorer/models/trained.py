@@ -29,7 +29,7 @@ _ROUNDING = 1.0 + 1e-9
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """Immutable. n features.
+    """A model as a worker holds it: immutable, n features.
 
     ``family``: name in the table of families, which says what ``machine`` and ``twin`` may be. ``scaler``: features ->
     about [0, 1]. ``machine``: the quantum model as deployed. ``calibration`` and ``twin_calibration``: score ->

@@ -83,7 +83,7 @@ class RbfTwin:
 
     @property
     def rounding(self) -> float:
-        """How far apart two scores of one row may come out: compiled or not, whatever batch it is in."""
+        """The most that two scores of one row may differ by: compiled or not, whatever batch it is in."""
         largest = float(np.abs(self.coefficients).max())
         return _SUM * magnitude(self.coefficients) + _EXPONENT * (1.0 + self.gamma) * largest
 
@@ -159,7 +159,7 @@ class LeverageTwin:
 
     @property
     def rounding(self) -> float:
-        """How far apart two scores of one row may come out, whatever batch it is in; there is one way to compute it."""
+        """The most that two scores of one row may differ by, whatever batch it is in; there is one way to score."""
         return _EXPONENT * (1.0 + self.gamma) * magnitude(self.values)
 
     def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:

@@ -152,7 +152,7 @@ def version_number(version: str) -> tuple[int, str]:
 
 
 def _possible(check: Callable[[str], str], name: str) -> bool:
-    """Whether an entry of the registry can be a model's or a version's: people leave copies and backups there."""
+    """Tell whether an entry can be a model's or a version's: people leave copies and backups in a registry."""
     try:
         check(name)
     except UnknownModel:

@@ -12,8 +12,11 @@ from scorer.registry.store import Registry
 
 @dataclass(frozen=True)
 class Published:
-    """``version``: the model's. ``live``: the version that is live now, "" where none is. ``key_id``: whose signature
-    it has. ``key_made``: whether that key was made for it."""
+    """A model's new version, as the registry holds it.
+
+    ``version``: the model's. ``live``: the version that is live now, "" where none is. ``key_id``: whose signature
+    it has. ``key_made``: whether that key was made for it.
+    """
 
     version: str
     live: str

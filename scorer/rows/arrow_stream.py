@@ -18,7 +18,7 @@ _TYPE_DICTIONARY, _TYPE_RECORD_BATCH = 2, 3
 
 
 def read_arrow(body: bytes) -> Any:
-    """The table in a stream, fully validated; raises MalformedBody."""
+    """Read the table in a stream, fully validated; raises MalformedBody."""
     try:
         _refuse_compression(body)
         table = pa.ipc.open_stream(pa.BufferReader(body)).read_all()
@@ -40,7 +40,7 @@ def _refuse_compression(body: bytes) -> None:
 
 
 def _is_compressed(metadata: bytes) -> bool:
-    """Whether a message's record batch, alone or inside a dictionary batch, names a compression."""
+    """Tell whether a message's record batch, alone or inside a dictionary batch, names a compression."""
     root = _unsigned(metadata, 0)
     kind_at = _field(metadata, root, _MESSAGE_HEADER_TYPE)
     header_at = _field(metadata, root, _MESSAGE_HEADER)
@@ -56,7 +56,7 @@ def _is_compressed(metadata: bytes) -> bool:
 
 
 def _field(data: bytes, table: int, number: int) -> int | None:
-    """Where a flatbuffer table keeps a field; None where it does not have it."""
+    """Find the place where a flatbuffer table keeps a field; None where it does not have it."""
     vtable = table - struct.unpack_from("<i", data, table)[0]
     size = struct.unpack_from("<H", data, vtable)[0]
     if 4 + 2 * number + 2 > size:

@@ -17,7 +17,7 @@ _SEED = 0x9E3779B97F4A7C15
 
 
 def distinct(X: Array) -> tuple[Index, Index] | None:
-    """(first, inverse) with ``X[first][inverse] == X`` for finite rows X (N, n); None where few rows are equal.
+    """Find (first, inverse) with ``X[first][inverse] == X`` for finite rows X (N, n); None where few rows are equal.
 
     Rows are compared by a 64-bit hash of their bytes and then, all of them, value by value: a collision costs the
     short cut and never a wrong score.

@@ -30,7 +30,7 @@ _RISKS = 101
 
 
 def encode_reply(scores: ScoreBatch) -> bytes:
-    """UTF-8 CSV: header and one line a row, LF. Rows without a probability have only model, version and status.
+    """Write UTF-8 CSV: header and one line a row, LF. Rows without a probability have only model, version, status.
 
     Probabilities have 4 decimals; p-values 5, rounded up, so that none looks smaller than it is.
     """

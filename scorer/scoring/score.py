@@ -32,7 +32,7 @@ def score(
     options: ScoreOptions,
     reasons_until: float | None = None,
 ) -> ScoreBatch:
-    """Scores of a batch in row order.
+    """Score a batch, in row order.
 
     A row alerts when its p-value is at most the model's fpr, or, where the caller gave a threshold, when its
     probability is at least that. ``options.explain`` says which rows get a reason; ``reasons_until``, by when of
@@ -47,7 +47,7 @@ def score(
     made = _scores(model, X[first], options, reasons_until)
 
     def each(values: Any, missing: Any) -> Any:
-        """Values of different rows at the place of every row that they stand for; Any, as messages type arrays."""
+        """Put the values (k, ...) of different rows at the place of every row that they stand for: (N, ...)."""
         out = np.full(len(batch), missing, values.dtype)
         out[rows] = values[inverse]
         return out
@@ -70,7 +70,7 @@ def score(
 
 @dataclass(frozen=True, eq=False)
 class _Scores:
-    """What the model says of k different rows; arrays (k,). ``reason``: strings, empty where not asked."""
+    """Scores and reasons of k different rows; arrays (k,). ``reason``: strings, empty where not asked."""
 
     probability: Array
     pvalue: Array
@@ -105,7 +105,7 @@ def _left(until: float | None) -> float | None:
 
 @dataclass
 class _Marks:
-    """What is wrong with which row; the first complaint about a row stays. ``ok``: rows without one, booleans (N,)."""
+    """Defects by row; the first complaint about a row stays. ``ok``: rows without one, booleans (N,)."""
 
     defects: dict[int, Defect]
     ok: NDArray[np.bool_]

@@ -23,7 +23,9 @@ _CSV_REMEDY = "Send a header line and one line for each row, UTF-8, comma-separa
 
 @dataclass(frozen=True)
 class Table:
-    """``names``: every column of the body, in order. ``columns``: the first column of each asked-for name, as pyarrow
+    """A body as columns.
+
+    ``names``: every column of the body, in order. ``columns``: the first column of each asked-for name, as pyarrow
     arrays of one length, ``rows``.
     """
 
@@ -37,7 +39,7 @@ Wanted = tuple[frozenset[str], frozenset[str]]
 
 
 def read_table(body: bytes, media_type: str, wanted: Wanted) -> Table:
-    """The asked-for columns of a body; raises MalformedBody or UnsupportedMediaType."""
+    """Read the asked-for columns of a body; raises MalformedBody or UnsupportedMediaType."""
     kind = media_type.split(";", 1)[0].strip().lower()
     reader = _READERS.get(kind)
     if reader is None:
@@ -73,7 +75,7 @@ def _header(body: bytes) -> tuple[tuple[str, ...], bytes]:
 
 
 def _record_end(body: bytes) -> int:
-    """Where the first record ends, its line end included: at the first line end outside quotes."""
+    """Find the end of the first record, its line end included: at the first line end outside quotes."""
     start, quotes = 0, 0
     while True:
         at = body.find(b"\n", start, MAX_HEADER_BYTES)

@@ -26,11 +26,12 @@ def end_with_parent(number: int, parent: int) -> None:
 
 
 def wrapped(command: list[str], number: signal.Signals) -> list[str]:
-    """``command`` as a child of this process that gets signal ``number`` when this process dies."""
+    """Wrap ``command``: a child of this process that gets signal ``number`` when this process dies."""
     return [sys.executable, "-m", __name__, str(int(number)), str(os.getpid()), "--", *command]
 
 
 def main(arguments: list[str]) -> None:
+    """Become the program that ``arguments`` name, ended with its parent. Raises SystemExit for wrong arguments."""
     number, parent, separator, *command = arguments
     if separator != "--":
         raise SystemExit("usage: python -m scorer.service.process SIGNAL PARENT -- PROGRAM ARGUMENT...")

@@ -25,7 +25,7 @@ class _Section(BaseModel):
 
 
 class GatewaySettings(_Section):
-    """Where the gateway listens and how many requests it holds."""
+    """The address at which the gateway listens, and how many requests it holds."""
 
     host: str = "127.0.0.1"
     port: int = Field(8417, ge=0, le=65535)
@@ -96,7 +96,7 @@ class Settings(BaseSettings):
 
     @property
     def delivers(self) -> bool:
-        """Whether anything may have to be written: a delivery worker is needed, and rows that survive a restart."""
+        """True where anything may have to be written: a delivery worker is needed, and rows that survive a restart."""
         return self.sink != "none" or self.elastic.configured
 
     @property
@@ -134,7 +134,7 @@ class Settings(BaseSettings):
 
 
 def config_file() -> Path:
-    """The configuration file that applies: QSCORE_CONFIG, or qscore.toml in QSCORE_HOME or the default home."""
+    """Find the configuration file that applies: QSCORE_CONFIG, or qscore.toml in QSCORE_HOME or the default home."""
     named = os.environ.get("QSCORE_CONFIG")
     if named:
         return Path(named).expanduser()
@@ -143,7 +143,7 @@ def config_file() -> Path:
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Settings of this process. Raises ConfigurationError that names the setting, its value and what is allowed."""
+    """Load this process's settings. Raises ConfigurationError naming the setting, its value and what is allowed."""
     named = os.environ.get("QSCORE_CONFIG")
     if named and not Path(named).expanduser().is_file():
         raise ConfigurationError(f"QSCORE_CONFIG={named} is not a file", "Name an existing qscore.toml or unset it.")

@@ -13,7 +13,7 @@ from scorer.splunk_preview.language.evaluate import compile_expression
 from scorer.splunk_preview.language.searching import compile_search
 from scorer.splunk_preview.language.text import split_top, unquote
 from scorer.splunk_preview.language.times import span_seconds
-from scorer.splunk_preview.language.values import Row, Scope, Value, number, sort_key, text
+from scorer.splunk_preview.language.values import Row, RowScope, Value, number, sort_key, text
 
 Step = Callable[[Rows, Environment], Rows]
 
@@ -23,26 +23,26 @@ _OPTION = re.compile(r"\s*(\w+)\s*=\s*([^\s,]+)\s*")
 
 
 def search(arguments: str) -> Step:
-    """`search <expression>` on rows."""
+    """Compile `search <expression>` on rows."""
     predicate = compile_search(arguments)
-    return lambda rows, env: [row for row in rows if predicate(Scope(row, env.now))]
+    return lambda rows, env: [row for row in rows if predicate(RowScope(row, env.now))]
 
 
 def where(arguments: str) -> Step:
-    """Rows of which the expression is true; null is not."""
+    """Compile `where`: rows of which the expression is true; null is not."""
     _needed("where", arguments)
     expression = compile_expression(arguments)
-    return lambda rows, env: [row for row in rows if expression(Scope(row, env.now)) is True]
+    return lambda rows, env: [row for row in rows if expression(RowScope(row, env.now)) is True]
 
 
 def evaluate(arguments: str) -> Step:
-    """`eval a=..., b=...`, each assignment seeing the ones before it. Null removes the field."""
+    """Compile `eval a=..., b=...`, each assignment seeing the ones before it. Null removes the field."""
     assignments = [_assignment(part) for part in split_top(arguments, ",")]
 
     def one(row: Row, now: float) -> Row:
         changed = dict(row)
         for name, expression in assignments:
-            value = expression(Scope(changed, now))
+            value = expression(RowScope(changed, now))
             if isinstance(value, bool):
                 raise SplError(f"eval: {name} would be a boolean, which Splunk refuses", "Use if(..., 1, 0).")
             if value is None:
@@ -54,7 +54,7 @@ def evaluate(arguments: str) -> Step:
     return lambda rows, env: [one(row, env.now) for row in rows]
 
 
-def _assignment(part: str) -> tuple[str, Callable[[Scope], Value]]:
+def _assignment(part: str) -> tuple[str, Callable[[RowScope], Value]]:
     match = _ASSIGNMENT.match(part)
     if match is None:
         raise SplError(f"eval: {part.strip()[:60]!r} is no field=expression")
@@ -62,13 +62,13 @@ def _assignment(part: str) -> tuple[str, Callable[[Scope], Value]]:
 
 
 def table(arguments: str) -> Step:
-    """The fields named, in that order; wildcards allowed."""
+    """Compile `table a b`: the fields named, in that order; wildcards allowed."""
     names = _fields("table", arguments)
     return lambda rows, _env: [_selected(row, names) for row in rows]
 
 
 def fields(arguments: str) -> Step:
-    """`fields a b` keeps, `fields - a b` removes. Keeping keeps _time and _raw as well."""
+    """Compile `fields a b`, which keeps, and `fields - a b`, which removes. Keeping keeps _time and _raw as well."""
     removing = arguments.lstrip().startswith("-")
     names = _fields("fields", arguments.lstrip().lstrip("+-"))
     if removing:
@@ -77,7 +77,7 @@ def fields(arguments: str) -> Step:
 
 
 def rename(arguments: str) -> Step:
-    """`rename a as b, c as d`; wildcards are outside the subset."""
+    """Compile `rename a as b, c as d`. Raises SplError for wildcards, which are outside the subset."""
     pairs = [(unquote(old), unquote(new)) for old, new in _RENAME.findall(arguments)]
     if not pairs or _RENAME.sub("", arguments).strip(" ,") or "*" in arguments:
         raise SplError(f"rename: {arguments.strip()[:60]!r} is no `a as b`")
@@ -92,7 +92,7 @@ def rename(arguments: str) -> Step:
 
 
 def sort(arguments: str) -> Step:
-    """`sort [limit] [-]a [-]b`; 0 is without limit, the default is Splunk's 10,000."""
+    """Compile `sort [limit] [-]a [-]b`; 0 is without limit, the default is Splunk's 10,000. Raises SplError."""
     match = re.match(r"\s*(\d+)\s+", arguments)
     limit = int(match.group(1)) if match else 10_000
     keys = re.findall(r"([+-]?)\s*([^\s,+-][^\s,]*)", arguments[match.end() :] if match else arguments)
@@ -110,7 +110,7 @@ def sort(arguments: str) -> Step:
 
 
 def dedup(arguments: str) -> Step:
-    """The first row of each combination of values; rows without one of the fields go."""
+    """Compile `dedup a b`: the first row of each combination; rows without one of the fields go. Raises SplError."""
     names = _fields("dedup", arguments)
     if any("=" in name or name[0] in "-+" or name.isdigit() or name == "sortby" for name in names):
         raise SplError(f"dedup: {arguments.strip()[:60]!r} is outside the subset")
@@ -126,7 +126,7 @@ def dedup(arguments: str) -> Step:
 
 
 def fillnull(arguments: str) -> Step:
-    """`fillnull value=x a b`: the fields must be named."""
+    """Compile `fillnull value=x a b`: the fields must be named. Raises SplError where none is."""
     options, rest = take_options(arguments, ("value",))
     names = _fields("fillnull", rest)
     value = options.get("value", "0")
@@ -134,7 +134,7 @@ def fillnull(arguments: str) -> Step:
 
 
 def bin_(arguments: str) -> Step:
-    """`bin span=10m _time`: floors a number to a multiple of the span."""
+    """Compile `bin span=10m _time`: floors a number to a multiple of the span. Raises SplError."""
     options, rest = take_options(arguments, ("span",))
     names = _fields("bin", rest)
     if "span" not in options or len(names) != 1:
@@ -149,7 +149,7 @@ def bin_(arguments: str) -> Step:
 
 
 def head(arguments: str) -> Step:
-    """The first rows, ten unless said."""
+    """Compile `head`: the first rows, ten unless said. Raises SplError where the count is none."""
     count = arguments.strip() or "10"
     if not count.isdigit():
         raise SplError(f"head: {count[:40]!r} is outside the subset")
@@ -157,7 +157,7 @@ def head(arguments: str) -> Step:
 
 
 def take_options(arguments: str, known: tuple[str, ...]) -> tuple[dict[str, str], str]:
-    """Options ``name=value`` wherever they stand, and the rest. Raises SplError for an unknown option."""
+    """Take options ``name=value`` wherever they stand, and the rest. Raises SplError for an unknown option."""
     options: dict[str, str] = {}
 
     def taken(match: re.Match[str]) -> str:

@@ -11,7 +11,7 @@ Conf = Mapping[str, Mapping[str, str]]
 
 
 def read_conf(path: Path) -> Conf:
-    """Stanza name -> key -> value. Raises ConfError naming file and line; an absent file is an error too."""
+    """Read stanza name -> key -> value. Raises ConfError naming file and line; an absent file is an error too."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -20,7 +20,10 @@ def read_conf(path: Path) -> Conf:
 
 
 def parse_conf(text: str, name: str = "conf") -> Conf:
-    """As read_conf, from text. A continued value keeps its line breaks, as Splunk does."""
+    """Read stanza name -> key -> value from text. Raises ConfError naming ``source`` and line.
+
+    A continued value keeps its line breaks, as Splunk does.
+    """
     stanzas: dict[str, dict[str, str]] = {}
     current: dict[str, str] | None = None
     for number, line in _logical_lines(text):

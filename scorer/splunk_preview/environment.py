@@ -15,7 +15,9 @@ Hook = Callable[[str, Rows], Rows]
 
 @dataclass(frozen=True)
 class Environment:
-    """``events``: rows with ``_time`` as searches see them. ``indexed``: the same for tstats, by indexed fields alone.
+    """The world of a search: events, time, and commands of others.
+
+    ``events``: rows with ``_time`` as searches see them. ``indexed``: the same for tstats, by indexed fields alone.
 
     ``now``: epoch second of the search's start. ``hooks``: command name -> what runs it, such as ``qscore``.
     """
@@ -28,12 +30,12 @@ class Environment:
 
 
 def newest_first(events: Rows) -> list[Row]:
-    """Events in the order in which Splunk returns them."""
+    """Sort events into the order in which Splunk returns them."""
     return sorted(events, key=lambda row: -float(number(row.get("_time")) or 0))
 
 
 def hec_rows(events: Sequence[Mapping[str, object]], index_time: float) -> tuple[list[Row], list[Row]]:
-    """HEC events as (rows of a search, rows of tstats), both newest first.
+    """Turn HEC events into (rows of a search, rows of tstats), both newest first.
 
     tstats sees the metadata and what was sent in ``fields``, nothing of ``event``. A search has ``event`` as _raw too.
     """

@@ -54,21 +54,21 @@ class Notable:
 
 
 @dataclass(frozen=True)
-class App:
+class SplunkApp:
     """The searches and macros of one app folder."""
 
     macros: Conf
     searches: Conf
 
     @classmethod
-    def read(cls, folder: Path | None = None) -> App:
-        """From ``folder`` (an app or its default/); default: the app that this package ships."""
+    def read(cls, folder: Path | None = None) -> SplunkApp:
+        """Read ``folder`` (an app or its default/); default: the app that this package ships."""
         root = folder or shipped_app()
         default = root / "default" if (root / "default").is_dir() else root
         return cls(read_conf(default / "macros.conf"), read_conf(default / "savedsearches.conf"))
 
     def rule(self, name: str | None = None) -> str:
-        """The stanza called ``name``, or the one that raises notables. Raises ConfError naming what there is."""
+        """Find the stanza called ``name``, or the one that raises notables. Raises ConfError naming what there is."""
         rules = [stanza for stanza, keys in self.searches.items() if keys.get("action.notable") == "1"]
         if name is None and len(rules) == 1:
             return rules[0]
@@ -79,13 +79,13 @@ class App:
 
 
 def shipped_app() -> Path:
-    """The app's folder: inside the installed package, or the checkout's root."""
+    """Find the app's folder: inside the installed package, or the checkout's root."""
     package = Path(scorer.__file__).parent
     return package / "_app" if (package / "_app" / "default").is_dir() else package.parent
 
 
 def read_events(path: Path) -> list[Mapping[str, object]]:
-    """HEC events from NDJSON. Raises ConfError naming the line that is none."""
+    """Read HEC events from NDJSON. Raises ConfError naming the line that is none."""
     events: list[Mapping[str, object]] = []
     try:
         lines = path.read_text("utf-8").splitlines()
@@ -104,8 +104,10 @@ def read_events(path: Path) -> list[Mapping[str, object]]:
     return events
 
 
-def preview(app: App, events: Sequence[Mapping[str, object]], now: float, search: str | None = None) -> list[Notable]:
-    """The notables that the app's correlation search would raise, run at ``now`` right after the events came."""
+def preview(
+    app: SplunkApp, events: Sequence[Mapping[str, object]], now: float, search: str | None = None
+) -> list[Notable]:
+    """Preview the notables that the app's correlation search would raise, run at ``now``, after the events came."""
     name = app.rule(search)
     stanza = app.searches[name]
     full, indexed = hec_rows(events, now - 1.0)
@@ -137,7 +139,7 @@ def _notable(name: str, stanza: Mapping[str, str], row: Row) -> Notable:
 
 
 def fill(template: str, row: Row) -> str:
-    """``$field$`` and ``$result.field$`` become the row's values; a field that is not there becomes nothing."""
+    """Fill in ``$field$`` and ``$result.field$`` from the row; a field that is not there becomes nothing."""
     return _TOKEN.sub(lambda match: _joined(row, match.group(1)), template).strip()
 
 

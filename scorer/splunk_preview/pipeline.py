@@ -15,7 +15,7 @@ from scorer.splunk_preview.environment import Environment, Hook, Rows
 from scorer.splunk_preview.errors import SplError
 from scorer.splunk_preview.language.searching import compile_search
 from scorer.splunk_preview.language.text import closing, expand, skip_quoted, split_top
-from scorer.splunk_preview.language.values import Row, Scope, text
+from scorer.splunk_preview.language.values import Row, RowScope, text
 
 COMMANDS: dict[str, Callable[[str], Step]] = {
     "where": commands.where,
@@ -35,7 +35,7 @@ _COMMAND = re.compile(r"\s*([A-Za-z_]\w*)(.*)\Z", re.S)
 
 
 def run(source: str, environment: Environment) -> Rows:
-    """The results of ``source``. Raises SplError for what is wrong or outside the subset, before anything runs."""
+    """Run ``source`` and list its results. Raises SplError for what is wrong or outside the subset, before any step."""
     rows: Rows = environment.events
     for step in compile_pipeline(source, environment):
         rows = step(rows, environment)
@@ -43,7 +43,7 @@ def run(source: str, environment: Environment) -> Rows:
 
 
 def compile_pipeline(source: str, environment: Environment) -> list[Step]:
-    """The steps of a search; macros and hooks are the environment's."""
+    """Compile the steps of a search; macros and hooks are the environment's. Raises SplError."""
     try:
         return _pipeline(expand(source, environment.macros), environment.hooks)
     except RecursionError:
@@ -106,7 +106,7 @@ def _search(source: str, hooks: Mapping[str, Hook]) -> Step:
                 results = step(results, env)
             whole += [format_results(results), after]
         predicate = compile_search("".join(whole))
-        return [row for row in rows if predicate(Scope(row, env.now))]
+        return [row for row in rows if predicate(RowScope(row, env.now))]
 
     return found
 
@@ -128,7 +128,7 @@ def _subsearches(source: str) -> list[str]:
 
 
 def format_results(rows: Rows) -> str:
-    """What a subsearch becomes: ``(( a="1" AND b="2" ) OR ( ... ))``, or ``NOT ( )`` without results."""
+    """Write what a subsearch becomes: ``(( a="1" AND b="2" ) OR ( ... ))``, or ``NOT ( )`` without results."""
     terms = [term for row in rows if (term := _term(row))]
     return f" ( {' OR '.join(terms)} ) " if terms else " NOT ( ) "
 

@@ -9,19 +9,19 @@ from scorer.splunk_preview.environment import Environment, Rows
 from scorer.splunk_preview.errors import SplError
 from scorer.splunk_preview.language.aggregate import Grouping, grouped, parse_grouping, split_by
 from scorer.splunk_preview.language.searching import compile_search
-from scorer.splunk_preview.language.values import Row, Scope, text
+from scorer.splunk_preview.language.values import Row, RowScope, text
 
 _WHERE = re.compile(r"\swhere\s", re.IGNORECASE)
 
 
 def stats(arguments: str) -> Step:
-    """One row for each group, in the order of the groups' values; without `by` one row for all."""
+    """Compile `stats`: one row for each group, in the order of the groups' values; without `by` one row for all."""
     grouping = parse_grouping("stats", arguments)
     return lambda rows, env: _grouped_rows(grouping, rows, env.now)
 
 
 def eventstats(arguments: str) -> Step:
-    """The aggregates of its group on every row; rows with a null group stay as they are."""
+    """Compile `eventstats`: its group's aggregates on every row; rows with a null group stay as they are."""
     grouping = parse_grouping("eventstats", arguments)
 
     def added(rows: Rows, env: Environment) -> Rows:
@@ -35,7 +35,10 @@ def eventstats(arguments: str) -> Step:
 
 
 def tstats(arguments: str) -> Step:
-    """`tstats <aggregations> where <search> [by fields]` over what is indexed; data models are outside the subset."""
+    """Compile `tstats <aggregations> where <search> [by fields]` over what is indexed.
+
+    Raises SplError, also for data models, which are outside the subset.
+    """
     where = _WHERE.search(arguments)
     if where is None or re.search(r"\bfrom\s+datamodel\b", arguments, re.IGNORECASE):
         raise SplError("tstats: only `<aggregations> where <search> by <fields>` is in the subset")
@@ -47,7 +50,7 @@ def tstats(arguments: str) -> Step:
     predicate = compile_search(condition)
 
     def found(_rows: Rows, env: Environment) -> Rows:
-        return _grouped_rows(grouping, [row for row in env.indexed if predicate(Scope(row, env.now))], env.now)
+        return _grouped_rows(grouping, [row for row in env.indexed if predicate(RowScope(row, env.now))], env.now)
 
     return found
 

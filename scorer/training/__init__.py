@@ -1,1 +1,1 @@
-"""Training: generated activity, rows from events, search, fit, calibration, evaluation. Never imported by scoring."""
+"""Training: features, search, fit, calibration, evaluation. Never imported by scoring."""

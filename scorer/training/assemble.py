@@ -15,7 +15,7 @@ from scorer.models.calibration import Calibration, CalibrationError, Ranks, fit_
 from scorer.models.trained import MAX_BENIGN, TrainedModel
 from scorer.training.evaluate import Evaluation, evaluate
 from scorer.training.facts import TrainingRun
-from scorer.training.fit import Fitted
+from scorer.training.fit import FittedMachines
 from scorer.wire.errors import BadTrainingData
 
 Floats = NDArray[np.float64]
@@ -43,7 +43,7 @@ class UncalibratedScores(ValueError):
 
 
 def check_line(benign: int, fpr: float, *, by_event: bool) -> None:
-    """Raises BadTrainingData where ``benign`` held-out rows are too few for a line at ``fpr``.
+    """Raise BadTrainingData where ``benign`` held-out rows are too few for a line at ``fpr``.
 
     The smallest p-value is 1 / (n + 1). ``by_event``: whether rows of single events are a way out.
     """
@@ -80,7 +80,7 @@ def benign_scores(held: HeldOutScores, more: Mapping[str, Floats], seed: int) ->
 
 def assembled(
     run: TrainingRun,
-    fitted: Fitted,
+    fitted: FittedMachines,
     held: HeldOutScores,
     benign: Mapping[str, Floats],
     facts: Mapping[str, object],

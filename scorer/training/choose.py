@@ -35,14 +35,17 @@ NORMAL_RULE = (
 
 
 @dataclass(frozen=True)
-class Choice:
-    """``chosen``: feature names, best first. ``dropped``: every other feature -> why."""
+class FeatureChoice:
+    """A choice among features.
+
+    ``chosen``: feature names, best first. ``dropped``: every other feature -> why.
+    """
 
     chosen: tuple[str, ...]
     dropped: Mapping[str, str]
 
 
-def choose_features(data: Dataset, limit: int, seed: int) -> Choice:
+def choose_features(data: Dataset, limit: int, seed: int) -> FeatureChoice:
     """Choose at most ``limit`` features by RULE; constant ones never are, so ``chosen`` may be empty."""
     varying = np.flatnonzero(np.ptp(data.X, axis=0) > 0.0)
     dropped = {name: "constant on every training row" for k, name in enumerate(data.names) if k not in varying}
@@ -55,10 +58,10 @@ def choose_features(data: Dataset, limit: int, seed: int) -> Choice:
             dropped[data.names[k]] = f"not among the {limit} most important"
         else:
             chosen.append(int(k))
-    return Choice(tuple(data.names[k] for k in chosen), dropped)
+    return FeatureChoice(tuple(data.names[k] for k in chosen), dropped)
 
 
-def choose_normal_features(data: Dataset, limit: int, seed: int) -> Choice:
+def choose_normal_features(data: Dataset, limit: int, seed: int) -> FeatureChoice:
     """Choose at most ``limit`` features by NORMAL_RULE, for rows of which none is malicious."""
     rng = np.random.default_rng([seed, 4])
     rows = data.take(subsample(data.y, FOREST_ROWS // 2, rng))

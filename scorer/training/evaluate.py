@@ -29,7 +29,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Metrics:
+class ModelFigures:
     """Figures of one model. ``recall``: share of malicious rows above the line that ``fpr`` of benign rows pass."""
 
     pr_auc: Interval
@@ -48,7 +48,7 @@ class Evaluation:
     rows: int
     positives: int
     attack_groups: int
-    metrics: Mapping[str, Metrics]
+    metrics: Mapping[str, ModelFigures]
     minus: Mapping[str, Interval]
 
     @property
@@ -87,7 +87,9 @@ def evaluate(y: Ints, scores: Mapping[str, Floats], groups: Ints | None, fpr: fl
     sampled = {name: np.array([average_precision(y, s, w) for w in draws]) for name, s in scores.items()}
     value = {name: average_precision(y, s) for name, s in scores.items()}
     metrics = {
-        name: Metrics(_interval(value[name], sampled[name]), float(roc_auc_score(y, s)), wilson_recall(y, s, fpr), fpr)
+        name: ModelFigures(
+            _interval(value[name], sampled[name]), float(roc_auc_score(y, s)), wilson_recall(y, s, fpr), fpr
+        )
         for name, s in scores.items()
     }
 

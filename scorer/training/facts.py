@@ -16,9 +16,9 @@ from scorer.training.dataset import Dataset
 from scorer.training.evaluate import Evaluation
 from scorer.training.families.family import FamilyTraining
 from scorer.training.families.table import training_of
-from scorer.training.fit import Fitted
+from scorer.training.fit import FittedMachines
 from scorer.training.options import TrainOptions
-from scorer.training.splits import Split
+from scorer.training.splits import RowSplit
 from scorer.training.yardsticks import TITLES
 
 LIBRARIES = ("numpy", "pyarrow", "scikit-learn", "scipy")
@@ -31,8 +31,11 @@ _RANKS = (
 
 @dataclass(frozen=True)
 class Provenance:
-    """``trained_on``: one sentence for the card. ``starter``: the rows were generated. ``remarks``: what else a reader
-    of the figures should know."""
+    """The origin of the rows that a model was trained on.
+
+    ``trained_on``: one sentence for the card. ``starter``: the rows were generated. ``remarks``: what else a reader
+    of the figures should know.
+    """
 
     trained_on: str
     starter: bool = False
@@ -49,12 +52,12 @@ class TrainingRun:
     provenance: Provenance
     options: TrainOptions
     data: Dataset
-    parts: Split
+    parts: RowSplit
     excluded: tuple[str, ...]
 
     @property
     def family(self) -> FamilyTraining:
-        """How the family asked for is trained; raises UnknownFamily."""
+        """Training of the family asked for; raises UnknownFamily."""
         return training_of(self.options.family)
 
     @property
@@ -68,7 +71,7 @@ class TrainingRun:
         return self.options.prevalence
 
 
-def facts_of(run: TrainingRun, fitted: Fitted, evaluation: Evaluation | None) -> dict[str, Any]:
+def facts_of(run: TrainingRun, fitted: FittedMachines, evaluation: Evaluation | None) -> dict[str, Any]:
     """Write the card's facts, JSON-able; docs/models.md explains each.
 
     ``evaluation``: None where no attacks were there to be found.
@@ -99,7 +102,7 @@ def facts_of(run: TrainingRun, fitted: Fitted, evaluation: Evaluation | None) ->
     }
 
 
-def _map(run: TrainingRun, fitted: Fitted) -> dict[str, Any]:
+def _map(run: TrainingRun, fitted: FittedMachines) -> dict[str, Any]:
     """The feature map as it was called, with the defaults that it took."""
     defaults = parameters_of(run.options.map)
     parameters = {key: value for key, value in defaults.items() if value is not None} | dict(run.options.map_parameters)
@@ -111,7 +114,7 @@ def _map(run: TrainingRun, fitted: Fitted) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON can hold it; a plug-in's defaults may be anything."""
+    """Bring a value into a form that JSON can hold; a plug-in's defaults may be anything."""
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value if isinstance(value, (bool, int, float, str)) else str(value)[:80]
@@ -124,7 +127,7 @@ def _available(run: TrainingRun) -> int:
     return len(run.data) - run.data.positives if run.family.one_class else len(run.data)
 
 
-def _remarks(run: TrainingRun, fitted: Fitted, evaluation: Evaluation | None) -> list[str]:
+def _remarks(run: TrainingRun, fitted: FittedMachines, evaluation: Evaluation | None) -> list[str]:
     remarks = []
     if fitted.rows < _available(run):
         how = "" if run.family.one_class else " with malicious ones preferred"
@@ -144,7 +147,7 @@ def _remarks(run: TrainingRun, fitted: Fitted, evaluation: Evaluation | None) ->
     return remarks
 
 
-def _split(run: TrainingRun, fitted: Fitted) -> dict[str, Any]:
+def _split(run: TrainingRun, fitted: FittedMachines) -> dict[str, Any]:
     return {
         "kind": run.parts.kind,
         "folds": len(run.parts.pairs),
@@ -155,7 +158,7 @@ def _split(run: TrainingRun, fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def _hyper_parameters(run: TrainingRun, fitted: Fitted) -> dict[str, Any]:
+def _hyper_parameters(run: TrainingRun, fitted: FittedMachines) -> dict[str, Any]:
     found, (second, twin_second) = fitted.searched, fitted.second
     return {
         "bandwidth": found.quantum.width,
@@ -168,7 +171,7 @@ def _hyper_parameters(run: TrainingRun, fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def _size(fitted: Fitted) -> dict[str, Any]:
+def _size(fitted: FittedMachines) -> dict[str, Any]:
     """``truncation_bound``: how far no score was moved by what was cut away; calibration was fitted after it."""
     machine = fitted.machine
     if isinstance(machine, ObservableMachine):

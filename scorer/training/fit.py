@@ -17,13 +17,13 @@ from scorer.models.families import Twin
 from scorer.models.machine import Machine
 from scorer.models.observable import FeatureMap
 from scorer.rows.transform import Scaler
-from scorer.training.choose import Choice, choose_features, choose_normal_features
+from scorer.training.choose import FeatureChoice, choose_features, choose_normal_features
 from scorer.training.dataset import Dataset
 from scorer.training.families.checks import FitError
 from scorer.training.families.family import FitRows
 from scorer.training.families.table import training_of
 from scorer.training.options import TrainOptions
-from scorer.training.search import Searched, search, search_normal
+from scorer.training.search import SearchResult, search, search_normal
 from scorer.training.splits import subsample
 from scorer.training.yardsticks import Scorer, boosted, isolated
 from scorer.wire.errors import BadTrainingData
@@ -40,20 +40,20 @@ def tell_nobody(_text: str) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
-    """Machine and twin see the chosen features alone, yardsticks all.
+class FittedMachines:
+    """The machines of one fit: machine and twin see the chosen features alone, yardsticks all.
 
     ``columns``: positions of the chosen features among all. ``rows``: how many rows machine and twin were fitted on.
     ``second``: what the second searched parameter of each is called.
     """
 
-    choice: Choice
+    choice: FeatureChoice
     columns: Ints
     scaler: Scaler
     machine: Machine
     twin: Twin
     yardsticks: Mapping[str, Scorer]
-    searched: Searched
+    searched: SearchResult
     second: tuple[str, str]
     rows: int
 
@@ -64,7 +64,7 @@ class Fitted:
         return own | {name: of(X) for name, of in self.yardsticks.items()}
 
 
-def fit(data: Dataset, options: TrainOptions, tell: Tell = tell_nobody) -> Fitted:
+def fit(data: Dataset, options: TrainOptions, tell: Tell = tell_nobody) -> FittedMachines:
     """Choose features, scale, search and fit on these rows alone; one-class families on the benign ones among them.
 
     ``tell`` hears what is being done. Raises BadTrainingData when no feature varies, or the feature map cannot be had
@@ -98,7 +98,7 @@ def map_for(options: TrainOptions, features: int) -> FeatureMap:
     return circuit
 
 
-def _fit(data: Dataset, options: TrainOptions, one_class: bool, tell: Tell) -> Fitted:
+def _fit(data: Dataset, options: TrainOptions, one_class: bool, tell: Tell) -> FittedMachines:
     """``data``: for a one-class family the normal rows alone."""
     tell("choosing features")
     choose = choose_normal_features if one_class else choose_features
@@ -118,7 +118,7 @@ def _fit(data: Dataset, options: TrainOptions, one_class: bool, tell: Tell) -> F
     tell("fitting its twin")
     fitted_twin = training.fit_twin(rows, found.twin)
     tell("fitting yardsticks")
-    return Fitted(
+    return FittedMachines(
         choice=choice,
         columns=columns,
         scaler=scaler,
@@ -139,7 +139,7 @@ def _most_rows(options: TrainOptions) -> int:
     return training_of(options.family).fit_rows if options.fit_rows is None else options.fit_rows
 
 
-def _scaled(data: Dataset, choice: Choice) -> tuple[Ints, Scaler]:
+def _scaled(data: Dataset, choice: FeatureChoice) -> tuple[Ints, Scaler]:
     """Positions of the chosen features, and their scales."""
     if not choice.chosen:
         raise BadTrainingData("every feature is constant on the training rows", "Add rows that differ.")

@@ -20,7 +20,7 @@ from scorer.rows.recipe import Recipe
 from scorer.training.facts import Provenance
 from scorer.training.families.table import training_of
 from scorer.training.options import DEFAULTS, TrainOptions
-from scorer.training.prepare import Prepared, check_grain, prepared
+from scorer.training.prepare import PreparedRows, check_grain, prepared
 from scorer.training.train import check_options, train
 from scorer.wire.errors import BadTrainingData
 
@@ -60,7 +60,7 @@ def train_file(request: TrainRequest, steps: Steps = no_steps) -> TrainedModel:
     )
 
 
-def _provenance(request: TrainRequest, ready: Prepared) -> Provenance:
+def _provenance(request: TrainRequest, ready: PreparedRows) -> Provenance:
     label, positive = request.columns.label, request.columns.positive
     value = f"{label}={positive}" if positive else label
     told = "all taken for normal" if value is None else f"malicious where {value}"

@@ -12,7 +12,9 @@ FIT_ROWS = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """``qubits``: features at most, one qubit each unless the map has it otherwise. ``fpr``: false-positive rate of the
+    """The options of one training.
+
+    ``qubits``: features at most, one qubit each unless the map has it otherwise. ``fpr``: false-positive rate of the
     default line. ``prevalence``: share of attacks where the model will run; None: that of the rows. ``without``:
     features or groups of them to leave out (``port_class``). ``fit_rows``: rows that model and twin are fitted on at
     most, None: what suits the family; the twin's scoring time grows with it, the quantum model's does not. ``note``:

@@ -16,14 +16,14 @@ from scorer.wire.errors import BadTrainingData
 
 
 def check_grain(grain: str | None) -> None:
-    """Raises BadTrainingData for a grain that no rows have; None is whatever suits them."""
+    """Raise BadTrainingData for a grain that no rows have; None is whatever suits them."""
     if grain is not None and grain not in GRAINS:
         raise BadTrainingData(f"--grain {grain} is not known", "Use --grain window or --grain event.")
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """``rows`` with the ``columns`` to train on, the ``grain`` that they have, and what was decided on the way."""
+class PreparedRows:
+    """Rows with the ``columns`` to train on, the ``grain`` that they have, and what was decided on the way."""
 
     rows: pa.Table
     columns: Columns
@@ -33,27 +33,27 @@ class Prepared:
 
 def prepared(
     recipe: Recipe, table: pa.Table, columns: Columns, grain: str | None = None, normal: bool = False
-) -> Prepared:
+) -> PreparedRows:
     """Make rows of a table of rows or of events.
 
     An explicit ``grain`` is kept; without one, windows of which fewer than MIN_POSITIVES are malicious give way to
     single events, with a remark, unless ``normal`` rows are all that is learnt from. Raises BadTrainingData.
     """
     if is_rows(recipe, table):
-        return Prepared(table, columns, grain or recipe.grain)
+        return PreparedRows(table, columns, grain or recipe.grain)
     on_rows = replace(columns, positive=None)
     rows = build_rows(recipe, table, grain, columns)
     if grain is not None or recipe.grain == "event" or normal:
-        return Prepared(rows, on_rows, grain or recipe.grain)
+        return PreparedRows(rows, on_rows, grain or recipe.grain)
     found = labels(table, columns)
     windows = pc.sum(rows[columns.label]).as_py()
     if windows >= MIN_POSITIVES or pc.sum(found).as_py() < MIN_POSITIVES:
-        return Prepared(rows, on_rows, recipe.grain)
+        return PreparedRows(rows, on_rows, recipe.grain)
     remark = (
         f"windows of {recipe.span} seconds leave {windows} malicious rows of {rows.num_rows}, fewer than "
         f"{MIN_POSITIVES}: every event is a row of its own instead (--grain event)"
     )
-    return Prepared(build_rows(recipe, table, "event", columns), on_rows, "event", (remark,))
+    return PreparedRows(build_rows(recipe, table, "event", columns), on_rows, "event", (remark,))
 
 
 def until_half(recipe: Recipe, events: pa.Table, columns: Columns) -> tuple[pa.Table, pa.Table]:

@@ -67,14 +67,14 @@ class GridPoint:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What is searched for one of the two machines: the pairs of ``grid``, each tried by what ``prepare`` makes."""
+    """The space in which a machine is searched: the pairs of ``grid``, each tried by what ``prepare`` makes."""
 
     grid: Grid
     prepare: Prepare
 
 
 @dataclass(frozen=True)
-class Searched:
+class SearchResult:
     """Winners of both grids, each of ``tried`` pairs on the same rows and folds."""
 
     quantum: GridPoint
@@ -128,7 +128,7 @@ def grid_widths(circuit: FeatureMap, count: int) -> tuple[float, ...]:
     return bandwidths(circuit, count)
 
 
-def search(Z: Floats, y: Ints, groups: Ints | None, seed: int, quantum: SearchSpace, twin: SearchSpace) -> Searched:
+def search(Z: Floats, y: Ints, groups: Ints | None, seed: int, quantum: SearchSpace, twin: SearchSpace) -> SearchResult:
     """Find the best pair of each space on scaled features Z (N, n), labels y (N,), by PR-AUC over inner folds.
 
     At most SEARCH_ROWS rows are looked at, the same ones by both grids. They hold more malicious rows than all rows do;
@@ -141,7 +141,7 @@ def search(Z: Floats, y: Ints, groups: Ints | None, seed: int, quantum: SearchSp
     return _searched(Z, y, weights, inner_folds(y, groups, SEARCH_FOLDS, seed), quantum, twin)
 
 
-def search_normal(Z: Floats, groups: Ints | None, seed: int, quantum: SearchSpace, twin: SearchSpace) -> Searched:
+def search_normal(Z: Floats, groups: Ints | None, seed: int, quantum: SearchSpace, twin: SearchSpace) -> SearchResult:
     """Find the best pair of each space for machines that see normal rows Z (N, n) alone: no label has a say.
 
     They are judged by how well they tell normal rows held out from made-up ones (see ``background``). Raises what
@@ -164,12 +164,12 @@ def _searched(
     parts: list[tuple[Ints, Ints]],
     quantum: SearchSpace,
     twin: SearchSpace,
-) -> Searched:
+) -> SearchResult:
     if quantum.grid.pairs != twin.grid.pairs:
         raise ValueError(f"{quantum.grid.pairs} tries for the quantum machine, {twin.grid.pairs} for its twin")
     with config_context(assume_finite=True, skip_parameter_validation=True):  # a thousand small fits on checked rows
         best = [best_point(space, Z, y, weights, parts) for space in (quantum, twin)]
-    return Searched(best[0], best[1], quantum.grid.pairs)
+    return SearchResult(best[0], best[1], quantum.grid.pairs)
 
 
 def _weights(whole: Ints, part: Ints) -> Floats:

@@ -19,14 +19,17 @@ CROSS_FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
-    """``kind``: "held-out" (one pair) or "cross-fitting". ``pairs``: (rows to fit, rows to score), positions."""
+class RowSplit:
+    """A partition of rows into those to fit on and those to judge.
+
+    ``kind``: "held-out" (one pair) or "cross-fitting". ``pairs``: (rows to fit, rows to score), positions.
+    """
 
     kind: str
     pairs: tuple[tuple[Ints, Ints], ...]
 
 
-def split(data: Dataset, seed: int) -> Split:
+def split(data: Dataset, seed: int) -> RowSplit:
     """Hold out a third when it leaves at least 500 benign and 50 malicious rows, else cross-fit in five folds.
 
     Raises BadTrainingData when the groups cannot be parted so that malicious rows stand on both sides.
@@ -34,12 +37,12 @@ def split(data: Dataset, seed: int) -> Split:
     fit, held = folds(data.y, data.groups, HELD_OUT_PARTS, seed)[0]
     positives = int(data.y[held].sum())
     if len(held) - positives >= HELD_OUT_BENIGN and positives >= HELD_OUT_POSITIVES:
-        return Split("held-out", ((fit, held),))
-    return Split("cross-fitting", tuple(folds(data.y, data.groups, CROSS_FOLDS, seed)))
+        return RowSplit("held-out", ((fit, held),))
+    return RowSplit("cross-fitting", tuple(folds(data.y, data.groups, CROSS_FOLDS, seed)))
 
 
-def split_normal(data: Dataset, seed: int) -> Split:
-    """Part the benign rows for machines that are fitted on them alone; all malicious rows are judged.
+def split_normal(data: Dataset, seed: int) -> RowSplit:
+    """Split off benign rows for machines that are fitted on them alone; all malicious rows are judged.
 
     A third of the benign rows is held out where it is at least 500, else five folds are cross-fitted, and every
     malicious row is judged once, by one of the five. Raises BadTrainingData for fewer than two groups.
@@ -48,11 +51,11 @@ def split_normal(data: Dataset, seed: int) -> Split:
     groups = None if data.groups is None else data.groups[benign]
     fit, held = _normal_folds(benign, groups, HELD_OUT_PARTS, seed)[0]
     if len(held) >= HELD_OUT_BENIGN:
-        return Split("held-out", ((fit, np.sort(np.append(held, attacks))),))
+        return RowSplit("held-out", ((fit, np.sort(np.append(held, attacks))),))
     pairs = _normal_folds(benign, groups, CROSS_FOLDS, seed)
     shares = np.array_split(np.random.default_rng(seed).permutation(attacks), len(pairs))
     judged = [np.sort(np.append(held, some)) for (_, held), some in zip(pairs, shares, strict=True)]
-    return Split("cross-fitting", tuple((fit, held) for (fit, _), held in zip(pairs, judged, strict=True)))
+    return RowSplit("cross-fitting", tuple((fit, held) for (fit, _), held in zip(pairs, judged, strict=True)))
 
 
 def _normal_folds(benign: Ints, groups: Ints | None, parts: int, seed: int) -> list[tuple[Ints, Ints]]:

@@ -29,9 +29,9 @@ from scorer.training.assemble import (
 from scorer.training.dataset import MIN_POSITIVES, Dataset, dataset
 from scorer.training.facts import Provenance, TrainingRun, facts_of
 from scorer.training.families.table import training_of
-from scorer.training.fit import Fitted, fit
+from scorer.training.fit import FittedMachines, fit
 from scorer.training.options import DEFAULTS, TrainOptions
-from scorer.training.splits import Split, split, split_normal
+from scorer.training.splits import RowSplit, split, split_normal
 from scorer.training.yardsticks import boosted_apart
 from scorer.wire.errors import BadTrainingData
 
@@ -95,7 +95,7 @@ def _without_too_few(data: Dataset, provenance: Provenance) -> tuple[Dataset, Pr
 
 
 def check_options(recipe: Recipe, options: TrainOptions) -> None:
-    """Raises BadTrainingData naming the option that no training can be done with."""
+    """Raise BadTrainingData naming the option that no training can be done with."""
     _check_method(options)
     if not 0.0 < options.fpr <= MAX_FPR:
         raise BadTrainingData(f"--fpr {options.fpr} is not possible", f"Give a share above 0 and at most {MAX_FPR}.")
@@ -126,13 +126,13 @@ def _excluded(recipe: Recipe, without: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f.name for f in recipe.features if f.name in without or (f.group and f.group in without))
 
 
-def _judged_benign(data: Dataset, parts: Split) -> int:
+def _judged_benign(data: Dataset, parts: RowSplit) -> int:
     """Benign rows that are to be judged: they set the line."""
     held = np.concatenate([held for _, held in parts.pairs])
     return int((data.y[held] == 0).sum())
 
 
-def _held_out(run: TrainingRun, steps: Steps, total: int) -> tuple[HeldOutScores, Fitted]:
+def _held_out(run: TrainingRun, steps: Steps, total: int) -> tuple[HeldOutScores, FittedMachines]:
     """Scores of every row to be judged, pooled over the folds, and the last fold's models."""
     scored: list[dict[str, Floats]] = []
     for k, (fit_rows, held) in enumerate(run.parts.pairs):
@@ -153,7 +153,7 @@ def _part(steps: Steps, part: str, done: int, total: int, text: str) -> None:
     steps(f"{part}: {text}", done, total)
 
 
-def _others_scores(run: TrainingRun, fitted: Fitted, more: pa.Table | None) -> Mapping[str, Floats]:
+def _others_scores(run: TrainingRun, fitted: FittedMachines, more: pa.Table | None) -> Mapping[str, Floats]:
     """Scores of the benign ones among other rows by every machine; none where there are no other rows."""
     if more is None:
         return {}

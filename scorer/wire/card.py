@@ -11,7 +11,7 @@ from scorer.wire.errors import NonsenseReply
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model says of itself to anyone who may list models (GET /v1/models/<name>).
+    """A model's words about itself to anyone who may list models (GET /v1/models/<name>).
 
     What running code goes by has a field of its own; ``details`` is for people. Cards of 0.1.0 say ``qubits``,
     ``span`` and ``mitre`` in their details alone, and are read from there.
@@ -37,7 +37,7 @@ class ModelCard:
 
     @classmethod
     def from_dict(cls, raw: Any) -> ModelCard:
-        """From untrusted decoded JSON; raises NonsenseReply naming the field that is wrong."""
+        """Read untrusted decoded JSON; raises NonsenseReply naming the field that is wrong."""
         if not isinstance(raw, dict):
             raise NonsenseReply("a model card that is not an object came back")
         strings = {k: _typed(raw, k, str) for k in _CARD_STRINGS}
@@ -58,7 +58,7 @@ class ModelCard:
 
     @property
     def recipe(self) -> Optional[Mapping[str, Any]]:
-        """How rows are built, as plain data from outside (docs/models.md); None where the card has none."""
+        """The recipe of rows, as plain data from outside (docs/models.md); None where the card has none."""
         recipe = self.details.get("recipe")
         return recipe if isinstance(recipe, dict) else None
 
@@ -81,7 +81,7 @@ _CARD_STRINGS = ("name", "version", "family", "title", "trained_on", "serve", "g
 
 
 def _said_in_details(raw: Mapping[str, Any]) -> Dict[str, Any]:
-    """What a card of 0.1.0 says in its details alone, under the names of the fields that say it today."""
+    """Take what a card of 0.1.0 says in its details alone, under the names of the fields that say it today."""
     details = raw["details"]
     recipe = details.get("recipe")
     row = recipe.get("row") if isinstance(recipe, dict) else None

@@ -117,7 +117,7 @@ class GatewayClient:
         self._connection.close()
 
     def models(self) -> Tuple[ModelCard, ...]:
-        """Every model that the gateway knows."""
+        """List every model that the gateway knows. Raises NonsenseReply."""
         body = self._get_json("/v1/models")
         listed = body.get("models") if isinstance(body, dict) else None
         if not isinstance(listed, list):
@@ -125,12 +125,12 @@ class GatewayClient:
         return tuple(ModelCard.from_dict(raw) for raw in listed)
 
     def card(self, model: str, version: str = "live") -> ModelCard:
-        """What a model says of itself. Raises UnknownModel."""
+        """Fetch what a model says of itself. Raises UnknownModel."""
         path = "/v1/models/%s?version=%s" % (quote(check_model_name(model)), quote(check_version(version)))
         return ModelCard.from_dict(self._get_json(path))
 
     def ready(self) -> Mapping[str, Any]:
-        """What /readyz says when the gateway reaches its queue and a worker is alive; else raises Unavailable."""
+        """Fetch /readyz, when the gateway reaches its queue and a worker is alive; else raises Unavailable."""
         body = self._get_json("/readyz")
         if not isinstance(body, dict):
             raise NonsenseReply("the gateway's state is not an object", REMEDY)
@@ -188,7 +188,7 @@ class GatewayClient:
 
 
 def _gateway_wait(allowed: float) -> float:
-    """How long the gateway may wait: a little less than we do, so that its own answer still arrives."""
+    """Say how long the gateway may wait: a little less than we do, so that its own answer still arrives."""
     return max(0.1, allowed - min(1.0, 0.1 * allowed))
 
 

@@ -51,7 +51,7 @@ class QScoreError(Exception):
         return self.sentence()
 
     def sentence(self) -> str:
-        """What was wrong and what to do, on one line."""
+        """Say what was wrong and what to do, on one line."""
         text = " ".join(self.detail.split())
         remedy = " ".join(self.remedy.split())
         if not remedy:
@@ -172,7 +172,7 @@ class Problem:
 
     @classmethod
     def from_dict(cls, raw: Any) -> Problem:
-        """From an untrusted decoded JSON or msgpack value; raises NonsenseReply when it is not a problem."""
+        """Read an untrusted decoded JSON or msgpack value; raises NonsenseReply when it is not a problem."""
         if not isinstance(raw, dict) or not isinstance(raw.get("code"), str):
             raise NonsenseReply("a problem without a code came back")
         status = raw.get("status", 500)
@@ -191,7 +191,7 @@ class Problem:
         return json.dumps(self.to_dict()).encode()
 
     def error(self) -> QScoreError:
-        """The exception that this problem stands for; an unknown code becomes the base class."""
+        """Make the exception that this problem stands for; an unknown code becomes the base class."""
         error = _tree(QScoreError).get(self.code, QScoreError)(self.detail, self.remedy)
         error.status = self.status
         error.retryable = self.retryable

@@ -65,7 +65,7 @@ def is_name(text: object) -> bool:
 
 
 def check_model_name(name: str) -> str:
-    """A model's name as it may appear in a path or a key; anything else is an unknown model."""
+    """Check a model's name as it may appear in a path or a key. Raises UnknownModel for anything else."""
     if not is_name(name):
         raise UnknownModel(
             "%r cannot be a model's name" % name[:80],
@@ -75,7 +75,7 @@ def check_model_name(name: str) -> str:
 
 
 def check_version(version: str) -> str:
-    """A version number such as ``3`` or ``1-starter``, or an alias (``live``, ``shadow``)."""
+    """Check a version such as ``3`` or ``1-starter``, or an alias (``live``, ``shadow``). Raises UnknownModel."""
     if version not in ALIASES and not _VERSION.match(version):
         raise UnknownModel(
             "%r cannot be a version" % version[:80],

@@ -13,7 +13,7 @@ EXPLAIN_CHOICES = ("alerts", "all", "none")
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """What a caller may ask of one batch.
+    """The wishes of a caller for one batch.
 
     ``version``: a version or alias. ``threshold``: probability 0-1 at and above which a row alerts; None: the model's
     own line. ``explain``: which rows get a reason. ``write``: hand the scored rows to the configured sink.
@@ -26,7 +26,7 @@ class ScoreOptions:
 
     @classmethod
     def parse(cls, raw: Mapping[str, str]) -> ScoreOptions:
-        """From untrusted strings (a query string, a command line); raises BadOption naming value and remedy."""
+        """Read untrusted strings (a query string, a command line); raises BadOption naming value and remedy."""
         unknown = sorted(set(raw) - {"version", "threshold", "explain", "write"})
         if unknown:
             raise BadOption(
@@ -41,7 +41,7 @@ class ScoreOptions:
         )
 
     def to_query(self) -> Dict[str, str]:
-        """The inverse of parse."""
+        """Write the options as ``parse`` reads them."""
         query = {"version": self.version, "explain": self.explain, "write": "true" if self.write else "false"}
         if self.threshold is not None:
             query["threshold"] = repr(self.threshold)
@@ -70,7 +70,7 @@ def _explain(text: str) -> str:
 
 
 def parse_bool(name: str, text: str) -> bool:
-    """Splunk's spellings of a boolean."""
+    """Read Splunk's spellings of a boolean. Raises BadOption for anything else."""
     lowered = text.lower()
     if lowered in ("true", "t", "1", "yes"):
         return True

@@ -29,13 +29,13 @@ class Answer:
     body: bytes
 
     def media_type(self) -> str:
-        """The content type without its parameters, lower case; empty where there is none."""
+        """Give the content type without its parameters, lower case; empty where there is none."""
         return self.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Whom a connection speaks to, in the words of its messages.
+    """The other side of a connection, in the words of messages.
 
     ``name``: such as "the gateway". ``form``: how its address is written; ``port``: where an address names none. The
     other four are remedies: ``address`` for an address of another form, ``trust`` for an authority or a certificate
@@ -53,7 +53,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Trust:
-    """What a peer's certificate is verified against: always an authority, and a name unless ``any_name``.
+    """The terms on which a peer's certificate is accepted: by an authority always, by a name unless ``any_name``.
 
     ``ca_file``: PEM of the peer's authority; None: the system's. ``server_hostname``: the name that the certificate
     must carry where it is not the URL's host. ``any_name``: no name is compared, for a peer on this machine.
@@ -99,7 +99,7 @@ class TlsConnection:
         cap: int,
         cut: bool = False,
     ) -> Answer:
-        """One request and its whole answer of at most ``cap`` bytes within ``allowed`` seconds.
+        """Send one request and read its whole answer of at most ``cap`` bytes within ``allowed`` seconds.
 
         Looking up the host's name comes on top, for which the system's resolver has limits of its own.
         ``cut``: a longer answer ends at ``cap``; without it, it is nonsense. The request must be safe to repeat: it is
@@ -206,7 +206,7 @@ class _DeadlineSocket:
         return self._secured.recv_into(buffer)
 
     def close(self) -> None:
-        """Nothing yet: http.client calls it before an answer that ends with the connection is read."""
+        """Do nothing: http.client calls it before an answer that ends with the connection is read."""
 
     def end(self) -> None:
         self._secured.close()

@@ -9,13 +9,13 @@ from itertools import pairwise
 
 import pytest
 
-from demo.standins.search_process import Answer
+from demo.standins.search_process import CommandReply
 from scorer.wire.names import OUTPUT_COLUMNS
 from tests.acceptance.conftest import InstalledApp
 from tests.acceptance.scripted_gateway import CARD, ScriptedGateway
 
 
-def rows_of(answer: Answer) -> list[dict[str, str]]:
+def rows_of(answer: CommandReply) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.standins.search_process import Answer, SearchOutcome
+from demo.standins.search_process import CommandReply, SearchOutcome
 from demo.standins.splunkd_endpoint import SplunkdEndpoint
 from scorer.service.settings import load_settings
 from scorer.service.stack.up import read_state
@@ -84,7 +84,7 @@ def real(app: InstalledApp, splunkd: SplunkdEndpoint, stack: Running, authority:
     return app
 
 
-def rows_of(answer: Answer) -> list[dict[str, str]]:
+def rows_of(answer: CommandReply) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
 
 

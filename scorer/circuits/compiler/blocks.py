@@ -38,12 +38,12 @@ class Sum:
 
     @property
     def varies(self) -> bool:
-        """Whether it depends on the row."""
+        """True where the sum depends on the row."""
         return any(factor != 0.0 for factor in self._factors.values())
 
     @property
     def varying(self) -> Expression | None:
-        """What depends on the row, or None."""
+        """The part of the sum that depends on the row, or None."""
         total = constant(0.0)
         for rest, factor in self._factors.items():
             total = add(total, factor * rest)
@@ -83,7 +83,7 @@ class LocalLayer:
 
     @property
     def varies(self) -> bool:
-        """Whether a row's angle is in it."""
+        """True where a row's angle is in the layer."""
         return any(angle is not None and angle.value is None for run in self.runs.values() for _, angle in run)
 
     def operations(self) -> Iterator[Operation]:
@@ -110,7 +110,7 @@ class DiagonalBlock:
         return not _support(operation) & self.support
 
     def take(self, operation: Operation, global_phase: Sum) -> None:
-        """A phase after the affine map is one before it on another parity, with the shift's sign."""
+        """Add a phase: after the affine map it is one before it on another parity, with the shift's sign."""
         if isinstance(operation, Linear):
             self.rows = bits.compose(operation.rows, self.rows)
             moved = sum((self.shift & row).bit_count() % 2 << i for i, row in enumerate(operation.rows))
@@ -123,7 +123,7 @@ class DiagonalBlock:
 
     @property
     def varies(self) -> bool:
-        """Whether a row's angle is in it."""
+        """True where a row's angle is in the block."""
         return any(total.varies for total in self.sums.values())
 
     @property
@@ -134,11 +134,14 @@ class DiagonalBlock:
         return phased | _moved(self.rows, self.shift)
 
     def terms(self) -> dict[int, Sum]:
-        """Parities with a phase that is not zero."""
+        """List the parities with a phase that is not zero."""
         return {mask: total for mask, total in self.sums.items() if total.varies or total.fixed != 0.0}
 
     def operations(self) -> Iterator[Operation]:
-        """Phases on single qubits are offered to their qubits' runs where that spares the block its rows' angles."""
+        """List the block's operations.
+
+        Phases on single qubits go to their qubits' runs where that spares the block its rows' angles.
+        """
         terms = self.terms()
         several = [total for mask, total in terms.items() if mask.bit_count() > 1]
         if any(total.varies for total in several):
@@ -160,7 +163,7 @@ Block = LocalLayer | DiagonalBlock
 
 
 def gather(operations: Iterator[Operation], qubits: int, global_phase: Sum) -> list[Block]:
-    """Blocks that do what the operations do in their order; what is left over is added to the global phase."""
+    """Gather operations into blocks that do the same in order; what is left over is added to the global phase."""
     blocks: list[Block] = []
     for operation in operations:
         if isinstance(operation, Phase) and not operation.mask:

@@ -32,7 +32,7 @@ def compile_gates(
 
 
 class _Angles:
-    """Numbers expressions; an expression that came before keeps its number, so that repetitions share their angles."""
+    """Numbers of expressions; one that came before keeps its number, so that repetitions share their angles."""
 
     def __init__(self) -> None:
         self._numbers: dict[Expression, int] = {}

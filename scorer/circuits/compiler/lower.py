@@ -19,7 +19,7 @@ _PI = math.pi
 
 @dataclass(frozen=True)
 class OneQubit:
-    """h, x (no angle), rx, ry or p on one qubit."""
+    """A gate h, x (no angle), rx, ry or p on one qubit."""
 
     name: str
     qubit: int
@@ -28,7 +28,7 @@ class OneQubit:
 
 @dataclass(frozen=True)
 class Phase:
-    """exp(i angle parity(b & mask)); mask 0: a global phase."""
+    """The phase exp(i angle parity(b & mask)); mask 0: a global phase."""
 
     mask: int
     angle: Expression
@@ -36,7 +36,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Linear:
-    """|b> -> |M b xor shift>, ``rows`` as in ``bits``."""
+    """The map |b> -> |M b xor shift>, ``rows`` as in ``bits``."""
 
     rows: tuple[int, ...]
     shift: int = 0
@@ -46,7 +46,7 @@ Operation = OneQubit | Phase | Linear
 
 
 def lower(gate: Gate, qubits: int) -> Iterator[Operation]:
-    """The gate's operations, the first applied first."""
+    """Take the gate apart into operations, the first applied first."""
     name, q = gate.name, gate.qubits
     if name in ("h", "rx", "ry"):
         yield OneQubit(name, q[0], gate.angles[0] if gate.angles else None)

@@ -15,7 +15,7 @@ _METHODS = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
 
 
 def to_qiskit(circuit: FeatureMap, prefix: str = "x") -> QuantumCircuit:
-    """The same gates in Qiskit; parameter ``x[i]`` is the scaled feature i, the bandwidth is part of the angles.
+    """Write the gates in Qiskit; parameter ``x[i]`` is the scaled feature i, the bandwidth is part of the angles.
 
     Features that no gate uses do not appear among the parameters.
     """
@@ -33,7 +33,7 @@ def to_qiskit(circuit: FeatureMap, prefix: str = "x") -> QuantumCircuit:
 
 
 def to_qasm3(circuit: FeatureMap, prefix: str = "x") -> str:
-    """OpenQASM 3 text with one ``input float`` for each feature that is used."""
+    """Write OpenQASM 3 text with one ``input float`` for each feature that is used."""
     from qiskit import qasm3
 
     return str(qasm3.dumps(to_qiskit(circuit, prefix)))

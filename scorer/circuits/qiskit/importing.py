@@ -40,7 +40,7 @@ _AGREEMENT = 1e-9
 def import_circuit(
     circuit: QuantumCircuit, parameters: Sequence[Any] | None = None, name: str | None = None, bandwidth: float = 1.0
 ) -> Circuit:
-    """The circuit with its parameters as features, in Qiskit's order or the given one (parameters or their names).
+    """Read a circuit, its parameters as features in Qiskit's order or the given one (parameters or their names).
 
     Raises CircuitError for what is no pure state of the features: measurements, resets, conditions; for formulas that
     have no counterpart here; and for a circuit without parameters.
@@ -129,7 +129,7 @@ def _expression(angle: Any, number: Mapping[Any, int]) -> Expression:
 
 
 def _require_agreement(made: Expression, angle: Any, number: Mapping[Any, int]) -> None:
-    """How Qiskit keeps its formulas is its own affair: what was read must have the value that Qiskit computes."""
+    """Compare what was read with Qiskit's own values: how Qiskit keeps its formulas is its own affair."""
     point = {parameter: _PROBE[index % len(_PROBE)] + 0.01 * index for parameter, index in number.items()}
     theirs = _real(angle.bind({parameter: point[parameter] for parameter in angle.parameters}).numeric(), angle)
     ours = Evaluator([made], len(number)).values(np.array([[point[parameter]] for parameter in number]))[0, 0]

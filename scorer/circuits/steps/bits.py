@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 def members(mask: int) -> tuple[int, ...]:
-    """The qubits of a mask, lowest first."""
+    """List the qubits of a mask, lowest first."""
     return tuple(i for i in range(mask.bit_length()) if mask >> i & 1)
 
 
@@ -26,7 +26,7 @@ def mask_of(qubits: Iterable[int]) -> int:
 
 
 def runs(mask: int) -> list[tuple[int, int]]:
-    """(lowest qubit, number of qubits) of each run of neighbours in a mask, lowest first."""
+    """List (lowest qubit, number of qubits) of each run of neighbours in a mask, lowest first."""
     found: list[tuple[int, int]] = []
     for qubit in members(mask):
         if found and sum(found[-1]) == qubit:
@@ -49,7 +49,7 @@ def identity(qubits: int) -> tuple[int, ...]:
 
 
 def image(rows: tuple[int, ...], mask: int) -> int:
-    """The input parity that the output parity ``mask`` is: the sum of the rows that it holds."""
+    """Find the input parity that the output parity ``mask`` is: the sum of the rows that it holds."""
     out = 0
     for i in members(mask):
         out ^= rows[i]
@@ -57,12 +57,12 @@ def image(rows: tuple[int, ...], mask: int) -> int:
 
 
 def compose(second: tuple[int, ...], first: tuple[int, ...]) -> tuple[int, ...]:
-    """The map that is ``first`` and then ``second``."""
+    """Compose two maps: ``first``, and then ``second``."""
     return tuple(image(first, row) for row in second)
 
 
 def rank(rows: Iterable[int]) -> int:
-    """Rank over GF(2)."""
+    """Compute the rank over GF(2)."""
     basis: list[int] = []
     for row in rows:
         for known in basis:

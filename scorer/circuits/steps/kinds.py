@@ -40,7 +40,10 @@ class Phases:
 
 @dataclass(frozen=True)
 class Affine:
-    """|b> -> |M b xor shift> over GF(2): runs of CX, X and SWAP. ``rows[i]``: the input bits that make output bit i."""
+    """The map |b> -> |M b xor shift> over GF(2): runs of CX, X and SWAP.
+
+    ``rows[i]``: the input bits that make output bit i.
+    """
 
     rows: tuple[int, ...]
     shift: int = 0
@@ -69,12 +72,12 @@ Step = Hadamards | Phases | Affine | Local | Fixed
 
 
 def is_constant(step: Step) -> bool:
-    """Whether the step is the same for every row."""
+    """Tell whether the step is the same for every row."""
     return not any(True for _ in angle_indices((step,)))
 
 
 def angle_indices(steps: tuple[Step, ...]) -> Iterator[int]:
-    """Every use of an angle, in order."""
+    """List every use of an angle, in order."""
     for step in steps:
         if isinstance(step, Phases):
             yield from (index for _, index in step.terms)

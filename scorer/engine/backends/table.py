@@ -22,7 +22,7 @@ BACKENDS: Mapping[str, str] = {"aer": "scorer.engine.backends.aer:Aer"}
 
 
 class UnknownBackend(LookupError):
-    """No backend has the name."""
+    """A name that no backend has."""
 
 
 class NoSimulator(RuntimeError):
@@ -30,7 +30,7 @@ class NoSimulator(RuntimeError):
 
 
 class Backend(Protocol):
-    """What runs circuits of any size."""
+    """A program that runs circuits of any size."""
 
     @property
     def name(self) -> str: ...

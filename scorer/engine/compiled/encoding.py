@@ -29,7 +29,7 @@ _RADIX = 3
 _TURN = 2.0 * math.pi
 
 
-class Kind(enum.IntEnum):
+class OperationKind(enum.IntEnum):
     """An operation's kind, and what the four numbers behind it are."""
 
     START = 0  #: constant vector at x
@@ -44,8 +44,10 @@ class Kind(enum.IntEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
-    """``code``: operations (k, 5), terms, passes (p, 2), how many of them transform a diagonal's spectrum, places.
+class EncodedProgram:
+    """A program as arrays of numbers, which compiled loops read.
+
+    ``code``: operations (k, 5), terms, passes (p, 2), how many of them transform a diagonal's spectrum, places.
 
     ``runs``: (r, 2) first gate and end. ``gates``: kinds, angles, (a, b). ``numbers``: constant vectors. ``slots``: how
     many diagonals are kept at a time.
@@ -58,14 +60,14 @@ class Encoded:
     slots: int
 
 
-def encoded(program: Program) -> Encoded:
+def encoded(program: Program) -> EncodedProgram:
     """Write the program down as arrays."""
     # Of a spectrum the lowest qubit has a pass of its own, after which the others lie one lower.
     writer = _Encoder(passes=_passes(2 ** (program.qubits - 1) - 1))
     full = len(writer.passes)
     load = program.begins_with_turn
     if not load:
-        writer.operations.append((Kind.START, writer.vector(program.start), 0, 0, 0))
+        writer.operations.append((OperationKind.START, writer.vector(program.start), 0, 0, 0))
     for number, operation in enumerate(program.operations):
         writer.write(operation, load and number == 0)
     return writer.result(full)
@@ -97,43 +99,49 @@ class _Encoder:
         if isinstance(operation, Turn):
             self._turn(operation, load)
         elif isinstance(operation, ConstantTurn):
-            self.operations.append((Kind.CONSTANT_TURN, self.vector(operation.diagonal), 0, 0, 0))
+            self.operations.append((OperationKind.CONSTANT_TURN, self.vector(operation.diagonal), 0, 0, 0))
         elif isinstance(operation, Transform):
             passes = _passes(operation.mask)
-            self.operations.append((Kind.TRANSFORM, len(self.passes), len(passes), 0, 0))
+            self.operations.append((OperationKind.TRANSFORM, len(self.passes), len(passes), 0, 0))
             self.passes += passes
         else:
             self._rotation(operation)
 
     def vector(self, vector: States) -> int:
-        """Where a constant vector (2^n,) begins among the numbers."""
+        """Give the place among the numbers where a constant vector (2^n,) begins."""
         first = sum(2 * len(known) for known in self.vectors)
         self.vectors.append(vector)
         return first
 
     def _turn(self, operation: Turn, load: bool) -> None:
         if operation.terms is not None:
-            self.operations.append((Kind.TABLE, operation.slot, len(self.terms), len(operation.terms), 0))
+            self.operations.append((OperationKind.TABLE, operation.slot, len(self.terms), len(operation.terms), 0))
             for term in operation.terms:
                 # -1/2: how a parity is made of a sign. Constants are angles in turns.
                 factor = term.factor if term.angle is not None else math.remainder(term.factor, _TURN) / _TURN
                 self.terms.append((term.mask, -1 if term.angle is None else term.angle, -0.5 * factor))
-        self.operations.append((Kind.LOAD if load else Kind.TURN, operation.slot, 0, 0, 0))
+        self.operations.append((OperationKind.LOAD if load else OperationKind.TURN, operation.slot, 0, 0, 0))
 
     def _rotation(self, operation: Rotate) -> None:
-        kind = Kind.FILL if operation.fill else Kind.ROTATE_REAL if operation.real else Kind.ROTATE
+        kind = (
+            OperationKind.FILL
+            if operation.fill
+            else OperationKind.ROTATE_REAL
+            if operation.real
+            else OperationKind.ROTATE
+        )
         first = sum(map(len, self.places))
         self.operations.append((kind, first, len(operation.lows), operation.flip, len(self.runs)))
         self.places.append(operation.lows)
         self.runs.append((len(self.gates), len(self.gates) + len(operation.factors)))
         self.gates += [(_AXES[f.axis], f.angle, complex(f.a), complex(f.b)) for f in operation.factors]
 
-    def result(self, full: int) -> Encoded:
+    def result(self, full: int) -> EncodedProgram:
         masks, angles, factors = _columns(self.terms, 3)
         kinds, gate_angles, a, b = _columns(self.gates, 4)
         matrices = [part for pair in zip(a, b, strict=True) for c in pair for part in (c.real, c.imag)]
         vectors = [np.stack([v.real, v.imag], 1).reshape(-1) for v in self.vectors]
-        return Encoded(
+        return EncodedProgram(
             code=(
                 _integers(self.operations, 5),
                 (_integers(masks), _integers(angles), np.array(factors, np.float32)),
@@ -144,7 +152,7 @@ class _Encoder:
             runs=_integers(self.runs, 2),
             gates=(_integers(kinds), _integers(gate_angles), np.array(matrices, np.float32)),
             numbers=np.concatenate([np.zeros(0), *vectors]).astype(np.float32),
-            slots=1 + max((x for kind, x, *_ in self.operations if kind == Kind.TABLE), default=-1),
+            slots=1 + max((x for kind, x, *_ in self.operations if kind == OperationKind.TABLE), default=-1),
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.engine.compiled.butterflies import LANES, pairs, transform
-from scorer.engine.compiled.encoding import AXIS_X, AXIS_Y, CONSTANT, Gates, Integers, Kind, Terms
+from scorer.engine.compiled.encoding import AXIS_X, AXIS_Y, CONSTANT, Gates, Integers, OperationKind, Terms
 from scorer.engine.compiled.jit import compiled, inlined
 from scorer.engine.compiled.series import COSINE, SINE
 
@@ -21,9 +21,13 @@ Single = NDArray[np.float32]
 Workspace = tuple[Single, Single, Single, Single, Single, Single]
 
 # Compiled code knows plain numbers only.
-_TABLE, _LOAD, _TURN = int(Kind.TABLE), int(Kind.LOAD), int(Kind.TURN)
-_CONSTANT_TURN, _START, _TRANSFORM = int(Kind.CONSTANT_TURN), int(Kind.START), int(Kind.TRANSFORM)
-_ROTATE, _ROTATE_REAL = int(Kind.ROTATE), int(Kind.ROTATE_REAL)
+_TABLE, _LOAD, _TURN = int(OperationKind.TABLE), int(OperationKind.LOAD), int(OperationKind.TURN)
+_CONSTANT_TURN, _START, _TRANSFORM = (
+    int(OperationKind.CONSTANT_TURN),
+    int(OperationKind.START),
+    int(OperationKind.TRANSFORM),
+)
+_ROTATE, _ROTATE_REAL = int(OperationKind.ROTATE), int(OperationKind.ROTATE_REAL)
 _S0, _S1, _S2, _S3, _S4, _S5 = (np.float32(c) for c in SINE)
 _C0, _C1, _C2, _C3, _C4, _C5 = (np.float32(c) for c in COSINE)
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
@@ -243,7 +247,7 @@ def run(  # noqa: C901  # one loop over kinds
 ) -> None:
     """Run a program on the rows of ``angles`` (a, ...), in turns, from column ``start``.
 
-    As many rows as ``out`` (blocks, 3, 2^n, width) has. Everything from ``operations`` on: see ``encoding.Encoded``.
+    As many rows as ``out`` (blocks, 3, 2^n, width) has. From ``operations`` on: see ``encoding.EncodedProgram``.
     """
     states, slots, turns, matrices = work[0], work[2], work[3], work[4]
     flat = states.reshape(-1)

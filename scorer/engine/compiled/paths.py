@@ -33,7 +33,7 @@ _TURN = 2.0 * math.pi
 
 
 class CompiledStates:
-    """As ``scorer.engine.batched.BatchedStates``, for the same program."""
+    """The amplitudes of a chunk of rows, made by compiled loops from the same program as ``batched.BatchedStates``'."""
 
     def __init__(self, program: Program) -> None:
         self.qubits = program.qubits

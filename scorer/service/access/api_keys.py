@@ -41,7 +41,7 @@ class ApiKey:
     note: str = ""
 
     def allows(self, scope: str) -> None:
-        """Raises Forbidden when the key lacks ``scope``."""
+        """Raise Forbidden when the key lacks ``scope``."""
         if scope not in self.scopes:
             raise Forbidden(
                 f"key {self.id} may not {SCOPES[scope]}",
@@ -58,7 +58,7 @@ class KeyFile:
     _keys: tuple[ApiKey, ...] = field(default=(), repr=False)
 
     def keys(self) -> tuple[ApiKey, ...]:
-        """All keys, oldest first. Raises ConfigurationError when the file is damaged or others may read it."""
+        """Read all keys, oldest first. Raises ConfigurationError when the file is damaged or others may read it."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
@@ -72,7 +72,7 @@ class KeyFile:
         return self._keys
 
     def identify(self, authorization: str | None) -> ApiKey:
-        """The key behind an Authorization header. Raises Unauthorised."""
+        """Find the key behind an Authorization header. Raises Unauthorised."""
         scheme, _, presented = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not presented:
             raise Unauthorised("the request carries no key", "Send the header Authorization: Bearer <key>.")
@@ -119,7 +119,7 @@ class KeyFile:
 
 
 def local_key(path: Path, keys: KeyFile) -> str:
-    """The key that commands on this machine use, made (with every scope) when it is missing or was revoked."""
+    """Read the key that commands on this machine use; made, with every scope, when it is missing or was revoked."""
     if path.is_file():
         secret = path.read_text("ascii").strip()
         if any(key.sha256 == _digest(secret) for key in keys.keys()):  # noqa: SIM118  # a method, not a mapping

@@ -47,7 +47,7 @@ class Authority:
     private_key: ec.EllipticCurvePrivateKey
 
     def issue(self, hostnames: Sequence[str]) -> tuple[bytes, bytes]:
-        """Certificate and private key (PEM) of a server with these DNS names or addresses."""
+        """Make certificate and private key (PEM) of a server with these DNS names or addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_name(hostnames[0][:64]), self.certificate.subject, key.public_key(), _SERVER_LIFE)
         for extension, critical in self._leaf_extensions(key.public_key(), hostnames):
@@ -69,7 +69,7 @@ class Authority:
 
 
 def new_authority() -> Authority:
-    """A fresh self-signed authority that can sign servers only."""
+    """Make a fresh self-signed authority that can sign servers only."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("qscore local authority")
     builder = _builder(name, name, key.public_key(), _CA_LIFE)
@@ -83,7 +83,7 @@ def new_authority() -> Authority:
 
 
 def load_or_create_authority(folder: Path) -> Authority:
-    """The authority in ``folder``, made there when there is none. Raises ConfigurationError when it is damaged."""
+    """Load the authority in ``folder``, or make it there. Raises ConfigurationError when it is damaged."""
     certificate, key = folder / "ca.pem", folder / "ca_key.pem"
     if certificate.is_file() and key.is_file():
         return _loaded(certificate, key)
@@ -95,7 +95,7 @@ def load_or_create_authority(folder: Path) -> Authority:
 
 
 def server_files(settings: Settings) -> TlsFiles:
-    """The gateway's certificate: the configured one, or one of the local authority, renewed when it is time."""
+    """Find the gateway's certificate: the configured one, or one of the local authority, renewed when it is time."""
     gateway = settings.gateway
     if gateway.certificate is not None or gateway.private_key is not None:
         return _configured(gateway.certificate, gateway.private_key)
@@ -122,7 +122,7 @@ def _configured(certificate: Path | None, key: Path | None) -> TlsFiles:
 
 
 def _current(files: TlsFiles, authority: Authority, hostnames: Sequence[str]) -> bool:
-    """Whether the server's certificate is this authority's, names these hosts and lasts long enough."""
+    """Tell whether the server's certificate is this authority's, names these hosts and lasts long enough."""
     if not (files.certificate.is_file() and files.private_key.is_file()):
         return False
     try:

@@ -39,7 +39,9 @@ _FULL_QUEUE_PAUSE = 2.0
 
 @dataclass(frozen=True, eq=False)
 class ScoredFile:
-    """``table``: the file's columns, then OUTPUT_COLUMNS as text, row by row. ``card``: of the version that scored.
+    """A file's rows with their scores, and counts of them.
+
+    ``table``: the file's columns, then OUTPUT_COLUMNS as text, row by row. ``card``: of the version that scored.
 
     ``chunks``: how many batches it took. ``scored``, ``alerts``: rows; ``problems``: status code -> rows that have it.
     ``submitter``: whose acknowledgement list learns what became of written rows; None where none are written.
@@ -56,8 +58,10 @@ class ScoredFile:
 
 @dataclass(frozen=True)
 class WrittenRows:
-    """What became of written rows: ``written`` or there before, ``dead`` letters, and ``waiting`` batches not heard of
-    in time."""
+    """Counts of rows that were to be written.
+
+    ``written``: written, or there before. ``dead``: dead letters. ``waiting``: batches not heard of in time.
+    """
 
     written: int
     dead: int

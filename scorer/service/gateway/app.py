@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import ApiKey, KeyFile
-from scorer.service.gateway.metrics import Metrics, new_metrics
+from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
 from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.exchange import Exchange
@@ -52,17 +52,17 @@ _REPLY_HEADERS = (HEADER_BATCH, HEADER_MODEL, HEADER_VERSION, HEADER_ROWS, HEADE
 
 @dataclass(frozen=True)
 class Gateway:
-    """What every request needs; made once per process."""
+    """The parts that every request needs; made once per process."""
 
     settings: Settings
     keys: KeyFile
     cards: CardStore
     exchange: Exchange
     submitter: Submitter
-    metrics: Metrics
+    metrics: GatewayMetrics
 
     def allow(self, scope: str) -> ApiKey:
-        """The caller's key. Raises Unauthorised or Forbidden."""
+        """Find the caller's key. Raises Unauthorised or Forbidden."""
         key = self.keys.identify(request.headers.get("Authorization"))
         key.allows(scope)
         return key
@@ -177,7 +177,7 @@ def _score(gateway: Gateway, name: str) -> Response:
 
 
 def _allowed_request(gateway: Gateway, name: str) -> ScoreRequest:
-    """What the caller asks for, of one exact version; everything that can be said without the body is checked."""
+    """Read what the caller asks for, of one exact version; all that can be said without the body is checked."""
     key = gateway.allow("score")
     asked = score_request(name, request, gateway.settings)
     if asked.options.write:
@@ -239,7 +239,7 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
 
 
 def problem_response(error: QScoreError) -> Response:
-    """application/problem+json (RFC 9457)."""
+    """Answer with application/problem+json (RFC 9457)."""
     problem = Problem.of(error)
     response = Response(problem.to_json(), status=problem.status, content_type=MEDIA_PROBLEM)
     if problem.status in _RETRY_AFTER:

@@ -19,7 +19,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 @dataclass(frozen=True)
-class Metrics:
+class GatewayMetrics:
     """Counters of one gateway; labels hold codes and model names that exist, never what a caller made up."""
 
     registry: CollectorRegistry
@@ -29,15 +29,15 @@ class Metrics:
     seconds: Histogram
 
     def text(self) -> bytes:
-        """Exposition format."""
+        """Write the metrics in Prometheus's exposition format."""
         return bytes(generate_latest(self.registry))
 
 
-def new_metrics(state: Callable[[], QueueState]) -> Metrics:
-    """Metrics in a registry of their own; ``state`` is asked at every scrape."""
+def new_metrics(state: Callable[[], QueueState]) -> GatewayMetrics:
+    """Make metrics in a registry of their own; ``state`` is asked at every scrape."""
     registry = CollectorRegistry()
     registry.register(_Queue(state))
-    return Metrics(
+    return GatewayMetrics(
         registry,
         Counter("qscore_requests", "Requests by endpoint and outcome", ["endpoint", "code"], registry=registry),
         Counter("qscore_rows", "Rows sent to be scored", ["model"], registry=registry),

@@ -56,7 +56,7 @@ class ScoreRequest:
     submitter: str | None
 
     def pinned(self, version: str, queue: str) -> ScoreRequest:
-        """The same request for one exact version, on the queue of that version's lane."""
+        """Pin the request to one exact version, on the queue of that version's lane."""
         return dataclasses.replace(self, options=dataclasses.replace(self.options, version=version), queue=queue)
 
 
@@ -81,7 +81,7 @@ def score_request(name: str, request: Request, settings: Settings) -> ScoreReque
 
 
 def read_body(request: Request) -> bytes:
-    """The whole body. Raises MalformedBody, BodyTooLarge."""
+    """Read the whole body. Raises MalformedBody, BodyTooLarge."""
     length = request.content_length
     if length is None:
         raise MalformedBody("the request has no Content-Length", "Send the body whole, with its length.")

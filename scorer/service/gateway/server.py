@@ -53,7 +53,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no ty
 
 
 def options(settings: Settings, bind: str, files: TlsFiles) -> dict[str, Any]:
-    """gunicorn's settings."""
+    """Write gunicorn's settings."""
     return {
         "bind": bind,
         "worker_class": "gthread",
@@ -96,7 +96,7 @@ def main(arguments: list[str]) -> None:
 
 
 def run() -> None:
-    """Serve until a signal; a wrong setting ends it with one sentence."""
+    """Serve until a signal. Raises SystemExit with one sentence where a setting is wrong."""
     try:
         main(sys.argv[1:])
     except ConfigurationError as error:

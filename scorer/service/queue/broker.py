@@ -21,12 +21,12 @@ _SCHEMES = ("redis", "rediss", "redis+socket")
 
 
 def embedded(settings: Settings) -> bool:
-    """Whether `qscore up` runs the queue's server itself."""
+    """Tell whether `qscore up` runs the queue's server itself."""
     return not settings.broker_url
 
 
 def socket_path(settings: Settings) -> Path:
-    """The embedded server's unix socket: in the run folder, or where that path is too long a short private one."""
+    """Place the embedded server's unix socket: in the run folder, or where that is too long in a short private one."""
     path = settings.run_dir / "valkey.sock"
     if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
         return path
@@ -45,7 +45,7 @@ def private_dir(path: Path) -> Path:
 
 
 def broker_url(settings: Settings) -> str:
-    """The queue's URL as Celery takes it. Raises ConfigurationError for a scheme that does not serve."""
+    """Write the queue's URL as Celery takes it. Raises ConfigurationError for a scheme that does not serve."""
     if embedded(settings):
         return "redis+socket://" + quote(str(socket_path(settings)))
     if urlsplit(settings.broker_url).scheme not in _SCHEMES:
@@ -57,7 +57,7 @@ def broker_url(settings: Settings) -> str:
 
 
 def shown_url(settings: Settings) -> str:
-    """The queue's URL without its password, for people."""
+    """Write the queue's URL without its password, for people."""
     if embedded(settings):
         return f"embedded Valkey at {socket_path(settings)}"
     parts = urlsplit(settings.broker_url)
@@ -65,7 +65,10 @@ def shown_url(settings: Settings) -> str:
 
 
 def tls_options(settings: Settings) -> dict[str, Any]:
-    """Keyword arguments that make redis-py and kombu verify a rediss:// server; empty for the other schemes."""
+    """Choose the arguments by which redis-py and kombu verify a rediss:// server; none for the other schemes.
+
+    Raises ConfigurationError where the authority's file is missing.
+    """
     if urlsplit(settings.broker_url).scheme != "rediss":
         return {}
     options: dict[str, Any] = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
@@ -77,7 +80,7 @@ def tls_options(settings: Settings) -> dict[str, Any]:
 
 
 def redis_client(settings: Settings, connections: int = 8, longest_wait: float = 0.0) -> redis.Redis:
-    """A thread-safe client of the queue's server, with a pool of its own.
+    """Make a thread-safe client of the queue's server, with a pool of its own.
 
     ``longest_wait``: seconds that a blocking call (BLPOP) may last; a silent server is given up a little later.
     """

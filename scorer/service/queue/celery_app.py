@@ -12,12 +12,12 @@ from celery import Celery
 from kombu.entity import Queue
 
 from scorer.service.queue.broker import broker_url, tls_options
-from scorer.service.queue.lanes import Clock, Lane
+from scorer.service.queue.lanes import Lane, TaskClock
 from scorer.service.settings import Settings
 
 
 def build_app(settings: Settings, lane: Lane) -> Celery:
-    """The Celery application of one lane: enough to enqueue by task name; workers register their tasks on it."""
+    """Build the Celery application of one lane: enough to name tasks; workers register their tasks on it."""
     app = Celery(f"qscore-{lane.name}", broker=broker_url(settings), backend=None, set_as_current=False)
     clock = lane.clock(settings)
     app.conf.update(_serialisation() | _reliability(clock) | _worker() | _routing(lane))
@@ -37,7 +37,7 @@ def _serialisation() -> dict[str, Any]:
     }
 
 
-def _reliability(clock: Clock) -> dict[str, Any]:
+def _reliability(clock: TaskClock) -> dict[str, Any]:
     return {
         # A task is gone only when it has run: a killed worker's batch is redelivered. Every task is idempotent.
         "task_acks_late": True,
@@ -84,7 +84,7 @@ def _routing(lane: Lane) -> dict[str, Any]:
     }
 
 
-def _connection(settings: Settings, lane: Lane, clock: Clock) -> dict[str, Any]:
+def _connection(settings: Settings, lane: Lane, clock: TaskClock) -> dict[str, Any]:
     tls = tls_options(settings)
     return {
         "broker_use_ssl": tls or None,

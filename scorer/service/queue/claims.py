@@ -17,7 +17,7 @@ CLAIM_LIFE = 15.0
 
 @contextmanager
 def claimed(client: redis.Redis, key: str) -> Iterator[bool]:
-    """Whether the claim is ours for the time of the block. Raises Unavailable when the server does not answer."""
+    """Claim a key for the time of the block; yields whether it is ours. Raises Unavailable when no server answers."""
     lock = Lock(client, key, timeout=CLAIM_LIFE, thread_local=False)
     with reached():
         mine = lock.acquire(blocking=False)
@@ -49,7 +49,7 @@ def _keep(lock: Lock, ended: threading.Event) -> None:
 
 @contextmanager
 def reached() -> Iterator[None]:
-    """Errors of the queue's server as Unavailable."""
+    """Translate errors of the queue's server: raises Unavailable in their place."""
     try:
         yield
     except redis.exceptions.RedisError as error:

@@ -23,12 +23,18 @@ from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
 from scorer.wire.errors import NonsenseReply, Problem
 
+#: Seconds that a reply lies there when its caller has given up.
 REPLY_LIFE = 60
+#: Seconds that a submitter may be away before it no longer learns what became of its batches, and sends them again.
 ACK_LIFE = 3600
+#: Seconds that a batch's runs are remembered: as the settings come, five times as long as a lost worker's message
+#: takes to come again.
 ATTEMPT_LIFE = 600
+#: Seconds that rows wait for a sink that is away, and that a batch's settled parts are counted.
 ROWS_LIFE = 24 * 3600
 #: Where a stream's present leader stands: its number, in decimal digits. No key: any leader's jobs are taken.
 EPOCH = "qscore:epoch:"
+# One step of the server: two that lead one after the other may both be here, and the lower number must not win.
 _RAISE = """
 local now = tonumber(redis.call('GET', KEYS[1]) or '0')
 if tonumber(ARGV[1]) > now then redis.call('SET', KEYS[1], ARGV[1]) return tonumber(ARGV[1]) end
@@ -55,7 +61,7 @@ class QueueState:
 
 @dataclass(frozen=True)
 class BatchOutcome:
-    """What became of one batch of a stream: an acknowledgement, or the problem for which no worker scored it."""
+    """The end of one batch of a stream: an acknowledgement, or the problem for which no worker scored it."""
 
     batch_id: str
     ack: Acknowledgement | None = None
@@ -75,7 +81,7 @@ class BatchOutcome:
 
     @classmethod
     def unpack(cls, packed: bytes) -> BatchOutcome:
-        """Raises NonsenseReply when the bytes are neither."""
+        """Read what ``pack`` wrote. Raises NonsenseReply when the bytes are no outcome."""
         try:
             raw = msgpack.unpackb(packed)
             if "problem" in raw:
@@ -126,6 +132,8 @@ class Exchange:
         callers' runs of the same batch id that are under way are no deaths.
         """
         runs, now = _RUNS + job.batch_id, time.time()
+        # One round trip, no transaction: runs that begin meanwhile are other callers', and count as none of ours. What
+        # is there is read before this run adds itself, under a name that no earlier run of the same message has.
         with reached(), self.client.pipeline(transaction=False) as pipe:
             pipe.zrange(runs, 0, -1, withscores=True)
             pipe.zadd(runs, {f"{job.message} {uuid.uuid4().hex}": job.deadline})
@@ -139,6 +147,7 @@ class Exchange:
 
     def finish(self, job: ScoreJob, reply: WorkerReply) -> None:
         """Answer the caller that waits and remove what its batch left here."""
+        # Together: an answer beside a run that still stands would let the next run count a death.
         with reached(), self.client.pipeline(transaction=True) as pipe:
             if job.reply_key is not None:
                 pipe.rpush(job.reply_key, reply.pack())
@@ -147,9 +156,9 @@ class Exchange:
             pipe.execute()
 
     def wait_reply(self, key: str, seconds: float) -> WorkerReply | None:
-        """The reply, or None when ``seconds`` passed without one."""
+        """Wait for the reply; None when ``seconds`` passed without one."""
         with reached():
-            found: Any = self.client.blpop([key], timeout=max(0.01, seconds))
+            found: Any = self.client.blpop([key], timeout=max(0.01, seconds))  # 0 would be for ever
         return WorkerReply.unpack(found[1]) if found else None
 
     def get_rows(self, key: str) -> WaitingRows | None:
@@ -165,13 +174,15 @@ class Exchange:
 
     @contextmanager
     def claim(self, key: str) -> Iterator[bool]:
-        """Whether these rows are ours alone for the time of the block; renewed until then, and free again soon after
-        its holder's death."""
+        """Claim rows for the time of the block; yields whether they are ours alone.
+
+        The claim is renewed until then, and free again soon after its holder's death.
+        """
         with claimed(self.client, "qscore:lock:" + key) as mine:
             yield mine
 
     def epoch(self, stream: str) -> int:
-        """The number of the stream's present leader; 0 where none has said so."""
+        """Read the number of the stream's present leader; 0 where none has said so."""
         with reached():
             found: Any = self.client.get(EPOCH + stream)
         return int(found) if found is not None and found.isdigit() else 0
@@ -187,8 +198,11 @@ class Exchange:
         At least once: a part that is delivered twice acknowledges twice, with the same batch id. Parts of other rows
         under the same batch id are counted apart.
         """
+        # Messages of 0.1.0 name no submission; their parts are counted under the key that they were counted under then.
         key = f"qscore:settled:{ack.batch_id}" + (job.submission and f":{job.submission}")
         with reached(), self.client.pipeline(transaction=True) as pipe:
+            # By part, not added up: a part that is settled twice counts once. Read in the same transaction: of two that
+            # settle the last parts at once, one sees them all.
             pipe.hset(key, str(job.part), msgpack.packb([ack.written, ack.already_there, ack.dead]))
             pipe.expire(key, ROWS_LIFE)
             pipe.hgetall(key)
@@ -221,6 +235,7 @@ class Exchange:
     def beat(self, lane: str, worker: str) -> None:
         """Say that a worker is alive."""
         now = time.time()
+        # The end of its life is kept, not the time of the beat: whoever reads counts, and need not know the life.
         with reached(), self.client.pipeline(transaction=True) as pipe:
             pipe.zadd(WORKERS + lane, {worker: now + HEARTBEAT_LIFE})
             pipe.zremrangebyscore(WORKERS + lane, 0, now)
@@ -232,7 +247,7 @@ class Exchange:
             self.client.zrem(WORKERS + lane, worker)
 
     def state(self) -> QueueState:
-        """Depths and live workers, in one round trip."""
+        """Read depths and live workers, in one round trip."""
         keys, now = self.lanes.keys, time.time()
         with reached(), self.client.pipeline(transaction=False) as pipe:
             for key in keys.values():

@@ -46,7 +46,7 @@ Options = Annotated[ScoreOptions, BeforeValidator(_read_options)]
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryRoute:
-    """Where a batch's rows go and on whose behalf; every part may be absent, and then what is configured applies.
+    """The way of a batch's rows to a sink; every part may be absent, and then what is configured applies.
 
     ``sink``, ``namespace``: in place of the worker's own settings. ``stream``, ``epoch``: the stream of documents that
     the batch belongs to, and which of its successive leaders sent it; a job of an earlier leader is dropped.
@@ -60,7 +60,7 @@ class DeliveryRoute:
     first_submitted: Annotated[Number, Field(ge=0.0, lt=_LATEST)] = 0.0
 
     def route_kwargs(self) -> dict[str, Any]:
-        """The parts of a message that say where to; none where all are absent, as messages were before."""
+        """Write the parts of a message that say where to; none where all are absent, as in messages of 0.1.0."""
         parts = {name: getattr(self, name) for name in _ROUTE}
         return parts if any(parts.values()) else {}
 
@@ -85,7 +85,7 @@ class ScoreJob(DeliveryRoute):
     submitter: Text | None = None
 
     def to_kwargs(self) -> dict[str, Any]:
-        """Keyword arguments of the task qscore.score."""
+        """Write the keyword arguments of the task qscore.score."""
         return _message(self) | {"options": self.options.to_query()}
 
     @classmethod
@@ -99,7 +99,7 @@ class ScoreJob(DeliveryRoute):
         return self.reply_key or f"{self.batch_id}:{self.submitted!r}"
 
     def expired(self) -> bool:
-        """Whether its caller has stopped waiting."""
+        """Tell whether the job's caller has stopped waiting."""
         return time.time() > self.deadline
 
 
@@ -119,7 +119,7 @@ class DeliveryJob(DeliveryRoute):
     submission: Text = ""
 
     def to_kwargs(self) -> dict[str, Any]:
-        """Keyword arguments of the task qscore.deliver."""
+        """Write the keyword arguments of the task qscore.deliver."""
         message = _message(self)
         if not self.submission:
             del message["submission"]
@@ -137,7 +137,7 @@ _DELIVERY_JOB = TypeAdapter(DeliveryJob)
 
 @dataclass(frozen=True)
 class WorkerReply:
-    """What a worker answers: ``body`` and ``headers``, or a problem."""
+    """A worker's answer: ``body`` and ``headers``, or a problem."""
 
     body: bytes = b""
     headers: Mapping[str, str] | None = None
@@ -178,7 +178,7 @@ def _message(job: ScoreJob | DeliveryJob) -> dict[str, Any]:
 
 
 def _read(adapter: TypeAdapter[Job], raw: Mapping[str, Any]) -> Job:
-    """Raises MalformedBody naming the part that is wrong; never with its text, which may be a caller's rows."""
+    """Raise MalformedBody naming the part that is wrong; never with its text, which may be a caller's rows."""
     if raw.get("v") != JOB_VERSION:
         raise MalformedBody(f"a job of version {str(raw.get('v'))[:20]!r} is on the queue", _SAME_VERSION)
     try:

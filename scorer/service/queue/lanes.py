@@ -30,7 +30,7 @@ MAX_EXACT_QUBITS = 12
 
 
 @dataclass(frozen=True)
-class Clock:
+class TaskClock:
     """Seconds after which one task is ended, and after which a lost worker's message is given to another."""
 
     task_seconds: float
@@ -39,8 +39,10 @@ class Clock:
 
 @dataclass(frozen=True)
 class Silence:
-    """What people hear where no worker of a lane is alive: callers the ``refusal`` with its ``remedy``, readers of
-    `qscore status` the line ``status``."""
+    """The words for a lane of which no worker is alive.
+
+    Callers hear the ``refusal`` with its ``remedy``, readers of `qscore status` the line ``status``.
+    """
 
     refusal: str
     remedy: str
@@ -48,7 +50,7 @@ class Silence:
 
 
 @dataclass(frozen=True)
-class Library:
+class NeededLibrary:
     """A library that a lane's workers cannot do without: its ``module``, and what is said, and to be done, without."""
 
     module: str
@@ -71,14 +73,14 @@ class Lane:
     prefix: str
     queues: tuple[str, ...]
     task: str
-    clock: Callable[[Settings], Clock]
+    clock: Callable[[Settings], TaskClock]
     processes: Callable[[Settings], int]
     wanted: Callable[[Settings], bool]
     process_name: str
     counted_as: str
     silence: Silence
     takes: Callable[[ModelCard], bool] | None = None
-    needs: tuple[Library, ...] = ()
+    needs: tuple[NeededLibrary, ...] = ()
     backend: str = ""
 
     @property
@@ -88,11 +90,11 @@ class Lane:
 
     @property
     def scores(self) -> bool:
-        """Whether its workers score batches; the others deliver rows."""
+        """True where the lane's workers score batches; the others deliver rows."""
         return self.task == TASK_SCORE
 
     def nobody(self) -> Unavailable:
-        """What callers hear when nobody takes this lane's messages."""
+        """Make the error that callers get when nobody takes this lane's messages."""
         return Unavailable(self.silence.refusal, self.silence.remedy)
 
 
@@ -124,21 +126,24 @@ class Lanes:
         return {queue: key for lane in self.rows for queue, key in lane.keys.items()}
 
     def serving(self, queue: str) -> Lane:
-        """The lane whose workers take from ``queue``. Raises KeyError where there is none."""
+        """Find the lane whose workers take from ``queue``. Raises KeyError where there is none."""
         return {name: lane for lane in self.rows for name in lane.queues}[queue]
 
     def queue_of(self, card: ModelCard, asked: str) -> str:
-        """The queue for batches of a model: that of the lane which alone can score it, or the one ``asked`` for."""
+        """Choose the queue for batches of a model.
+
+        It is one of the lane which alone can score the model, or the one ``asked`` for.
+        """
         for lane in self.rows:
             if lane.takes is not None and lane.takes(card):
                 return lane.queues[0]
         return asked
 
 
-def _delivery_clock(settings: Settings) -> Clock:
+def _delivery_clock(settings: Settings) -> TaskClock:
     # One run on Elasticsearch: what SEND_SECONDS of the sink allow, and a last request beside a look-up.
     seconds = max(60.0 + 4 * settings.hec.timeout, 40.0 + 2 * settings.elastic.timeout)
-    return Clock(seconds, int(2 * seconds) + 30)
+    return TaskClock(seconds, int(2 * seconds) + 30)
 
 
 #: Searches (interactive) and files (bulk): short tasks, quickly redelivered when a worker is lost.
@@ -147,7 +152,7 @@ SCORE = Lane(
     prefix="qscore:q:",
     queues=(QUEUE_INTERACTIVE, QUEUE_BULK),
     task=TASK_SCORE,
-    clock=lambda settings: Clock(settings.worker.task_seconds, int(settings.worker.visibility_seconds)),
+    clock=lambda settings: TaskClock(settings.worker.task_seconds, int(settings.worker.visibility_seconds)),
     processes=lambda settings: settings.worker.processes,
     wanted=lambda _settings: True,
     process_name="workers",
@@ -181,7 +186,7 @@ QPU = Lane(
     prefix="qscore:x:",
     queues=(QUEUE_QPU,),
     task=TASK_SCORE,
-    clock=lambda settings: Clock(settings.worker.qpu_task_seconds, int(2 * settings.worker.qpu_task_seconds) + 10),
+    clock=lambda settings: TaskClock(settings.worker.qpu_task_seconds, int(2 * settings.worker.qpu_task_seconds) + 10),
     processes=lambda settings: max(1, settings.worker.qpu_processes),
     wanted=lambda settings: settings.worker.qpu_processes > 0,
     process_name="qpu",
@@ -193,7 +198,7 @@ QPU = Lane(
     ),
     takes=lambda card: card.qubits > MAX_EXACT_QUBITS,
     needs=(
-        Library(
+        NeededLibrary(
             "qiskit_aer",
             "the qpu lane simulates with Qiskit Aer, which is not installed",
             "pip install 'qscore[qiskit]', or set worker.qpu_processes = 0.",

@@ -34,7 +34,8 @@ from scorer.wire.errors import QueueFull
 # is stored just before, in the same transaction: it does not go through the script, which would copy it twice more, and
 # is taken away again where the message is refused. KEYS: the queue's list, its lane's workers, the lists that count
 # and, of a body that travels apart, its key. ARGV: epoch seconds, the limit, workers that must live, the message, how
-# many lists count. Answers with the numbers of workers and of waiting messages.
+# many lists count. Answers with the numbers of workers and of waiting messages. The push is a `pcall`, for a server
+# that is full refuses it, and a `call` would end the script with the body still there.
 _PUT = """
 local last = 2 + tonumber(ARGV[5])
 local workers = redis.call('ZCOUNT', KEYS[2], ARGV[1], '+inf')
@@ -54,7 +55,7 @@ return answer
 
 @dataclass(frozen=True)
 class Admission:
-    """When a scoring job may join the queue: while fewer than ``most`` messages wait on all of ``queues`` together.
+    """The rule by which a scoring job may join: fewer than ``most`` messages wait on all of ``queues`` together.
 
     ``alive``: whether a worker of the job's lane must live; else a batch waits for one. ``remedy``: what callers hear
     where the queue is full.
@@ -67,13 +68,13 @@ class Admission:
 
     @classmethod
     def to_lane(cls, lane: Lane, most: int) -> Admission:
-        """For callers who wait: all queues of the lane count, for the same workers take from them."""
+        """Admit for callers who wait: all queues of the lane count, for the same workers take from them."""
         return cls(lane.queues, most)
 
 
 @dataclass(frozen=True)
 class Submitter:
-    """Puts messages on the queue. ``app``: makes them; a message says nothing of the lane that it is for.
+    """The way onto the queue. ``app``: makes messages, which say nothing of the lane that they are for.
 
     Every method raises Unavailable where the server does not take a message, and then leaves nothing there.
     """
@@ -84,7 +85,7 @@ class Submitter:
 
     @classmethod
     def of(cls, settings: Settings, client: redis.Redis, lanes: Lanes = LANES) -> Submitter:
-        """For the queue of ``settings``, which ``client`` reaches."""
+        """Make one for the queue of ``settings``, which ``client`` reaches."""
         return cls(client, build_app(settings, SCORE), lanes)
 
     def put(self, job: ScoreJob, queue: str, body: bytes, life: float, admission: Admission) -> ScoreJob:
@@ -98,8 +99,10 @@ class Submitter:
         keys = [self.lanes.keys[queue], WORKERS + lane.name, *counted, *([job.body_key] if job.body_key else [])]
         message = packed_task(self.app, lane.task, job.to_kwargs(), queue, job.batch_id)
         limits = (repr(time.time()), admission.most, int(admission.alive), message, len(counted))
+        # A script alone is one step already; only a body beside it needs the transaction.
         with reached(), self.client.pipeline(transaction=job.body_key is not None) as pipe:
             if job.body_key is not None:
+                # It has a life, for no worker takes it away where none comes in time.
                 pipe.set(job.body_key, body, px=int(life * 1000))
             pipe.eval(_PUT, len(keys), *keys, *limits)
             found = pipe.execute()[-1]
@@ -111,13 +114,17 @@ class Submitter:
         return job
 
     def put_rows(self, job: DeliveryJob, waiting: WaitingRows) -> None:
-        """Store a part's rows under the job's key, and put the message of their first run on the queue: both or
-        neither. Rows of an earlier submission that still wait under that key stay as they are."""
+        """Store a part's rows under the job's key and put the message of their first run on the queue: both or neither.
+
+        Rows of an earlier submission that still wait under that key stay as they are.
+        """
         self._put_delivery(job, waiting, None, only_new=True)
 
     def put_again(self, job: DeliveryJob, waiting: WaitingRows, pause: float) -> None:
-        """Store what is left of a part in place of what lies under its key, and put the message of its next run, in
-        ``pause`` seconds, on the queue: both or neither, so that no rows lie there for which nobody comes."""
+        """Store what is left of a part and put the message of its next run, in ``pause`` seconds: both or neither.
+
+        The rows replace what lies under the job's key; so none lie there for which nobody comes.
+        """
         self._put_delivery(job, waiting, pause)
 
     def put_back(self, job: DeliveryJob, pause: float) -> None:
@@ -128,9 +135,12 @@ class Submitter:
         self, job: DeliveryJob, waiting: WaitingRows | None, pause: float | None, only_new: bool = False
     ) -> None:
         lane = self.lanes.serving(QUEUE_DELIVER)
+        # Each run is a task of its own: several runs of one part, or parts of one batch, may wait at the same time.
         message = packed_task(self.app, lane.task, job.to_kwargs(), QUEUE_DELIVER, str(uuid.uuid4()), pause)
         with reached(), self.client.pipeline(transaction=True) as pipe:
             if waiting is not None:
+                # A batch whose worker died after this comes again and is scored again. Its rows may be written in part
+                # by then, and only what lies there knows which: the first run's rows do not replace it.
                 pipe.set(job.rows_key, waiting.pack(), ex=ROWS_LIFE, nx=only_new)
             pipe.lpush(self.lanes.keys[QUEUE_DELIVER], message)
             pipe.execute()
@@ -146,7 +156,8 @@ def _with_body(job: ScoreJob, body: bytes) -> ScoreJob:
 def packed_task(
     app: Celery, name: str, kwargs: Mapping[str, Any], queue: str, task_id: str, countdown: float | None = None
 ) -> bytes:
-    """A task's message as kombu's Redis transport keeps it. ``countdown``: seconds from now before it is run."""
+    """Pack a task's message as kombu's Redis transport keeps it. ``countdown``: seconds from now before it is run."""
+    # Without the two texts Celery would write out the arguments for its logs: a caller's rows, and time for nothing.
     task = app.amqp.as_task_v2(
         task_id, name, kwargs=dict(kwargs), countdown=countdown, argsrepr="()", kwargsrepr="", ignore_result=None
     )
@@ -160,9 +171,9 @@ def packed_task(
         | {
             "delivery_mode": 2,
             "delivery_info": {"exchange": "", "routing_key": queue},
-            "priority": 0,
+            "priority": 0,  # kombu keeps another priority's messages on another list, which nobody here counts
             "body_encoding": "base64",
-            "delivery_tag": str(uuid.uuid4()),
+            "delivery_tag": str(uuid.uuid4()),  # kombu remembers by it what a worker holds; two alike would be one
         },
     }
     return json.dumps(envelope).encode("ascii")

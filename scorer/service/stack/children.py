@@ -31,8 +31,10 @@ _PROBE_CAP = 64 * 1024  # bytes of the gateway's answer
 def child_specs(
     settings: Settings, listener: socket.socket, url: str, files: TlsFiles, lanes: Lanes = LANES
 ) -> list[ChildSpec]:
-    """In the order in which they start: the queue before all others. ``lanes``: each gets a worker where the settings
-    want one."""
+    """List the processes in the order in which they start: the queue before all others.
+
+    ``lanes``: each gets a worker where the settings want one.
+    """
     queue = [_valkey(settings)] if embedded(settings) else []
     workers = [_worker(settings, lane, lanes) for lane in lanes if lane.wanted(settings)]
     return [*queue, *workers, _gateway(settings, listener, url, files)]

@@ -24,7 +24,10 @@ _LOG_CAP = 10 * 1024 * 1024
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """What to run. ``orphan_signal``: sent by the kernel when the supervisor dies. ``grace``: seconds to stop in."""
+    """A process to run.
+
+    What to run. ``orphan_signal``: sent by the kernel when the supervisor dies. ``grace``: seconds to stop in.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -115,7 +118,7 @@ class Child:
 
 
 def last_line(log: Path) -> str:
-    """The last thing that a process said, for a message."""
+    """Find the last thing that a process said, for a message."""
     try:
         with log.open("rb") as stream:
             stream.seek(max(0, log.stat().st_size - 4096))
@@ -126,7 +129,7 @@ def last_line(log: Path) -> str:
 
 
 def _kill_group(pid: int) -> None:
-    """What is left of a child's process group; it led the group, so the group bears its pid."""
+    """Kill what is left of a child's process group; it led the group, so the group bears its pid."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
 

@@ -31,7 +31,7 @@ _TICK = 0.1
 
 @dataclass(frozen=True)
 class StackState:
-    """What `qscore up` writes down for the other commands, in <home>/run/stack.json."""
+    """The facts that `qscore up` writes down for the other commands, in <home>/run/stack.json."""
 
     pid: int
     url: str
@@ -51,7 +51,10 @@ class Stack:
 
     @classmethod
     def prepare(cls, settings: Settings) -> Stack:
-        """Home, keys, certificates, port. Raises ConfigurationError when one runs already or the port is taken."""
+        """Prepare home, keys, certificates, port.
+
+        Raises ConfigurationError when one runs already or the port is taken.
+        """
         private_dir(settings.home)
         run_dir = private_dir(settings.run_dir)
         lock = FileLock(run_dir / "stack.lock", mode=0o600)
@@ -140,7 +143,10 @@ class Stack:
 
 
 def read_state(settings: Settings) -> StackState | None:
-    """What the running `qscore up` wrote down; None when none runs (a file that a killed one left does not count)."""
+    """Read what the running `qscore up` wrote down; None when none runs.
+
+    A file that a killed one left does not count.
+    """
     lock = FileLock(settings.run_dir / "stack.lock", mode=0o600)
     if not settings.run_dir.is_dir():
         return None
@@ -153,12 +159,12 @@ def read_state(settings: Settings) -> StackState | None:
 
 
 def exchange_of(settings: Settings, longest_wait: float = 0.0) -> Exchange:
-    """The queue's keys, for commands on this machine."""
+    """Open the queue's keys, for commands on this machine."""
     return Exchange(redis_client(settings, connections=4, longest_wait=longest_wait))
 
 
 def model_lines(settings: Settings) -> list[str]:
-    """What the registry holds, in words."""
+    """Describe what the registry holds, in words."""
     store = CardStore(settings.registry, settings.trusted_keys)
     lines = []
     for name in store.names():

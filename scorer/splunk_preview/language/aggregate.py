@@ -10,7 +10,7 @@ from scorer.splunk_preview.errors import SplError
 from scorer.splunk_preview.language.evaluate import compile_expression
 from scorer.splunk_preview.language.functions import Expression
 from scorer.splunk_preview.language.text import closing, unquote
-from scorer.splunk_preview.language.values import Row, Scope, Value, number, packed, several, sort_key, text
+from scorer.splunk_preview.language.values import Row, RowScope, Value, number, packed, several, sort_key, text
 
 Values = Sequence[str | int | float]
 
@@ -66,13 +66,13 @@ class Grouping:
     by: tuple[str, ...]
 
     def results(self, rows: Sequence[Row], now: float) -> dict[str, Value]:
-        """The aggregates of one group; what is null is left out."""
+        """Compute the aggregates of one group; what is null is left out."""
         found = {a.name: a.of(rows, now) for a in self.aggregations}
         return {name: value for name, value in found.items() if value is not None}
 
 
 def parse_grouping(command: str, source: str) -> Grouping:
-    """`aggregations [by fields]`. Raises SplError for an unknown function, a missing name, missing fields."""
+    """Parse `aggregations [by fields]`. Raises SplError for an unknown function, a missing name, missing fields."""
     before, fields = split_by(source)
     by = field_list(fields) if fields is not None else ()
     if fields is not None and not by:
@@ -87,7 +87,7 @@ def parse_grouping(command: str, source: str) -> Grouping:
 
 
 def split_by(source: str) -> tuple[str, str | None]:
-    """What stands before and after the last top-level `by`."""
+    """Split at the last top-level `by`: what stands before and after it."""
     found = None
     at = 0
     while at < len(source):
@@ -101,7 +101,7 @@ def split_by(source: str) -> tuple[str, str | None]:
 
 
 def field_list(source: str) -> tuple[str, ...]:
-    """Field names separated by blanks or commas."""
+    """Read field names separated by blanks or commas. Raises SplError for a name with quotes or brackets."""
     names = re.findall(_FIELD, source)
     if re.sub(rf"{_FIELD}|[\s,]", "", source):
         raise SplError(f"{source.strip()[:60]!r} is no list of fields")
@@ -147,7 +147,7 @@ def _aggregation(command: str, function: str, argument: str | None, name: str | 
 
 def _evaluated(function: str, expression: Expression) -> Callable[[Row, float], Values]:
     def values(row: Row, now: float) -> Values:
-        value = expression(Scope(row, now))
+        value = expression(RowScope(row, now))
         if function == "count":
             return [1] if value is True else []
         return [] if isinstance(value, bool) else several(value)
@@ -156,7 +156,7 @@ def _evaluated(function: str, expression: Expression) -> Callable[[Row, float], 
 
 
 def grouped(rows: Iterable[Row], by: Sequence[str]) -> list[tuple[tuple[str | int | float, ...], list[Row]]]:
-    """Rows by the values of ``by``, in the order of the values. A null drops the row, several values repeat it."""
+    """Group rows by the values of ``by``, in the values' order. A null drops the row, several values repeat it."""
     groups: dict[tuple[str, ...], tuple[tuple[str | int | float, ...], list[Row]]] = {}
     for row in rows:
         for values in _combinations([several(row.get(name)) for name in by]):

@@ -13,7 +13,7 @@ from scorer.splunk_preview.errors import SplError
 from scorer.splunk_preview.language.cursor import Cursor
 from scorer.splunk_preview.language.functions import Expression, function
 from scorer.splunk_preview.language.text import unquote
-from scorer.splunk_preview.language.values import Row, Scope, Value, compare, number, text
+from scorer.splunk_preview.language.values import Row, RowScope, Value, compare, number, text
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -29,15 +29,15 @@ _COMPARISONS = ("=", "==", "!=", "<", "<=", ">", ">=")
 
 
 def compile_expression(source: str) -> Expression:
-    """The expression in ``source``; raises SplError for anything that is not one."""
-    parser = _Parser(source)
+    """Compile the expression in ``source``; raises SplError for anything that is not one."""
+    parser = _ExpressionParser(source)
     expression = parser.either()
     if parser.kind != "end":
         raise SplError(f"{parser.token!r} follows a whole expression: {source.strip()[:80]}")
     return expression
 
 
-class _Parser(Cursor):
+class _ExpressionParser(Cursor):
     """Recursive descent over the tokens of one expression."""
 
     def __init__(self, source: str) -> None:
@@ -147,7 +147,7 @@ def _field(name: str) -> Expression:
 
 
 def _not(inner: Expression) -> Expression:
-    def negated(scope: Scope) -> Value:
+    def negated(scope: RowScope) -> Value:
         value = inner(scope)
         return None if value is None else value is not True
 
@@ -155,7 +155,7 @@ def _not(inner: Expression) -> Expression:
 
 
 def _and(left: Expression, right: Expression) -> Expression:
-    def both(scope: Scope) -> Value:
+    def both(scope: RowScope) -> Value:
         a, b = left(scope), right(scope)
         if a is False or b is False:
             return False
@@ -165,7 +165,7 @@ def _and(left: Expression, right: Expression) -> Expression:
 
 
 def _or(left: Expression, right: Expression) -> Expression:
-    def either(scope: Scope) -> Value:
+    def either(scope: RowScope) -> Value:
         a, b = left(scope), right(scope)
         if a is True or b is True:
             return True
@@ -183,7 +183,7 @@ def _arithmetic(left: Expression, operator: str, right: Expression) -> Expressio
 
 
 def arithmetic(left: Value, operator: str, right: Value) -> Value:
-    """``.`` joins texts, ``+`` does so where neither is a number; null where a side is null or no number."""
+    """Compute: ``.`` joins texts, ``+`` does where neither is a number; null where a side is null or no number."""
     if left is None or right is None:
         return None
     if operator == ".":
@@ -207,5 +207,5 @@ def _calculate(a: float, operator: str, b: float) -> Value:
 
 
 def evaluate(expression: Expression, row: Row, now: float) -> Value:
-    """The expression's value on one row."""
-    return expression(Scope(row, now))
+    """Compute the expression's value on one row."""
+    return expression(RowScope(row, now))

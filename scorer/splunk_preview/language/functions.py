@@ -11,27 +11,27 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from scorer.splunk_preview.errors import SplError
-from scorer.splunk_preview.language.values import Scope, Value, compare, number, packed, several, sort_key, text
+from scorer.splunk_preview.language.values import RowScope, Value, compare, number, packed, several, sort_key, text
 
-Expression = Callable[[Scope], Value]
+Expression = Callable[[RowScope], Value]
 MANY = 1000
 
 
 @dataclass(frozen=True)
-class Function:
-    """``call`` gets unevaluated arguments, at least ``low`` and at most ``high`` of them."""
+class SplFunction:
+    """A function of the language. ``call`` gets ``low`` to ``high`` unevaluated arguments."""
 
     low: int
     high: int
-    call: Callable[[Scope, Sequence[Expression]], Value]
+    call: Callable[[RowScope, Sequence[Expression]], Value]
 
 
-def _plain(call: Callable[..., Value]) -> Callable[[Scope, Sequence[Expression]], Value]:
+def _plain(call: Callable[..., Value]) -> Callable[[RowScope, Sequence[Expression]], Value]:
     """A function of its arguments' values."""
     return lambda scope, arguments: call(*(argument(scope) for argument in arguments))
 
 
-def _not_null(call: Callable[..., Value]) -> Callable[[Scope, Sequence[Expression]], Value]:
+def _not_null(call: Callable[..., Value]) -> Callable[[RowScope, Sequence[Expression]], Value]:
     """A function that is null where its first argument is."""
 
     def wrapped(first: Value, *rest: Value) -> Value:
@@ -40,7 +40,7 @@ def _not_null(call: Callable[..., Value]) -> Callable[[Scope, Sequence[Expressio
     return _plain(wrapped)
 
 
-def _numeric(call: Callable[..., Value]) -> Callable[[Scope, Sequence[Expression]], Value]:
+def _numeric(call: Callable[..., Value]) -> Callable[[RowScope, Sequence[Expression]], Value]:
     """A function of numbers that is null where one is none, or where the result is not defined."""
 
     def wrapped(*values: Value) -> Value:
@@ -55,12 +55,12 @@ def _numeric(call: Callable[..., Value]) -> Callable[[Scope, Sequence[Expression
     return _plain(wrapped)
 
 
-def _if(scope: Scope, arguments: Sequence[Expression]) -> Value:
+def _if(scope: RowScope, arguments: Sequence[Expression]) -> Value:
     condition, then, otherwise = arguments
     return then(scope) if condition(scope) is True else otherwise(scope)
 
 
-def _case(scope: Scope, arguments: Sequence[Expression]) -> Value:
+def _case(scope: RowScope, arguments: Sequence[Expression]) -> Value:
     if len(arguments) % 2:
         raise SplError("case() needs pairs of condition and value")
     for condition, value in zip(arguments[::2], arguments[1::2], strict=True):
@@ -69,7 +69,7 @@ def _case(scope: Scope, arguments: Sequence[Expression]) -> Value:
     return None
 
 
-def _coalesce(scope: Scope, arguments: Sequence[Expression]) -> Value:
+def _coalesce(scope: RowScope, arguments: Sequence[Expression]) -> Value:
     return next((value for argument in arguments if (value := argument(scope)) is not None), None)
 
 
@@ -142,53 +142,53 @@ def _tostring(value: Value) -> Value:
     return None if value is None else text(value)
 
 
-FUNCTIONS: dict[str, Function] = {
-    "if": Function(3, 3, _if),
-    "case": Function(2, MANY, _case),
-    "coalesce": Function(1, MANY, _coalesce),
-    "null": Function(0, 0, lambda _scope, _arguments: None),
-    "true": Function(0, 0, lambda _scope, _arguments: True),
-    "false": Function(0, 0, lambda _scope, _arguments: False),
-    "now": Function(0, 0, lambda scope, _arguments: scope.now),
-    "isnull": Function(1, 1, _plain(lambda value: value is None)),
-    "isnotnull": Function(1, 1, _plain(lambda value: value is not None)),
-    "isnum": Function(1, 1, _plain(lambda value: number(value) is not None)),
-    "nullif": Function(2, 2, _plain(lambda a, b: None if compare(a, "=", b) else a)),
-    "in": Function(2, MANY, _plain(lambda value, *given: any(compare(value, "=", g) for g in given))),
-    "match": Function(2, 2, _plain(lambda value, p: any(_pattern(p).search(text(v)) for v in several(value)))),
-    "like": Function(2, 2, _plain(_like)),
-    "lower": Function(1, 1, _not_null(lambda value: text(value).lower())),
-    "upper": Function(1, 1, _not_null(lambda value: text(value).upper())),
-    "len": Function(1, 1, _not_null(lambda value: len(text(value)))),
-    "trim": Function(1, 2, _not_null(lambda value, chars=" \t": text(value).strip(text(chars)))),
-    "substr": Function(2, 3, _not_null(_substr)),
-    "replace": Function(3, 3, _not_null(lambda value, p, by: _pattern(p).sub(text(by), text(value)))),
-    "split": Function(2, 2, _not_null(lambda value, by: packed(text(value).split(text(by))))),
-    "mvcount": Function(1, 1, _not_null(lambda value: len(several(value)))),
-    "mvindex": Function(2, 3, _plain(_mvindex)),
-    "mvjoin": Function(2, 2, _not_null(lambda value, by: text(by).join(text(v) for v in several(value)))),
-    "mvdedup": Function(1, 1, _not_null(lambda value: packed(list(dict.fromkeys(several(value)))))),
-    "mvsort": Function(1, 1, _not_null(lambda value: packed(sorted(several(value), key=text)))),
-    "mvappend": Function(1, MANY, _plain(lambda *values: packed([v for value in values for v in several(value)]))),
-    "tonumber": Function(1, 1, _plain(number)),
-    "tostring": Function(1, 1, _plain(_tostring)),
-    "floor": Function(1, 1, _numeric(math.floor)),
-    "ceiling": Function(1, 1, _numeric(math.ceil)),
-    "abs": Function(1, 1, _numeric(abs)),
-    "round": Function(1, 2, _numeric(_round)),
-    "sqrt": Function(1, 1, _numeric(math.sqrt)),
-    "pow": Function(2, 2, _numeric(math.pow)),
-    "ln": Function(1, 1, _numeric(math.log)),
-    "exp": Function(1, 1, _numeric(math.exp)),
-    "max": Function(1, MANY, _plain(_extreme(True))),
-    "min": Function(1, MANY, _plain(_extreme(False))),
-    "strftime": Function(2, 2, _plain(_time_text)),
-    "sha256": Function(1, 1, _not_null(lambda value: hashlib.sha256(text(value).encode()).hexdigest())),
+FUNCTIONS: dict[str, SplFunction] = {
+    "if": SplFunction(3, 3, _if),
+    "case": SplFunction(2, MANY, _case),
+    "coalesce": SplFunction(1, MANY, _coalesce),
+    "null": SplFunction(0, 0, lambda _scope, _arguments: None),
+    "true": SplFunction(0, 0, lambda _scope, _arguments: True),
+    "false": SplFunction(0, 0, lambda _scope, _arguments: False),
+    "now": SplFunction(0, 0, lambda scope, _arguments: scope.now),
+    "isnull": SplFunction(1, 1, _plain(lambda value: value is None)),
+    "isnotnull": SplFunction(1, 1, _plain(lambda value: value is not None)),
+    "isnum": SplFunction(1, 1, _plain(lambda value: number(value) is not None)),
+    "nullif": SplFunction(2, 2, _plain(lambda a, b: None if compare(a, "=", b) else a)),
+    "in": SplFunction(2, MANY, _plain(lambda value, *given: any(compare(value, "=", g) for g in given))),
+    "match": SplFunction(2, 2, _plain(lambda value, p: any(_pattern(p).search(text(v)) for v in several(value)))),
+    "like": SplFunction(2, 2, _plain(_like)),
+    "lower": SplFunction(1, 1, _not_null(lambda value: text(value).lower())),
+    "upper": SplFunction(1, 1, _not_null(lambda value: text(value).upper())),
+    "len": SplFunction(1, 1, _not_null(lambda value: len(text(value)))),
+    "trim": SplFunction(1, 2, _not_null(lambda value, chars=" \t": text(value).strip(text(chars)))),
+    "substr": SplFunction(2, 3, _not_null(_substr)),
+    "replace": SplFunction(3, 3, _not_null(lambda value, p, by: _pattern(p).sub(text(by), text(value)))),
+    "split": SplFunction(2, 2, _not_null(lambda value, by: packed(text(value).split(text(by))))),
+    "mvcount": SplFunction(1, 1, _not_null(lambda value: len(several(value)))),
+    "mvindex": SplFunction(2, 3, _plain(_mvindex)),
+    "mvjoin": SplFunction(2, 2, _not_null(lambda value, by: text(by).join(text(v) for v in several(value)))),
+    "mvdedup": SplFunction(1, 1, _not_null(lambda value: packed(list(dict.fromkeys(several(value)))))),
+    "mvsort": SplFunction(1, 1, _not_null(lambda value: packed(sorted(several(value), key=text)))),
+    "mvappend": SplFunction(1, MANY, _plain(lambda *values: packed([v for value in values for v in several(value)]))),
+    "tonumber": SplFunction(1, 1, _plain(number)),
+    "tostring": SplFunction(1, 1, _plain(_tostring)),
+    "floor": SplFunction(1, 1, _numeric(math.floor)),
+    "ceiling": SplFunction(1, 1, _numeric(math.ceil)),
+    "abs": SplFunction(1, 1, _numeric(abs)),
+    "round": SplFunction(1, 2, _numeric(_round)),
+    "sqrt": SplFunction(1, 1, _numeric(math.sqrt)),
+    "pow": SplFunction(2, 2, _numeric(math.pow)),
+    "ln": SplFunction(1, 1, _numeric(math.log)),
+    "exp": SplFunction(1, 1, _numeric(math.exp)),
+    "max": SplFunction(1, MANY, _plain(_extreme(True))),
+    "min": SplFunction(1, MANY, _plain(_extreme(False))),
+    "strftime": SplFunction(2, 2, _plain(_time_text)),
+    "sha256": SplFunction(1, 1, _not_null(lambda value: hashlib.sha256(text(value).encode()).hexdigest())),
 }
 
 
 def function(name: str, arguments: Sequence[Expression]) -> Expression:
-    """A call of the function ``name``. Raises SplError for an unknown name or a wrong number of arguments."""
+    """Compile a call of function ``name``. Raises SplError for an unknown name or a wrong number of arguments."""
     found = FUNCTIONS.get(name.lower())
     if found is None:
         raise SplError(f"{name}() is no eval function of the subset")

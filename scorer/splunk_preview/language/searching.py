@@ -15,9 +15,9 @@ from scorer.splunk_preview.errors import SplError
 from scorer.splunk_preview.language.cursor import Cursor
 from scorer.splunk_preview.language.text import unquote
 from scorer.splunk_preview.language.times import epoch
-from scorer.splunk_preview.language.values import Scope, compare, number, several, text
+from scorer.splunk_preview.language.values import RowScope, compare, number, several, text
 
-Predicate = Callable[[Scope], bool]
+Predicate = Callable[[RowScope], bool]
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -38,8 +38,8 @@ _BOUNDS = {
 
 
 def compile_search(source: str) -> Predicate:
-    """The predicate in ``source``; nothing at all is true of every event. Raises SplError."""
-    parser = _Parser(source)
+    """Compile the predicate in ``source``; nothing at all is true of every event. Raises SplError."""
+    parser = _SearchParser(source)
     if parser.kind == "end":
         return lambda _scope: True
     predicate = parser.all_of()
@@ -48,7 +48,7 @@ def compile_search(source: str) -> Predicate:
     return predicate
 
 
-class _Parser(Cursor):
+class _SearchParser(Cursor):
     """Recursive descent over the tokens of one search."""
 
     def __init__(self, source: str) -> None:
@@ -127,7 +127,7 @@ class _Parser(Cursor):
 
 
 def comparison(name: str, operator: str, value: str) -> Predicate:
-    """``name operator value`` as a predicate."""
+    """Compile ``name operator value`` to a predicate. Raises SplError."""
     if name in _BOUNDS and operator == "=":
         return _bound(*_BOUNDS[name], value)
     if operator in ("=", "==", "!="):

@@ -15,7 +15,10 @@ _CALL = re.compile(r"\s*([\w.-]+)\s*(?:\((.*)\))?\s*\Z", re.S)
 
 
 def skip_quoted(text: str, at: int) -> int:
-    """The position after the quoted text that opens at ``at``; a backslash guards the next character."""
+    """Find the position after the quoted text that opens at ``at``; a backslash guards the next character.
+
+    Raises SplError where the text never closes.
+    """
     quote, i = text[at], at + 1
     while i < len(text):
         if text[i] == "\\" and quote == '"':
@@ -49,14 +52,14 @@ def _top_level(text: str) -> Iterator[tuple[int, str]]:
 
 
 def split_top(text: str, separator: str) -> list[str]:
-    """``text`` cut at every top-level ``separator`` (one character)."""
+    """Cut ``text`` at every top-level ``separator`` (one character)."""
     cuts = [i for i, char in _top_level(text) if char == separator]
     starts = [0, *(cut + 1 for cut in cuts)]
     return [text[start:end] for start, end in zip(starts, [*cuts, len(text)], strict=True)]
 
 
 def closing(text: str, at: int) -> int:
-    """Position of the bracket that closes the one at ``at``."""
+    """Find the bracket that closes the one at ``at``. Raises SplError where none does."""
     depth, i = 0, at
     while i < len(text):
         if text[i] == '"':
@@ -73,14 +76,14 @@ def closing(text: str, at: int) -> int:
 
 
 def unquote(text: str) -> str:
-    """Without its double quotes; a backslash before a quote or a backslash goes."""
+    """Take off double quotes; a backslash before a quote or a backslash goes."""
     if len(text) >= 2 and text[0] == text[-1] == '"':
         return re.sub(r'\\(["\\])', r"\1", text[1:-1])
     return text
 
 
 def expand(text: str, macros: Conf, depth: int = 0) -> str:
-    """``text`` without comments and with every macro replaced by its definition.
+    """Write ``text`` without comments and with every macro replaced by its definition.
 
     Raises SplError for a macro that is not defined with that many arguments, for recursion and unbalanced backticks.
     """

@@ -11,7 +11,7 @@ _MODIFIER = re.compile(r"(?:([+-])([0-9]*)([smhdw]))?(?:@([smhd]))?\Z")
 
 
 def epoch(text: str, now: float) -> float:
-    """The epoch second that ``text`` names at ``now``. Raises SplError for what is outside the subset."""
+    """Compute the epoch second that ``text`` names at ``now``. Raises SplError for what is outside the subset."""
     if text == "now":
         return now
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
@@ -25,7 +25,7 @@ def epoch(text: str, now: float) -> float:
 
 
 def span_seconds(text: str) -> int:
-    """The seconds of a span such as ``600``, ``10m`` or ``1h``."""
+    """Compute the seconds of a span such as ``600``, ``10m`` or ``1h``. Raises SplError for no such span."""
     match = re.fullmatch(r"([0-9]+)([smhd]?)", text)
     if match is None or int(match.group(1)) == 0:
         raise SplError(f"span={text} is outside the subset")

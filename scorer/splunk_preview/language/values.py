@@ -21,15 +21,15 @@ _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\Z")
 
 
 @dataclass(frozen=True)
-class Scope:
-    """What an expression is evaluated over: a row, and the epoch second at which the search started."""
+class RowScope:
+    """The things that an expression sees: a row, and the epoch second at which the search started."""
 
     row: Row
     now: float
 
 
 def number(value: Value) -> int | float | None:
-    """The number that a value is or looks like."""
+    """Read the number that a value is or looks like."""
     if isinstance(value, bool) or value is None or not isinstance(value, (str, int, float)):
         return None
     if isinstance(value, str):
@@ -41,7 +41,7 @@ def number(value: Value) -> int | float | None:
 
 
 def text(value: Value) -> str:
-    """As Splunk prints a value; several are joined by line breaks."""
+    """Write a value as Splunk prints it; several are joined by line breaks."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -52,7 +52,7 @@ def text(value: Value) -> str:
 
 
 def several(value: Value) -> list[str | int | float]:
-    """The values of a field, none where it is null."""
+    """List the values of a field, none where it is null."""
     if value is None:
         return []
     if isinstance(value, bool):
@@ -61,14 +61,14 @@ def several(value: Value) -> list[str | int | float]:
 
 
 def packed(values: Sequence[str | int | float]) -> Value:
-    """The inverse of several."""
+    """Pack values into a field, from which ``several`` lists them."""
     if not values:
         return None
     return values[0] if len(values) == 1 else list(values)
 
 
 def compare(left: Value, operator: str, right: Value) -> bool | None:
-    """Null where either side is null; true where any pair of a multivalue field fits."""
+    """Compare: null where either side is null; true where any pair of a multivalue field fits."""
     if left is None or right is None:
         return None
     return any(_compare(a, operator, b) for a in several(left) for b in several(right))
@@ -90,7 +90,7 @@ def _order(a: _Ordered, operator: str, b: _Ordered) -> bool:
 
 
 def sort_key(value: Value) -> tuple[int, float, str]:
-    """Numbers before texts, nothing last."""
+    """Make a key that sorts numbers before texts, nothing last."""
     if value is None:
         return (2, 0.0, "")
     as_number = number(value)

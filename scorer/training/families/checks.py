@@ -16,7 +16,7 @@ class FitError(ValueError):
 
 
 def check_labelled(Z: Array, y: Labels) -> None:
-    """Raises FitError unless the rows Z (N, n) are finite and labels y (N,) are 0 and 1, both of which occur."""
+    """Raise FitError unless the rows Z (N, n) are finite and labels y (N,) are 0 and 1, both of which occur."""
     if Z.ndim != 2 or y.shape != (len(Z),) or not np.isfinite(Z).all():
         raise FitError(f"finite rows and one label each are needed, not shapes {Z.shape} and {y.shape}")
     if set(np.unique(y).tolist()) != {0, 1}:
@@ -24,14 +24,14 @@ def check_labelled(Z: Array, y: Labels) -> None:
 
 
 def check_kernel_rows(Z: Array, y: Labels) -> None:
-    """Raises FitError unless Z (N, n) and y (N,) are labelled rows, of which a kernel machine can hold N."""
+    """Raise FitError unless Z (N, n) and y (N,) are labelled rows, of which a kernel machine can hold N."""
     if len(Z) > MAX_SUPPORT:
         raise FitError(f"{len(Z)} rows; a kernel machine is fitted on at most {MAX_SUPPORT}")
     check_labelled(Z, y)
 
 
 def check_normal(Z: Array) -> None:
-    """Raises FitError unless the rows Z (N, n) are finite and at least one."""
+    """Raise FitError unless the rows Z (N, n) are finite and at least one."""
     if Z.ndim != 2 or len(Z) == 0 or not np.isfinite(Z).all():
         raise FitError(f"finite rows are needed, not an array of shape {Z.shape}")
 

@@ -29,7 +29,7 @@ FIXED_COST = 3.0
 
 @dataclass(frozen=True, eq=False)
 class FitRows:
-    """What both machines are fitted on: scaled rows Z (N, n), labels y (N,), of one-class families all 0.
+    """The rows that both machines are fitted on: scaled Z (N, n), labels y (N,), of one-class families all 0.
 
     ``circuit``: the feature map, at any bandwidth. ``seed``: of everything random in the fit.
     """
@@ -50,7 +50,7 @@ class FitRows:
 
 @dataclass(frozen=True, kw_only=True)
 class FamilyTraining:
-    """How one family is searched and fitted, and what its card says.
+    """The searches and fits of one family, and the words of its card.
 
     ``title``, ``twin_title``: what the two machines are, for people. ``one_class``: fitted on normal rows alone.
     ``fit_rows``: rows to fit on at most unless asked for otherwise. ``most_rows``: rows beyond which it cannot be

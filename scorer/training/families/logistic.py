@@ -69,7 +69,7 @@ def logistic(
 
 @contextmanager
 def _mapper(workers: int) -> Iterator[Mapper]:
-    """How blocks are worked on: one after the other, or by threads, each of which has one for its BLAS."""
+    """Choose how blocks are worked on: one after the other, or by threads, each of which has one for its BLAS."""
     if workers == 1:
         yield map
         return
@@ -85,7 +85,7 @@ def _balance(y: Labels) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """What one pass over rows adds up at some theta: loss, gradient (m' + 1,), Hessian (m' + 1, m' + 1)."""
+    """The sums of one pass over rows at some theta: loss, gradient (m' + 1,), Hessian (m' + 1, m' + 1)."""
 
     loss: float
     gradient: Array
@@ -94,7 +94,10 @@ class _Sums:
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """``kernel_of``: rows (c, n) -> kernel values (c, m). ``basis``: T. ``balance``: weight of a row by its label."""
+    """A logistic regression on kernel values.
+
+    ``kernel_of``: rows (c, n) -> kernel values (c, m). ``basis``: T. ``balance``: weight of a row by its label.
+    """
 
     kernel_of: LandmarkKernel
     basis: Array

@@ -76,7 +76,7 @@ def svc_scores(kernel: Floats, y: Ints, C: float, fit: Ints, held: Ints) -> Floa
 
 
 def twin_space(_rows: FitRows) -> SearchSpace:
-    """Span what is searched for the RBF twin: gamma and C."""
+    """List what is searched for the RBF twin: gamma and C."""
     return SearchSpace(Grid(GAMMAS, "C", COSTS), partial(svc_trial, rbf_kernel))
 
 

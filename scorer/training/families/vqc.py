@@ -51,7 +51,7 @@ _MOST_RANK = 256
 
 @dataclass(frozen=True)
 class Ansatz:
-    """``layers`` times R_Y and R_Z on every qubit and a ring of CX, and R_Y and R_Z once more."""
+    """A circuit of ``layers`` times R_Y and R_Z on every qubit and a ring of CX, and R_Y and R_Z once more."""
 
     qubits: int
     layers: int
@@ -65,7 +65,7 @@ class Ansatz:
 
     @property
     def angles(self) -> int:
-        """How many angles there are, a."""
+        """The number of angles, a."""
         return 2 * self.qubits * (self.layers + 1)
 
     def unitary(self, theta: Array) -> Matrix:

@@ -35,8 +35,11 @@ class ImportRefused(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class ImportedQsvc:
-    """``circuit``: the kernel's feature map. ``observable``: the decision function, float64, full rank; positive for
-    ``labels[1]``. Truncate it and fit a calibration on held-out rows to deploy it."""
+    """A QSVC as an observable.
+
+    ``circuit``: the kernel's feature map. ``observable``: the decision function, float64, full rank; positive for
+    ``labels[1]``. Truncate it and fit a calibration on held-out rows to deploy it.
+    """
 
     circuit: Plan
     observable: Observable

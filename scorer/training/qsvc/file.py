@@ -45,8 +45,11 @@ class QsvcFileError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class StoredQsvc:
-    """``machine``: on scaled features; high scores mean 1. ``features``: their names (n,). ``rows``: what it was
-    trained on, unscaled (N, n), with ``labels`` of 0 and 1 (N,)."""
+    """A QSVC as its file holds it.
+
+    ``machine``: on scaled features; high scores mean 1. ``features``: their names (n,). ``rows``: what it was
+    trained on, unscaled (N, n), with ``labels`` of 0 and 1 (N,).
+    """
 
     machine: KernelMachine
     features: tuple[str, ...]

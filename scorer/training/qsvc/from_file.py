@@ -12,7 +12,7 @@ from scorer.rows.files import read_table
 from scorer.rows.recipe import Recipe
 from scorer.training.facts import Provenance
 from scorer.training.options import DEFAULTS, TrainOptions
-from scorer.training.prepare import Prepared, check_grain, prepared
+from scorer.training.prepare import PreparedRows, check_grain, prepared
 from scorer.training.qsvc.file import QsvcFileError, StoredQsvc, read_qsvc
 from scorer.training.qsvc.model import train_imported
 from scorer.wire.errors import BadTrainingData
@@ -56,7 +56,7 @@ def _read(path: Path) -> StoredQsvc:
         raise BadTrainingData(str(error), "Write the file with scorer.training.qsvc.file.write_qsvc.") from None
 
 
-def _provenance(request: ImportRequest, stored: StoredQsvc, ready: Prepared) -> Provenance:
+def _provenance(request: ImportRequest, stored: StoredQsvc, ready: PreparedRows) -> Provenance:
     sentence = (
         f"{len(stored.rows)} rows that came with {request.machine.name}, a QSVC trained elsewhere; calibrated and "
         f"judged on {ready.rows.num_rows} rows ({ready.grain} grain) of {request.data.name}"

@@ -28,17 +28,17 @@ from scorer.training.assemble import (
     check_line,
     evaluated,
 )
-from scorer.training.choose import Choice
+from scorer.training.choose import FeatureChoice
 from scorer.training.dataset import Dataset, dataset
 from scorer.training.facts import Provenance, TrainingRun, facts_of
 from scorer.training.families.checks import FitError
 from scorer.training.families.kernels import rbf_kernel
 from scorer.training.families.svc import fit_twin, svc_trial
-from scorer.training.fit import Fitted
+from scorer.training.fit import FittedMachines
 from scorer.training.options import TrainOptions
 from scorer.training.qsvc.file import StoredQsvc
-from scorer.training.search import COSTS, GAMMAS, SEARCH_FOLDS, Grid, GridPoint, Searched, SearchSpace, best_point
-from scorer.training.splits import Split, inner_folds
+from scorer.training.search import COSTS, GAMMAS, SEARCH_FOLDS, Grid, GridPoint, SearchResult, SearchSpace, best_point
+from scorer.training.splits import RowSplit, inner_folds
 from scorer.training.train import check_options
 from scorer.training.yardsticks import boosted_apart
 from scorer.wire.errors import BadTrainingData
@@ -72,7 +72,7 @@ def train_imported(
     steps("fitting its twin", 0, 3)
     fitted = _fitted(stored, data.names, where, options.seed)
     steps("judging", 1, 3)
-    parts = Split("held-out", ((np.arange(len(stored.rows)), np.arange(len(data))),))
+    parts = RowSplit("held-out", ((np.arange(len(stored.rows)), np.arange(len(data))),))
     run = TrainingRun(recipe, grain, columns, _warned(provenance, stored, data, where), options, data, parts, ())
     held = HeldOutScores(data.y, data.groups, _scores(fitted, data, options.seed))
     evaluation = evaluated(run, held)
@@ -101,20 +101,22 @@ def _columns(features: tuple[str, ...], names: tuple[str, ...]) -> Ints:
     return np.array([names.index(name) for name in features])
 
 
-def _fitted(stored: StoredQsvc, names: tuple[str, ...], where: Ints, seed: int) -> Fitted:
+def _fitted(stored: StoredQsvc, names: tuple[str, ...], where: Ints, seed: int) -> FittedMachines:
     circuit = stored.machine.plan
     observable = deployed(stored.machine.collapsed(), default_rank(circuit.qubits), default_rank(circuit.qubits))
     # A machine of full rank keeps it; an artifact holds float32 vectors all the same.
     machine = ObservableMachine(circuit, observable.truncated(observable.rank))
     twin, found = _twin(stored.scaler.apply(stored.rows), stored.labels, seed)
-    return Fitted(
-        choice=Choice(stored.features, {name: f"no {RULE[4:]}" for name in names if name not in stored.features}),
+    return FittedMachines(
+        choice=FeatureChoice(
+            stored.features, {name: f"no {RULE[4:]}" for name in names if name not in stored.features}
+        ),
         columns=where,
         scaler=stored.scaler,
         machine=machine,
         twin=twin,
         yardsticks={},
-        searched=Searched(GridPoint(1.0, 0.0, 0.0), found, _TWIN_SPACE.grid.pairs),
+        searched=SearchResult(GridPoint(1.0, 0.0, 0.0), found, _TWIN_SPACE.grid.pairs),
         second=("", "C"),
         rows=len(stored.rows),
     )
@@ -133,7 +135,7 @@ def _twin(Z: Floats, y: Ints, seed: int) -> tuple[RbfTwin, GridPoint]:
         ) from None
 
 
-def _scores(fitted: Fitted, data: Dataset, seed: int) -> dict[str, Floats]:
+def _scores(fitted: FittedMachines, data: Dataset, seed: int) -> dict[str, Floats]:
     """Of every row by machine and twin, and by boosting that saw the other rows of the same file."""
     apart = boosted_apart(data, seed)
     return fitted.scores(data.X) | ({} if apart is None else {"boosting": apart})
@@ -152,8 +154,8 @@ def _warned(provenance: Provenance, stored: StoredQsvc, data: Dataset, where: In
     return Provenance(provenance.trained_on, provenance.starter, (*provenance.remarks, remark))
 
 
-def _own_facts(stored: StoredQsvc, fitted: Fitted, options: TrainOptions) -> dict[str, object]:
-    """What differs from a training of our own."""
+def _own_facts(stored: StoredQsvc, fitted: FittedMachines, options: TrainOptions) -> dict[str, object]:
+    """Note what differs from a training of our own."""
     circuit, machine = stored.machine.plan, fitted.machine
     size = (
         {"rank": machine.observable.rank, "truncation_bound": machine.observable.tail}

@@ -48,7 +48,10 @@ class ShotRequest:
 
 @dataclass(frozen=True)
 class ShotReport:
-    """``rows``: how many were measured, ``malicious`` of them. ``table``: exact first, then by number of shots."""
+    """A table of what shots cost a model.
+
+    ``rows``: how many were measured, ``malicious`` of them. ``table``: exact first, then by number of shots.
+    """
 
     rows: int
     malicious: int

@@ -45,7 +45,10 @@ class ShotError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class ShotScores:
-    """``scores``: estimates (N,). ``standard_error``: of each estimate, as the shots themselves show it (N,)."""
+    """Scores that were measured with shots.
+
+    ``scores``: estimates (N,). ``standard_error``: of each estimate, as the shots themselves show it (N,).
+    """
 
     scores: Array
     standard_error: Array
@@ -140,6 +143,6 @@ def from_counts(observable: Observable, counts: Counts) -> ShotScores:
 
 
 def check_shots(shots: int) -> None:
-    """Raises ShotError unless a standard error can be taken from that many."""
+    """Raise ShotError unless a standard error can be taken from that many."""
     if not 2 <= shots <= MAX_SHOTS:
         raise ShotError(f"{shots} shots; a standard error takes at least 2, and {MAX_SHOTS} are the most")

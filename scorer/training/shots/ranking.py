@@ -24,8 +24,11 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ShotRow:
-    """``shots``: of each circuit; None: exact. ``auc``: mean over the repetitions, ``low`` and ``high`` their range.
-    ``standard_error``: median over rows, in units of the scores' own standard deviation."""
+    """The quality of scores from one number of shots.
+
+    ``shots``: of each circuit; None: exact. ``auc``: mean over the repetitions, ``low`` and ``high`` their range.
+    ``standard_error``: median over rows, in units of the scores' own standard deviation.
+    """
 
     shots: int | None
     auc: float

@@ -11,8 +11,8 @@ from scorer.training.starter.habits import (
     SPAN,
     Estate,
     Floats,
+    HostPairs,
     Ints,
-    Pairs,
     Pool,
     Profile,
     draw_counts,
@@ -246,7 +246,7 @@ def generate(rows: int, label: int, rng: np.random.Generator) -> pa.Table:
     return _table(profiles, pairs, pair, kind, dest, label, rng)
 
 
-def _logged_by(pairs: Pairs, pair: Ints, seen: Ints, rng: np.random.Generator) -> Ints:
+def _logged_by(pairs: HostPairs, pair: Ints, seen: Ints, rng: np.random.Generator) -> Ints:
     controller = rng.integers(*_CONTROLLERS, size=pairs.dest.size)  # one controller per pair, as clients keep theirs
     at_controller = np.where(seen == _SEEN.index("controller"), controller[pair], pairs.dest[pair])
     return np.where(seen == _SEEN.index("source"), pairs.src[pair], at_controller)
@@ -254,7 +254,7 @@ def _logged_by(pairs: Pairs, pair: Ints, seen: Ints, rng: np.random.Generator) -
 
 def _table(
     profiles: tuple[Profile, ...],
-    pairs: Pairs,
+    pairs: HostPairs,
     pair: Ints,
     kind: Ints,
     dest: Ints,

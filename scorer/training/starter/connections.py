@@ -11,8 +11,8 @@ from scorer.training.starter.habits import (
     SPAN,
     Estate,
     Floats,
+    HostPairs,
     Ints,
-    Pairs,
     Pool,
     Profile,
     draw_counts,
@@ -136,7 +136,7 @@ def generate(rows: int, label: int, rng: np.random.Generator) -> pa.Table:
 
 
 def _table(
-    profiles: tuple[Profile, ...], pairs: Pairs, pair: Ints, kind: Ints, label: int, rng: np.random.Generator
+    profiles: tuple[Profile, ...], pairs: HostPairs, pair: Ints, kind: Ints, label: int, rng: np.random.Generator
 ) -> pa.Table:
     time: Floats = pairs.window[pair] + rng.uniform(0.0, SPAN, size=pair.size)
     addresses = pa.array([f"10.{30 + i // 62_500}.{i // 250 % 250}.{i % 250 + 1}" for i in range(_HOSTS)])

@@ -36,8 +36,8 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Who talks to whom: arrays of length P, one entry for one user, source and destination in one window."""
+class HostPairs:
+    """Conversations: arrays of length P, one entry for one user, source and destination in one window."""
 
     profile: Ints  # position in the tuple of profiles
     activity: Ints  # the user, source and intent that several pairs share
@@ -54,6 +54,7 @@ class Pool:
     ranges: Mapping[str, tuple[int, int]]
 
     def draw(self, name: str, size: int, rng: np.random.Generator) -> Ints:
+        """Draw members of the pool called ``name``: indices (size,), int64."""
         low, high = self.ranges[name]
         return rng.integers(low, high, size=size)
 
@@ -66,7 +67,7 @@ class Estate:
     hosts: Pool
 
 
-def draw_pairs(profiles: tuple[Profile, ...], pairs: int, estate: Estate, rng: np.random.Generator) -> Pairs:
+def draw_pairs(profiles: tuple[Profile, ...], pairs: int, estate: Estate, rng: np.random.Generator) -> HostPairs:
     """Draw ``pairs`` pairs whose profiles stand in their shares."""
     shares = np.array([p.share for p in profiles])
     counts = rng.multinomial(pairs, shares / shares.sum())
@@ -74,14 +75,14 @@ def draw_pairs(profiles: tuple[Profile, ...], pairs: int, estate: Estate, rng: n
     return _joined(parts)
 
 
-def _of_profile(k: int, profile: Profile, pairs: int, estate: Estate, rng: np.random.Generator) -> Pairs:
+def _of_profile(k: int, profile: Profile, pairs: int, estate: Estate, rng: np.random.Generator) -> HostPairs:
     sizes = rng.geometric(1.0 / profile.dests, size=pairs)
     activity = np.repeat(np.arange(pairs), sizes)[:pairs]  # the first `pairs` hosts of enough activities
     accounts = estate.accounts.draw(profile.accounts, pairs, rng)
     sources = estate.hosts.draw(profile.sources, pairs, rng)
     windows = rng.integers(0, int(DAYS * 86_400 / SPAN), size=pairs)
     delay = rng.integers(0, 36, size=activity.size) if profile.spread else np.zeros(activity.size, dtype=np.int64)
-    return Pairs(
+    return HostPairs(
         profile=np.full(activity.size, k),
         activity=activity,
         user=accounts[activity],
@@ -91,15 +92,17 @@ def _of_profile(k: int, profile: Profile, pairs: int, estate: Estate, rng: np.ra
     )
 
 
-def _joined(parts: list[Pairs]) -> Pairs:
+def _joined(parts: list[HostPairs]) -> HostPairs:
     starts = np.cumsum([0] + [int(p.activity.max()) + 1 if p.activity.size else 0 for p in parts])
     activity = np.concatenate([p.activity + start for p, start in zip(parts, starts[:-1], strict=True)])
     names = ("profile", "user", "src", "dest", "window")
     columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
-    return Pairs(activity=activity, **columns)
+    return HostPairs(activity=activity, **columns)
 
 
-def draw_counts(profiles: tuple[Profile, ...], kinds: tuple[str, ...], pairs: Pairs, rng: np.random.Generator) -> Ints:
+def draw_counts(
+    profiles: tuple[Profile, ...], kinds: tuple[str, ...], pairs: HostPairs, rng: np.random.Generator
+) -> Ints:
     """Draw the events of each kind on each pair, (P, K): Poisson with a gamma-distributed intensity, never all zero."""
     means = np.array([[p.means.get(kind, 0.0) for kind in kinds] for p in profiles])
     rates = means[pairs.profile] * rng.gamma(1.6, 1 / 1.6, size=(pairs.profile.size, 1))
@@ -121,9 +124,9 @@ def expand(counts: Ints) -> tuple[Ints, Ints]:
     return flat // counts.shape[1], flat % counts.shape[1]
 
 
-def shuffled(pairs: Pairs, rng: np.random.Generator) -> Pairs:
+def shuffled(pairs: HostPairs, rng: np.random.Generator) -> HostPairs:
     """Put pairs in random order of their activities, so that cutting the tail favours no profile."""
     rank = rng.permutation(int(pairs.activity.max()) + 1)
     order = np.argsort(rank[pairs.activity], kind="stable")
     names = ("profile", "activity", "user", "src", "dest", "window")
-    return Pairs(**{name: getattr(pairs, name)[order] for name in names})
+    return HostPairs(**{name: getattr(pairs, name)[order] for name in names})

@@ -15,7 +15,7 @@ from scorer.rows.recipe import Recipe
 from scorer.training.facts import Provenance
 from scorer.training.families.table import training_of
 from scorer.training.options import DEFAULTS, FIT_ROWS, TrainOptions
-from scorer.training.prepare import Prepared
+from scorer.training.prepare import PreparedRows
 from scorer.training.starter.generator import generate_events
 from scorer.training.train import check_options, train
 from scorer.wire.errors import BadTrainingData
@@ -29,13 +29,13 @@ LINE_COMPANIES = 3
 STARTER_COLUMNS = Columns(label="label", group="activity")
 
 
-def starter_rows(recipe: Recipe, rows: int = STARTER_ROWS, seed: int | Sequence[int] = 0) -> Prepared:
+def starter_rows(recipe: Recipe, rows: int = STARTER_ROWS, seed: int | Sequence[int] = 0) -> PreparedRows:
     """Generate about ``rows`` rows of activity. Raises BadTrainingData for a recipe without a generator."""
     try:
         events = generate_events(recipe.name, rows, np.random.default_rng(seed))
     except ValueError as error:
         raise BadTrainingData(str(error), "Give rows of your own with --data.") from None
-    return Prepared(build_rows(recipe, events, "window", STARTER_COLUMNS), STARTER_COLUMNS, "window")
+    return PreparedRows(build_rows(recipe, events, "window", STARTER_COLUMNS), STARTER_COLUMNS, "window")
 
 
 def train_starter(recipe: Recipe, options: TrainOptions = DEFAULTS, steps: Steps = no_steps) -> TrainedModel:

@@ -15,7 +15,7 @@ from scorer.circuits.steps import bits
 from scorer.circuits.steps.kinds import Affine, Hadamards, Local, Phases
 from scorer.circuits.zz import ZZMap
 from scorer.engine import linear
-from scorer.engine.compiled.encoding import Kind, encoded
+from scorer.engine.compiled.encoding import OperationKind, encoded
 from scorer.engine.program import SLOTS, ConstantTurn, Rotate, Transform, Turn, prepared
 
 from .plans import random_observable
@@ -104,7 +104,7 @@ def test_passes_cover_every_qubit_of_a_transform_once(plan: Plan) -> None:
     operations, _, passes, full, _ = code.code
     assert _qubits(passes[:full]) == 2 ** (plan.qubits - 1) - 1
     transforms = [operation.mask for operation in program.operations if isinstance(operation, Transform)]
-    written = [row for row in operations if row[0] == Kind.TRANSFORM]
+    written = [row for row in operations if row[0] == OperationKind.TRANSFORM]
     assert [_qubits(passes[first : first + count]) for _, first, count, *_ in written] == transforms
     for low, count in passes:
         assert 1 <= count <= 3

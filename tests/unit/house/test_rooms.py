@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -44,3 +45,14 @@ def test_every_folder_of_a_package_is_one(repository: Path, package: str) -> Non
     folders = {path.parent for path in _tracked(repository, f"{package}/**/*.py", f"{package}/*.py")}
     assert folders
     assert [str(folder) for folder in folders if not (repository / folder / "__init__.py").is_file()] == []
+
+
+def test_the_table_of_rooms_is_the_tree(repository: Path) -> None:
+    text = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    named = {Path(name) for row in rows for name in re.findall(r"`([\w/]+)/`", row)}
+    found = {path.parent for path in _tracked(repository, "*.py")}
+    rooms = {folder for folder in found if folder.parent.name in ("scorer", "elastic_connector", "service")}
+    outermost = {Path(folder.parts[0]) for folder in found if folder.parts} - {Path("scorer")}
+    assert len(rooms) > 20
+    assert named == {room for room in rooms if "tests" not in room.parts} | outermost | {Path("default"), Path("docs")}

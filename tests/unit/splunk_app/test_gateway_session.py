@@ -9,7 +9,7 @@ from scorer.wire.client import GatewayClient
 from scorer.wire.errors import Unreachable
 from splunk_app.gateway import Patience, ScoringSession, not_scored
 from splunk_app.options import CommandOptions
-from splunk_app.table import Table
+from splunk_app.table import ChunkTable
 
 
 def test_patience_halves_with_each_failure_in_a_row_and_comes_back() -> None:
@@ -52,4 +52,4 @@ def test_a_fault_of_a_thread_stops_the_search_and_loses_no_row() -> None:
     )
     session = ScoringSession(CommandOptions("lateral"), card, connect, lanes=2)
     with pytest.raises(RuntimeError, match="new thread"):
-        session.score("sid", 0, Table.read(b"events\n" + b"1\n" * 9_000))
+        session.score("sid", 0, ChunkTable.read(b"events\n" + b"1\n" * 9_000))

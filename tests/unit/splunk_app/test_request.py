@@ -11,15 +11,15 @@ import pytest
 from scorer.wire import names
 from scorer.wire.client import REPLY_HEADER
 from splunk_app import request
-from splunk_app.request import Part, batch_id, ranges, score_lines, select, split, unscored_line
-from splunk_app.table import Table
+from splunk_app.request import RequestPart, batch_id, ranges, score_lines, select, split, unscored_line
+from splunk_app.table import ChunkTable
 from tests.unit.splunk_app.pasting import paste
 
 FEATURES = ("logons", "failures")
 
 
 def bodies(body: bytes, fields: dict[str, str] | None = None, columns: tuple[str, ...] = FEATURES) -> list[bytes]:
-    table = Table.read(body)
+    table = ChunkTable.read(body)
     selection = select(table.names, columns, FEATURES, fields or {})
     return [part.body for part in split(table, selection, 0, len(table))]
 
@@ -95,7 +95,7 @@ def test_large_chunks_keep_every_lane_busy(rows: int, lanes: int, sizes: list[in
 
 def test_a_body_of_too_many_bytes_is_halved_until_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request, "MAX_BODY_BYTES", 60)
-    table = Table(("logons",), b"logons", [b"%d" % at for at in range(100)])
+    table = ChunkTable(("logons",), b"logons", [b"%d" % at for at in range(100)])
     made = split(table, select(table.names, FEATURES, FEATURES, {}), 10, 100)
     assert (made[0].start, made[-1].stop) == (10, 100)
     assert all(earlier.stop == later.start for earlier, later in pairwise(made))
@@ -103,14 +103,14 @@ def test_a_body_of_too_many_bytes_is_halved_until_it_fits(monkeypatch: pytest.Mo
 
 
 def test_the_batch_id_depends_on_everything_that_makes_a_batch() -> None:
-    part = Part(0, 1, b"logons\n1\n")
+    part = RequestPart(0, 1, b"logons\n1\n")
     first = batch_id("sid", "1", 0, part)
     others = [
         batch_id("sid2", "1", 0, part),
         batch_id("sid", "2", 0, part),
         batch_id("sid", "1", 1, part),
-        batch_id("sid", "1", 0, Part(1, 2, part.body)),
-        batch_id("sid", "1", 0, Part(0, 1, b"logons\n2\n")),
+        batch_id("sid", "1", 0, RequestPart(1, 2, part.body)),
+        batch_id("sid", "1", 0, RequestPart(0, 1, b"logons\n2\n")),
     ]
     assert first == batch_id("sid", "1", 0, part)
     assert len({first, *others}) == 6
@@ -150,19 +150,19 @@ def test_an_unscored_row_is_never_zero() -> None:
 
 
 def test_scores_of_an_earlier_run_are_replaced() -> None:
-    once = paste(Table.read(b'a,b\n1,"x,y"\n'), [b"0.1,10,low,0,1,0.1,,m,1,ok"])
-    twice = paste(Table.read(once), [b"0.2,20,low,0,1,0.2,,m,2,ok"])
-    assert twice == paste(Table.read(b'a,b\n1,"x,y"\n'), [b"0.2,20,low,0,1,0.2,,m,2,ok"])
+    once = paste(ChunkTable.read(b'a,b\n1,"x,y"\n'), [b"0.1,10,low,0,1,0.1,,m,1,ok"])
+    twice = paste(ChunkTable.read(once), [b"0.2,20,low,0,1,0.2,,m,2,ok"])
+    assert twice == paste(ChunkTable.read(b'a,b\n1,"x,y"\n'), [b"0.2,20,low,0,1,0.2,,m,2,ok"])
 
 
 def test_multivalue_companions_of_old_scores_go_too() -> None:
-    pasted = paste(Table.read(b"qscore,a,__mv_qscore\n1,2,3\n"), [b"x"])
+    pasted = paste(ChunkTable.read(b"qscore,a,__mv_qscore\n1,2,3\n"), [b"x"])
     assert pasted.splitlines()[1] == b"2,x"
 
 
 def test_a_chunk_of_old_scores_alone_gets_new_ones() -> None:
-    assert paste(Table.read(b"qscore\n1\n"), [b"x"]).splitlines()[1] == b"x"
+    assert paste(ChunkTable.read(b"qscore\n1\n"), [b"x"]).splitlines()[1] == b"x"
 
 
 def test_nothing_in_nothing_out() -> None:
-    assert paste(Table.read(b""), []) == b""
+    assert paste(ChunkTable.read(b""), []) == b""

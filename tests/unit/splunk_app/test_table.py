@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scorer.wire.names import OUTPUT_COLUMNS
 from splunk_app.request import select, split
-from splunk_app.table import Table, flatten
+from splunk_app.table import ChunkTable, flatten
 from tests.unit.splunk_app.pasting import paste
 
 cells = st.text(alphabet=st.one_of(st.sampled_from('",\n\r$; \tà日'), st.characters(codec="utf-8")), max_size=8)
@@ -41,7 +41,7 @@ def parsed(body: bytes) -> list[list[str]]:
 
 @given(tables(), st.sampled_from(["\n", "\r\n"]))
 def test_names_and_rows_are_those_that_csv_reads(rows: list[list[str]], ending: str) -> None:
-    table = Table.read(written(rows, ending))
+    table = ChunkTable.read(written(rows, ending))
     assert list(table.names) == rows[0]
     assert len(table) == len(rows) - 1
 
@@ -49,7 +49,7 @@ def test_names_and_rows_are_those_that_csv_reads(rows: list[list[str]], ending: 
 @given(tables(), st.sampled_from(["\n", "\r\n"]))
 def test_pasting_keeps_every_cell_and_row_byte_for_byte(rows: list[list[str]], ending: str) -> None:
     body = written(rows, ending)
-    table = Table.read(body)
+    table = ChunkTable.read(body)
     marks = [b"0.5,50,low,0,0.5,0.5,,lateral,1,row %d" % i for i in range(len(table))]
     pasted = paste(table, marks)
     assert parsed(pasted) == [
@@ -64,7 +64,7 @@ def test_pasting_keeps_every_cell_and_row_byte_for_byte(rows: list[list[str]], e
 @given(tables(), st.data())
 def test_a_cut_holds_the_cells_that_were_asked_for(rows: list[list[str]], data: st.DataObject) -> None:
     wanted = data.draw(st.lists(st.sampled_from(rows[0]), min_size=1, unique=True))
-    table = Table.read(written(rows))
+    table = ChunkTable.read(written(rows))
     columns = [f"c{at}" for at in range(len(wanted))]
     selection = select(table.names, columns, columns, dict(zip(columns, wanted, strict=True)))
     places = [rows[0].index(own) for own in wanted]
@@ -78,9 +78,9 @@ def test_a_cut_holds_the_cells_that_were_asked_for(rows: list[list[str]], data: 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_make_a_table_whose_rows_get_their_scores(body: bytes) -> None:
-    table = Table.read(body)
+    table = ChunkTable.read(body)
     pasted = paste(table, [b",,,,,,,m,1,not_scored"] * len(table))
-    again = Table.read(pasted)
+    again = ChunkTable.read(pasted)
     assert len(again) == len(table)
     for part in split(table, select(table.names, ["a"], ["a"], {}), 0, len(table)):
         part.body.decode()
@@ -101,13 +101,13 @@ def test_a_body_without_quotes_is_not_copied() -> None:
 
 def test_bytes_that_are_no_text_lose_only_what_is_no_text() -> None:
     body = b'a,b\n"' + bytes(range(0xC0, 0x100)) + b'",2\n'
-    table = Table.read(body)
+    table = ChunkTable.read(body)
     assert len(table) == 1
     assert paste(table, [b"x"]).startswith(b"a,b,qscore,")
 
 
 def test_an_open_quote_is_closed_at_the_end() -> None:
-    table = Table.read(b'a,b\n1,2\n3,"open\n4,5\n')
+    table = ChunkTable.read(b'a,b\n1,2\n3,"open\n4,5\n')
     assert len(table) == 2
     assert parsed(paste(table, [b"x", b"y"]))[2] == ["3", "open\n4,5\n", "y"]
 
@@ -127,10 +127,10 @@ def test_an_open_quote_is_closed_at_the_end() -> None:
     ],
 )
 def test_records(body: bytes, records: list[bytes]) -> None:
-    table = Table.read(body)
+    table = ChunkTable.read(body)
     assert table.cut(range(len(table.names))) == records
 
 
 def test_line_ends_of_the_chunk_are_kept() -> None:
-    assert paste(Table.read(b"a\r\n1\r\n"), [b"x"]).count(b"\r\n") == 2
-    assert b"\r" not in paste(Table.read(b"a\n1\n"), [b"x"])
+    assert paste(ChunkTable.read(b"a\r\n1\r\n"), [b"x"]).count(b"\r\n") == 2
+    assert b"\r" not in paste(ChunkTable.read(b"a\n1\n"), [b"x"])

@@ -13,7 +13,7 @@ from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.file_sink import FileSink
 from scorer.delivery.sink import Refused
 from scorer.splunk_preview.errors import ConfError
-from scorer.splunk_preview.notable import App, read_events
+from scorer.splunk_preview.notable import SplunkApp, read_events
 from scorer.wire.errors import BadOption, DeliveryFailed
 from tests.unit.delivery.builders import make_rows
 
@@ -74,9 +74,9 @@ def test_a_line_that_is_no_event_is_named(tmp_path: Path, line: str) -> None:
 
 def test_an_unknown_search_or_app_is_named(tmp_path: Path, repository: Path) -> None:
     with pytest.raises(ConfError, match="no search 'x'"):
-        App.read(repository).rule("x")
+        SplunkApp.read(repository).rule("x")
     with pytest.raises(ConfError, match=r"macros\.conf"):
-        App.read(tmp_path)
+        SplunkApp.read(tmp_path)
 
 
 def test_dead_letters_are_listed_replayed_and_purged(

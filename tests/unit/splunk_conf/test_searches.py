@@ -15,7 +15,7 @@ from scorer.rows.recipe import load_recipe, recipe_names
 from scorer.splunk_preview.conf import read_conf
 from scorer.splunk_preview.environment import Environment, hec_rows
 from scorer.splunk_preview.language.text import expand
-from scorer.splunk_preview.notable import App, fill, preview
+from scorer.splunk_preview.notable import SplunkApp, fill, preview
 from scorer.splunk_preview.pipeline import compile_pipeline, run
 from scorer.wire.names import OUTPUT_COLUMNS
 from tests.unit.delivery.builders import INDEXED_FIELDS, events_of, make_rows, objects_of, rows_from
@@ -24,8 +24,8 @@ NOW = 1_700_010_000.0
 
 
 @pytest.fixture(scope="module")
-def app(repository: Path) -> App:
-    return App.read(repository)
+def app(repository: Path) -> SplunkApp:
+    return SplunkApp.read(repository)
 
 
 def hooks() -> dict[str, Any]:
@@ -45,7 +45,7 @@ def unknown_names(source: str) -> list[str]:
     return wrong
 
 
-def test_every_search_and_macro_compiles_and_names_only_what_splunk_has(app: App) -> None:
+def test_every_search_and_macro_compiles_and_names_only_what_splunk_has(app: SplunkApp) -> None:
     environment = Environment(macros=app.macros, hooks=hooks(), now=NOW)
     sources = {name: stanza["search"] for name, stanza in app.searches.items()}
     for name in app.macros:
@@ -64,7 +64,7 @@ def test_the_name_check_can_fail() -> None:
     assert unknown_names("index=a | eval x=iff(a, 1, 2)")
 
 
-def test_drilldowns_compile(app: App) -> None:
+def test_drilldowns_compile(app: SplunkApp) -> None:
     for stanza in app.searches.values():
         drilldown = stanza.get("action.notable.param.drilldown_search")
         if drilldown:
@@ -72,11 +72,11 @@ def test_drilldowns_compile(app: App) -> None:
             assert compile_pipeline(filled, Environment(macros=app.macros))
 
 
-def test_nothing_is_switched_on_as_shipped(app: App) -> None:
+def test_nothing_is_switched_on_as_shipped(app: SplunkApp) -> None:
     assert {stanza["disabled"] for stanza in app.searches.values()} == {"1"}
 
 
-def test_every_recipe_has_its_macros(app: App) -> None:
+def test_every_recipe_has_its_macros(app: SplunkApp) -> None:
     for name in recipe_names():
         recipe = load_recipe(name)
         assert {recipe.macro, recipe.macro_event, f"qscore_{name}_source"} <= set(app.macros)
@@ -97,7 +97,7 @@ def test_every_output_column_but_the_status_is_written() -> None:
     assert set(OUTPUT_COLUMNS) - {"qscore_status"} <= set(INDEXED_FIELDS)
 
 
-def test_the_rule_and_its_tokens_name_only_fields_that_exist(app: App) -> None:
+def test_the_rule_and_its_tokens_name_only_fields_that_exist(app: SplunkApp) -> None:
     row = {**preview(app, events_of(make_rows(2)), NOW)[0].row}
     stanza = app.searches[app.rule()]
     for key, value in stanza.items():
@@ -108,14 +108,14 @@ def test_the_rule_and_its_tokens_name_only_fields_that_exist(app: App) -> None:
         assert field in row
 
 
-def test_only_alerts_become_notables_and_each_once(app: App) -> None:
+def test_only_alerts_become_notables_and_each_once(app: SplunkApp) -> None:
     events = events_of(make_rows(4))  # rows 1 and 3 alert
     notables = preview(app, [*events, *events], NOW)
     assert [n.entities["dest"] for n in notables] == ["srv03", "srv01"]
     assert [n.row["windows"] for n in notables] == [1, 1]
 
 
-def test_a_notable_has_its_tokens_filled_in(app: App) -> None:
+def test_a_notable_has_its_tokens_filled_in(app: SplunkApp) -> None:
     notable = preview(app, events_of(make_rows(2)), NOW)[0]
     assert notable.title == "Lateral movement: user1 from 10.0.0.1 to srv01 (risk 80)"
     assert "probability of 0.1100 (classical twin: 0.2500, p-value: 0.01000)" in notable.description
@@ -131,7 +131,7 @@ def test_a_notable_has_its_tokens_filled_in(app: App) -> None:
     assert notable.time == 1_700_001_000.0
 
 
-def test_a_connection_without_a_user_still_raises_a_notable(app: App) -> None:
+def test_a_connection_without_a_user_still_raises_a_notable(app: SplunkApp) -> None:
     rows = objects_of(make_rows(2, user=["", ""], port_class=["admin", "admin"]))
     flows = rows_from(*({**row, "model": "lateral_flow", "starter": False} for row in rows))
     notable = preview(app, events_of(flows), NOW)[0]
@@ -140,14 +140,14 @@ def test_a_connection_without_a_user_still_raises_a_notable(app: App) -> None:
     assert "generated activity" not in notable.description
 
 
-def test_scores_of_another_sourcetype_or_index_raise_nothing(app: App) -> None:
+def test_scores_of_another_sourcetype_or_index_raise_nothing(app: SplunkApp) -> None:
     events = events_of(make_rows(4))
     for event in events:
         event["index"] = "elsewhere"
     assert preview(app, events, NOW) == []
 
 
-def test_tstats_over_the_written_fields(app: App) -> None:
+def test_tstats_over_the_written_fields(app: SplunkApp) -> None:
     full, indexed = hec_rows(events_of(make_rows(4)), NOW - 1)
     environment = Environment(full, indexed, app.macros, now=NOW)
     rows = run("| tstats max(qscore) as q count where `qscore_index` by dest qscore_alert", environment)
@@ -183,7 +183,7 @@ def late_events(count: int, seed: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_scheduled_runs_miss_nothing_and_their_last_word_counts_windows_whole(app: App, seed: int) -> None:
+def test_scheduled_runs_miss_nothing_and_their_last_word_counts_windows_whole(app: SplunkApp, seed: int) -> None:
     events = late_events(250, seed)
     search = app.searches["QScore - Lateral - Score"]["search"]
     last: dict[tuple[Any, ...], Any] = {}

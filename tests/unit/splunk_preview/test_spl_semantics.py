@@ -14,7 +14,7 @@ from scorer.splunk_preview.errors import SplError
 from scorer.splunk_preview.language.evaluate import compile_expression, evaluate
 from scorer.splunk_preview.language.searching import compile_search
 from scorer.splunk_preview.language.times import epoch
-from scorer.splunk_preview.language.values import Scope
+from scorer.splunk_preview.language.values import RowScope
 from scorer.splunk_preview.pipeline import compile_pipeline, format_results, run
 
 NOW = 1_700_000_000.0
@@ -25,7 +25,7 @@ def value(expression: str, **row: Any) -> Any:
 
 
 def found(expression: str, **row: Any) -> bool:
-    return compile_search(expression)(Scope(row, NOW))
+    return compile_search(expression)(RowScope(row, NOW))
 
 
 def results(source: str, *rows: dict[str, Any], **environment: Any) -> list[dict[str, Any]]:

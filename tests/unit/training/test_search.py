@@ -26,7 +26,7 @@ from scorer.training.search import (
     GAMMAS,
     Grid,
     GridPoint,
-    Searched,
+    SearchResult,
     SearchSpace,
     bandwidths,
     search,
@@ -35,7 +35,7 @@ from scorer.training.search import (
 from tests.unit.training.made_rows import made
 
 
-def searched(family: str) -> Searched:
+def searched(family: str) -> SearchResult:
     data = made(240, 60)
     Z = (data.X - data.X.min(0)) / np.ptp(data.X, axis=0)
     if FAMILY_TRAINING[family].one_class:

@@ -20,7 +20,7 @@ from scorer.training.dataset import Dataset, dataset
 from scorer.training.facts import Provenance
 from scorer.training.fit import fit
 from scorer.training.options import TrainOptions
-from scorer.training.prepare import Prepared, prepared, until_half
+from scorer.training.prepare import PreparedRows, prepared, until_half
 from scorer.training.splits import split
 from scorer.training.starter.generator import generate_events
 from scorer.training.starter.model import STARTER_COLUMNS, starter_rows, train_starter
@@ -33,15 +33,15 @@ HERE = Provenance("rows of a test")
 
 
 @pytest.fixture(scope="module")
-def ready() -> Prepared:
+def ready() -> PreparedRows:
     return starter_rows(LATERAL, 700, seed=4)
 
 
-def plenty(model: str) -> Prepared:
+def plenty(model: str) -> PreparedRows:
     """Rows enough for a held-out third, so that one fit does instead of six."""
     recipe = load_recipe(model)
     events = generate_events(model, 2000, np.random.default_rng(2), attack_share=0.12)
-    return Prepared(build_rows(recipe, events, None, STARTER_COLUMNS), STARTER_COLUMNS, "window")
+    return PreparedRows(build_rows(recipe, events, None, STARTER_COLUMNS), STARTER_COLUMNS, "window")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def held_out() -> TrainedModel:
 
 
 @pytest.fixture(scope="module")
-def cross_fitted(ready: Prepared) -> TrainedModel:
+def cross_fitted(ready: PreparedRows) -> TrainedModel:
     return train(LATERAL, ready.rows, ready.columns, HERE, TrainOptions(qubits=3, fpr=0.02))
 
 
@@ -79,7 +79,7 @@ def test_the_starter_says_what_it_is_and_is_useful() -> None:
     assert from_parts(*to_parts(model)).threshold == pytest.approx(model.threshold)
 
 
-def test_few_rows_are_cross_fitted_and_every_row_is_judged(cross_fitted: TrainedModel, ready: Prepared) -> None:
+def test_few_rows_are_cross_fitted_and_every_row_is_judged(cross_fitted: TrainedModel, ready: PreparedRows) -> None:
     facts = cross_fitted.facts
     assert facts["split"] == {
         "kind": "cross-fitting",
@@ -158,7 +158,7 @@ def test_features_left_out_on_request_stay_out() -> None:
         (TrainOptions(fpr=0.0005), "cannot set a line at a false-positive rate of 0.0005"),
     ],
 )
-def test_impossible_options_are_refused(ready: Prepared, options: TrainOptions, message: str) -> None:
+def test_impossible_options_are_refused(ready: PreparedRows, options: TrainOptions, message: str) -> None:
     with pytest.raises(BadTrainingData, match=message):
         train(LATERAL, ready.rows, ready.columns, HERE, options)
 
@@ -290,7 +290,7 @@ def test_what_holds_in_one_place_and_the_other_way_round_elsewhere_is_refused() 
         train(LATERAL, rows, Columns("label", group="group"), HERE, TrainOptions(qubits=1, fpr=0.05))
 
 
-def test_constant_rows_cannot_be_learnt(ready: Prepared) -> None:
+def test_constant_rows_cannot_be_learnt(ready: PreparedRows) -> None:
     table = ready.rows
     for name in (i.name for i in LATERAL.inputs):
         table = table.set_column(table.column_names.index(name), name, pa.array([1.0] * table.num_rows))
@@ -318,7 +318,7 @@ def test_windows_that_leave_too_few_attacks_give_way_to_events_and_say_so() -> N
     assert prepared(FLOW, events, STARTER_COLUMNS, "window").grain == "window"
 
 
-def test_rows_are_taken_as_they_are(ready: Prepared) -> None:
+def test_rows_are_taken_as_they_are(ready: PreparedRows) -> None:
     same = prepared(LATERAL, ready.rows, Columns("label", "1", "activity"))
     assert same.rows is ready.rows
     assert same.columns.positive == "1"

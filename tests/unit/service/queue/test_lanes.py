@@ -24,7 +24,7 @@ from scorer.service.gateway.metrics import new_metrics
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.jobs import ScoreJob
-from scorer.service.queue.lanes import LANES, SCORE, Clock, Lane, Lanes, Library, Silence
+from scorer.service.queue.lanes import LANES, SCORE, Lane, Lanes, NeededLibrary, Silence, TaskClock
 from scorer.service.queue.submit import Admission, Submitter
 from scorer.service.settings import Settings, load_settings
 from scorer.service.stack.children import child_specs
@@ -39,14 +39,14 @@ FOUNDRY = Lane(
     prefix="qscore:f:",
     queues=("foundry",),
     task="qscore.score",
-    clock=lambda _settings: Clock(300.0, 700),
+    clock=lambda _settings: TaskClock(300.0, 700),
     processes=lambda _settings: 3,
     wanted=lambda settings: settings.worker.processes == 7,
     process_name="annealers",
     counted_as="annealing",
     silence=Silence("the foundry is closed", "Open it.", "the foundry is closed; its models wait."),
     takes=lambda card: card.family == "annealed",
-    needs=(Library("no_such_module", "the foundry lane needs a library", "Install it."),),
+    needs=(NeededLibrary("no_such_module", "the foundry lane needs a library", "Install it."),),
     backend="mint",
 )
 ROWS = Lanes((*LANES, FOUNDRY))
