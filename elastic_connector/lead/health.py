@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from elastic_connector.lead.lease import iso
 from elastic_connector.lead.status import LEADING, Board, SourceStatus
+from scorer.elastic_client.moments import iso, seconds
 from scorer.wire.errors import ConfigurationError
 
 #: Closed indices that are named; the metric counts all.
@@ -30,7 +30,7 @@ _GAUGES: dict[str, tuple[str, _Value]] = {
     "lag_documents": ("Documents that wait, counted once a minute", lambda s: s.lag_documents),
     "checkpoint_seconds": (
         "Time up to which all documents are scored, epoch seconds",
-        lambda s: None if s.checkpoint is None else s.checkpoint / 1000.0,
+        lambda s: None if s.checkpoint is None else seconds(s.checkpoint),
     ),
     "in_flight_rows": ("Rows sent and not yet acknowledged", lambda s: s.in_flight_rows),
     "closed_indices": ("Indices of the source that are closed and so not read", lambda s: len(s.closed_indices)),
@@ -45,7 +45,7 @@ _COUNTERS: dict[str, tuple[str, _Value]] = {
     "dead_letters": ("Rows that went to the dead letters", lambda s: s.totals.dead),
     "retries": ("Batches sent again because they were late", lambda s: s.totals.retries),
     "busy": ("Times that Elasticsearch (429, 503) or the queue said: later", lambda s: s.busy),
-    "batch_problems": ("Batches that workers refused", lambda s: s.problems),
+    "batch_problems": ("Batches that workers refused", lambda s: s.totals.refused),
     "snapshots_reopened": ("Points in time that were lost and opened again", lambda s: s.reopened),
     "takeovers": ("Leases taken over from another process", lambda s: s.takeovers),
 }

@@ -16,6 +16,7 @@ from elastic_connector.lead.status import Board, SourceStatus
 from elastic_connector.lead.term import GRACE
 from scorer.elastic_client.client import connect, server_info
 from scorer.elastic_client.clock import ServerClock
+from scorer.elastic_client.moments import BEGINNING, GivenTime
 from scorer.elastic_client.settings import ElasticSource
 from scorer.logs import get_log
 from scorer.service.queue.broker import redis_client
@@ -32,15 +33,14 @@ def run_connector(
     stop: threading.Event,
     *,
     once: bool = False,
-    since: int | None = 0,
+    since: GivenTime = BEGINNING,
     only: tuple[str, ...] = (),
     ready: Callable[[Board, int], None] = lambda _board, _port: None,
 ) -> list[SourceStatus]:
     """Run until ``stop``, or with ``once`` until all documents that are there are scored; what became of each source.
 
-    ``since``: milliseconds at which a source that was never read begins; None: now. ``only``: names of sources; none:
-    all.
-    ``ready`` is called once everything has started, with the port of the health endpoint (0: none).
+    ``since``: where a source that was never read begins. ``only``: names of sources; none: all. ``ready`` is called
+    once everything has started, with the port of the health endpoint (0: none).
     Raises ConfigurationError; with ``once`` also what ended a source.
     """
     chosen = _chosen(settings, only)

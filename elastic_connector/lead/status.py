@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from elastic_connector.lead.ledger import Totals
+from scorer.elastic_client.moments import Millis
 
 STARTING, STANDBY, LEADING, DEGRADED, STOPPED = "starting", "standby", "leading", "degraded", "stopped"
 
 
 @dataclass(frozen=True)
 class SourceStatus:
-    """``checkpoint`` and ``position``: milliseconds of the source's time field; everything before the first is scored,
-    everything before the second was read. ``lag_seconds``: age of the oldest document that is known to wait; 0: none.
+    """One source. Every document that arrived before ``checkpoint`` is scored, every one before ``position`` was read.
+
+    ``lag_seconds``: age of the oldest document that is known to wait; 0: none.
     """
 
     source: str
@@ -25,8 +27,8 @@ class SourceStatus:
     reason: str = ""  # of a degraded source: what is wrong and what to do
     owner: str = ""
     epoch: int = 0
-    checkpoint: int | None = None
-    position: int | None = None
+    checkpoint: Millis | None = None
+    position: Millis | None = None
     lag_seconds: float = 0.0
     lag_documents: int | None = None
     in_flight_rows: int = 0
@@ -36,7 +38,6 @@ class SourceStatus:
     reopened: int = 0  # points in time that were lost and opened again
     takeovers: int = 0
     busy: int = 0  # times that Elasticsearch or the queue said: later
-    problems: int = 0  # batches that workers refused
     closed_indices: tuple[str, ...] = ()  # that the source names and nobody can read
     totals: Totals = field(default_factory=Totals)
 

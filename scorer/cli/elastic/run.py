@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from datetime import UTC, datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,15 +11,16 @@ import typer
 
 from scorer.cli.stack import local_client
 from scorer.elastic_client.extra import elastic_extra
+from scorer.elastic_client.moments import given_time
 from scorer.logs import configure_logs
 from scorer.service.settings import load_settings
-from scorer.wire.errors import BadOption
 
 if TYPE_CHECKING:
     from elastic_connector.lead.status import Board, SourceStatus
 
 _Since = Annotated[
-    str, typer.Option(help="Where a source that was never read begins: beginning, now, or a time (ISO 8601).")
+    str,
+    typer.Option(help="Where a source that was never read begins: beginning, now, 7d, 12h, 2026-01-31T08:15:00Z."),
 ]
 _Sources = Annotated[list[str] | None, typer.Option("--source", help="Only this source; may be given several times.")]
 
@@ -45,8 +45,9 @@ def run(
       qscore elastic run
       qscore elastic run --once --source authentication
       qscore elastic run --since now
+      qscore elastic run --since 7d
     """
-    begin = since_millis(since)
+    begin = given_time(since)
     settings = load_settings()
     with elastic_extra():
         from elastic_connector.lead.cards import CARD_SECONDS, gateway_cards
@@ -59,18 +60,6 @@ def run(
     statuses = run_connector(settings, cards, stop, once=once, since=begin, only=only, ready=_say_ready)
     for status in statuses:
         typer.echo(summary(status))
-
-
-def since_millis(text: str) -> int | None:
-    """Epoch milliseconds of ``beginning`` (0) or an ISO 8601 time, in UTC where it names no zone; None for ``now``,
-    which is what Elasticsearch's clock says: by a clock of ours that is ahead, documents would be passed over."""
-    if text in ("beginning", "now"):
-        return 0 if text == "beginning" else None
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadOption(f"--since {text[:40]!r} is no time", "Give beginning, now, or 2026-01-31T08:00:00Z.") from None
-    return max(0, int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000))
 
 
 def summary(status: SourceStatus) -> str:

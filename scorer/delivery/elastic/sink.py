@@ -42,8 +42,6 @@ CLOCK_MARGIN = 5.0
 SEND_SECONDS = 40.0
 #: A field that the template makes a keyword; without the template it is text, or nothing.
 _MARK = "qscore.model.version"
-#: Seconds that a run waits for earlier requests; what is still under way then is the next run's to wait for.
-UNDER_WAY_SECONDS = 3.0
 _LOOK = 0.1
 #: Seconds that an earlier leader's requests have run at least when a later one's first rows arrive.
 _AGE_OF_EARLIER = 1.0
@@ -58,6 +56,8 @@ class ElasticSink:
     namespace: str = "default"
     bulk_documents: int = 1000
     bulk_bytes: int = 3 * 1024 * 1024
+    #: How long a run waits for earlier requests; what is still under way then is the next run's to wait for.
+    under_way_seconds: float = 3.0
     clock: ServerClock = field(init=False, repr=False)
     _checked: list[bool] = field(default_factory=list, repr=False)
 
@@ -147,7 +147,7 @@ class ElasticSession:
         """Until no request is under way that may hold these rows. Raises SinkBusy where that takes long."""
         if not self.uncertain and self.since > 0:
             return
-        until = self.clock() + UNDER_WAY_SECONDS
+        until = self.clock() + self.sink.under_way_seconds
         # Rows that an earlier leader may have sent: it has been gone for a while, and so has what it sent last. Younger
         # requests are other processes', which write at the same time.
         age = 0.0 if self.uncertain else _AGE_OF_EARLIER

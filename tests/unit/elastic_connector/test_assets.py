@@ -27,6 +27,7 @@ from elastic_connector.lead.status import SourceStatus
 from scorer.delivery.elastic.document import document
 from scorer.delivery.rows import ScoredRow
 from scorer.elastic_client.client import ServerInfo
+from scorer.elastic_client.moments import Millis
 from tests.unit.delivery.builders import make_rows
 from tests.unit.elastic_connector.read_back import rule_fields, used_fields
 
@@ -47,9 +48,9 @@ def error_row() -> ScoredRow:
 
 def beat() -> dict[str, Any]:
     status = SourceStatus(
-        "s", "lateral", "default", "1", "degraded", "why", "host:1", 2, 1_700_000_000_000, lag_documents=3
+        "s", "lateral", "default", "1", "degraded", "why", "host:1", 2, Millis(1_700_000_000_000), lag_documents=3
     )
-    return heartbeat(status, 1_700_000_000_000)
+    return heartbeat(status, Millis(1_700_000_000_000))
 
 
 DOCUMENTS = {"score": document(FULL_ROW, "default"), "error": document(error_row(), "default"), "heartbeat": beat()}
