@@ -19,6 +19,7 @@ from elastic_connector.install.doctor.findings import Examination, Finding, ok
 from elastic_connector.install.doctor.sources import check_source, check_streams
 from elastic_connector.install.privileges import runtime_role
 from scorer.elastic_client.client import ServerInfo, server_info
+from scorer.elastic_client.moments import Millis, seconds
 from scorer.elastic_client.settings import ElasticSettings
 from scorer.wire.errors import NonsenseReply
 
@@ -150,7 +151,7 @@ def _clock_of(node: str, body: Any, here: float) -> Finding:
     stamp = body.get("timestamp") if isinstance(body, Mapping) else None
     if not isinstance(stamp, int):
         raise NonsenseReply("Elasticsearch does not say what time its nodes have")
-    off = stamp / 1000 - here
+    off = seconds(Millis(stamp)) - here
     if abs(off) > _CLOCK_WARN:
         said = f"node {node} is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} this machine"
         remedy = "Set both by NTP. Nothing is lost meanwhile: what is read goes by Elasticsearch's clock alone."

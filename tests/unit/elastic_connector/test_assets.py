@@ -117,7 +117,9 @@ def test_another_prefix_shares_no_name() -> None:
 
 
 def test_the_mark_tells_whose_an_asset_is_and_what_it_held() -> None:
-    for asset in cluster_assets(Capabilities()):
+    assets = cluster_assets(Capabilities())
+    assert {"index_template", "component_template", "ingest_pipeline", "index"} == {asset.kind for asset in assets}
+    for asset in assets:
         body = asset.marked()
         mark = body["mappings"]["_meta"] if asset.kind == "index" else body["_meta"]
         assert mark["managed_by"] == "qscore"
@@ -127,11 +129,13 @@ def test_the_mark_tells_whose_an_asset_is_and_what_it_held() -> None:
 
 @pytest.mark.parametrize("suppression", [False, True])
 def test_every_field_that_a_rule_needs_is_mapped(suppression: bool) -> None:
+    assert load_rules(suppression)
     for rule in load_rules(suppression):
         assert rule_fields(rule) - set(field_types()) == set(), rule.name
 
 
 def test_rules_ship_disabled_documented_and_free() -> None:
+    assert load_rules()
     for rule in load_rules():
         body = rule.body
         assert body["enabled"] is False
@@ -211,6 +215,7 @@ def test_panels_do_not_overlap_and_fit_the_grid() -> None:
         assert x + width <= 48
         assert not taken & cells, panel.title
         taken |= cells
+    assert taken
 
 
 def test_every_reference_of_the_dashboard_is_among_what_is_imported() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 import structlog
 from elasticsearch import Elasticsearch
 
-from elastic_connector.lead.health import metrics_text, state_json
+from demo.elasticsearch_server import free_port
+from elastic_connector.lead.health import health_server, state_json
 from elastic_connector.lead.heartbeat import heartbeat
 from elastic_connector.read.closed_indices import EVERY, ClosedWatch
 from scorer.elastic_client.settings import ElasticSource
@@ -83,5 +85,10 @@ def test_an_index_that_is_closed_in_the_middle_of_a_term_shows_everywhere(
     status = leader.status
     assert status.closed_indices == ("logs-a",)
     assert orjson.loads(state_json(leader.board))["sources"][0]["closed_indices"] == ["logs-a"]
-    assert b'qscore_elastic_closed_indices{model="lateral_flow",source="flows"} 1.0' in metrics_text(leader.board)
+    with (
+        health_server(leader.board, "127.0.0.1", free_port()) as port,
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer,
+    ):
+        metrics = answer.read()
+    assert b'qscore_elastic_closed_indices{model="lateral_flow",source="flows"} 1.0' in metrics
     assert heartbeat(status, NOW)["qscore"]["heartbeat"]["closed_indices"] == ["logs-a"]

@@ -63,6 +63,7 @@ def test_the_health_endpoint_says_what_each_source_does() -> None:
         status, body = fetch(port, "/readyz")
         assert (status, orjson.loads(body)["sources"][0]["reason"]) == (503, "the key is gone. Make another.")
         assert fetch(port, "/other")[0] == 404
+        assert fetch(port, "/healthz?from=a-probe")[0] == 200
         with pytest.raises(ConfigurationError, match="cannot listen"), health_server(shown, "127.0.0.1", port):
             pass
 
