@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Event
 
-from elastic_connector.history.unscored import Scores, Tally, lacking
+from elastic_connector.history.unscored import Tally, VersionScores, lacking
 from elastic_connector.lead.batches import Sender, StreamRoute
 from elastic_connector.lead.lease import Lease
 from elastic_connector.lead.ledger import Ledger
@@ -34,7 +34,7 @@ Pages = Callable[[Millis], Iterator[RowPage]]
 
 
 @dataclass(frozen=True)
-class Scope:
+class HistoryScope:
     """What is to be scored: documents (or windows) whose time lies from ``low`` to before ``high``."""
 
     source: str
@@ -97,9 +97,9 @@ class Backfill:
     ``limit``: rows in flight. ``clock``: monotonic seconds.
     """
 
-    scope: Scope
+    scope: HistoryScope
     pages: Pages
-    scores: Scores
+    scores: VersionScores
     lease: Lease
     make_sender: Callable[[StreamRoute], Sender]
     server_now: Callable[[], float]

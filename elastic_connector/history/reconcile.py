@@ -8,7 +8,7 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from elastic_connector.history.unscored import Scores, Tally, lacking
+from elastic_connector.history.unscored import Tally, VersionScores, lacking
 from elastic_connector.read.pages import RowPage
 from elastic_connector.read.snapshot import Json, Snapshots
 from elastic_connector.read.windows import WindowRow
@@ -54,7 +54,7 @@ class WrittenScores:
     """The scores of one version that lie in a time, read from the stream."""
 
     client: Elasticsearch
-    scores: Scores
+    scores: VersionScores
 
     def pages(self, low: Millis, high: Millis, fields: Sequence[str]) -> Iterator[list[Hit]]:
         """Hits with ``fields`` whose time lies from ``low`` to before ``high``."""
@@ -84,7 +84,7 @@ class WrittenScores:
 
 
 def reconcile(
-    pages: Iterable[RowPage], scores: Scores, orphans: Callable[[], Iterator[tuple[int, list[str]]]], show: Tell
+    pages: Iterable[RowPage], scores: VersionScores, orphans: Callable[[], Iterator[tuple[int, list[str]]]], show: Tell
 ) -> Reconciliation:
     """Walks the source's rows, then the scores. ``orphans``: pages of (scores seen, those without a document)."""
     tally = Tally()

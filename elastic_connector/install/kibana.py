@@ -45,7 +45,7 @@ KIBANA = Peer(
 
 
 @dataclass(frozen=True)
-class Login:
+class KibanaLogin:
     """Who asks: a user with a password, or an encoded API key."""
 
     user: str = ""
@@ -66,7 +66,7 @@ class Kibana:
     Raises Unreachable, Untrusted, Unauthorised, Forbidden, Unavailable, NonsenseReply, QScoreError.
     """
 
-    def __init__(self, url: str, login: Login, ca_file: Path | None = None, timeout: float = 60.0) -> None:
+    def __init__(self, url: str, login: KibanaLogin, ca_file: Path | None = None, timeout: float = 60.0) -> None:
         root, self._space = _split(url)
         self._login = login
         self._timeout = timeout

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
-from elastic_connector.lead.status import LEADING, Board, SourceStatus
+from elastic_connector.lead.status import LEADING, SourceStatus, StatusBoard
 from scorer.elastic_client.moments import iso, seconds
 from scorer.wire.errors import ConfigurationError
 
@@ -57,7 +57,7 @@ _COUNTERS: dict[str, tuple[str, _Value]] = {
 
 @dataclass(frozen=True)
 class _Sources(Collector):
-    board: Board
+    board: StatusBoard
 
     def collect(self) -> Iterable[Metric]:
         statuses = list(self.board)
@@ -80,7 +80,7 @@ def _filled(family: Any, statuses: Iterable[SourceStatus], value: _Value) -> Met
     return filled
 
 
-def state_json(board: Board) -> bytes:
+def state_json(board: StatusBoard) -> bytes:
     """Each source's state, and what is wrong with it, for people."""
     listed = [
         {
@@ -106,7 +106,7 @@ class _Handler(WSGIRequestHandler):
         """Probes come every few seconds; nothing is logged."""
 
 
-def health_app(board: Board) -> WSGIApplication:
+def health_app(board: StatusBoard) -> WSGIApplication:
     """Make the WSGI application that answers for ``board``."""
     registry = CollectorRegistry()
     registry.register(_Sources(board))
@@ -129,7 +129,7 @@ def health_app(board: Board) -> WSGIApplication:
 
 
 @contextlib.contextmanager
-def health_server(board: Board, host: str, port: int) -> Iterator[int]:
+def health_server(board: StatusBoard, host: str, port: int) -> Iterator[int]:
     """Serve for the body of a ``with``; yields the port. Raises ConfigurationError when it is taken."""
     try:
         server = make_server(host, port, health_app(board), ThreadingWSGIServer, _Handler)

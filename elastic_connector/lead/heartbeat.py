@@ -10,7 +10,7 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from elastic_connector.lead.status import DEGRADED, LEADING, Board, SourceStatus
+from elastic_connector.lead.status import DEGRADED, LEADING, SourceStatus, StatusBoard
 from scorer.elastic_client.failures import reached
 from scorer.elastic_client.moments import Millis, iso
 from scorer.elastic_client.names import SCORES_DATASET, SCORES_STREAM
@@ -83,7 +83,7 @@ class Heartbeats:
     clock; ``stop``: after which nothing is sent any more."""
 
     client: Elasticsearch
-    board: Board
+    board: StatusBoard
     now: Callable[[], Millis]
     stop: threading.Event
     clock: Callable[[], float] = time.monotonic

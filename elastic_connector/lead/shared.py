@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from elasticsearch import Elasticsearch
 
 from elastic_connector.lead.batches import Queues
-from elastic_connector.lead.status import Board
+from elastic_connector.lead.status import StatusBoard
 from elastic_connector.read.pages import RowReader
 from elastic_connector.read.readers import ReaderPlan, build_reader
 from scorer.elastic_client.clock import Clock
@@ -32,7 +32,7 @@ class Setting:
     cards: Cards
     elastic: ElasticSettings
     clock: Clock
-    board: Board
+    board: StatusBoard
     since: GivenTime = BEGINNING
     once: bool = False
     make_reader: Callable[[ReaderPlan], RowReader] = build_reader

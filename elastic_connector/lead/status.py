@@ -42,7 +42,7 @@ class SourceStatus:
     totals: Totals = field(default_factory=Totals)
 
 
-class Board:
+class StatusBoard:
     """The newest status of each source; written by its thread, read by others."""
 
     def __init__(self, sources: list[SourceStatus]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from elastic_connector.lead.status import DEGRADED, Board
+from elastic_connector.lead.status import DEGRADED, StatusBoard
 from scorer.elastic_client.failures import ElasticBusy
 from scorer.logs import get_log
 from scorer.wire.errors import QScoreError, QueueFull
@@ -22,7 +22,7 @@ class Trouble:
     """
 
     source: str
-    board: Board
+    board: StatusBoard
     first: float
     gives_up_after: int | None = None
     failures: int = 0

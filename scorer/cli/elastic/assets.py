@@ -102,8 +102,8 @@ def _patterns(settings: Settings) -> list[str]:
 
 
 def _install_cluster(console: Console, cluster: Cluster, dry_run: bool) -> None:
-    from elastic_connector.install.apply import install, refuse_foreign
     from elastic_connector.install.changes import plan
+    from elastic_connector.install.installer import install, refuse_foreign
 
     if dry_run:
         changes = plan(cluster)
@@ -149,8 +149,7 @@ def _write_files(console: Console, folder: Path) -> None:
 
 
 def _kibana(url: str, ca_file: Path | None, login: Login) -> Kibana:
-    from elastic_connector.install.kibana import Kibana
-    from elastic_connector.install.kibana import Login as KibanaLogin
+    from elastic_connector.install.kibana import Kibana, KibanaLogin
 
     if not login.user:
         raise BadOption("--kibana-url is given without --user", "Kibana needs a user; the keys are for Elasticsearch.")
@@ -208,7 +207,7 @@ def _uninstall(
     settings, console = load_settings(), Console()
     login = _login(settings, user, password_file, key_file)
     with elastic_extra():
-        from elastic_connector.install.apply import removal_plan, uninstall
+        from elastic_connector.install.installer import removal_plan, uninstall
         from elastic_connector.install.keys import key_requests, remove_keys
         from elastic_connector.install.kibana_assets import uninstall_kibana
     kibana = _kibana(kibana_url, kibana_ca, login) if kibana_url else None

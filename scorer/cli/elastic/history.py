@@ -21,8 +21,8 @@ from scorer.service.settings import ElasticSource, Settings, load_settings
 from scorer.wire.errors import BadOption
 
 if TYPE_CHECKING:
-    from elastic_connector.history.backfill import Scope
-    from elastic_connector.history.history import History
+    from elastic_connector.history.backfill import HistoryScope
+    from elastic_connector.history.source_history import History
     from elastic_connector.history.unscored import Tally
 
 SourceName = Annotated[str, typer.Option("--source", help="Name of the source in qscore.toml.")]
@@ -124,7 +124,7 @@ def _history(name: str, version: str | None) -> Iterator[History]:
     settings = load_settings()
     source = _source(settings, name)
     with elastic_extra():
-        from elastic_connector.history.history import History
+        from elastic_connector.history.source_history import History
         from elastic_connector.lead.batches import Queues
         from elastic_connector.lead.cards import CARD_SECONDS, gateway_cards
         from scorer.elastic_client.client import connect
@@ -148,7 +148,7 @@ def _source(settings: Settings, name: str) -> ElasticSource:
     raise BadOption(f"there is no source {name[:80]!r}", f"In [[elastic.sources]] of qscore.toml: {known}.")
 
 
-def _scope(history: History, since: str | None, to: str, first: Millis | None) -> Scope:
+def _scope(history: History, since: str | None, to: str, first: Millis | None) -> HistoryScope:
     if since is None and first is None:
         raise BadOption(f"the source {history.source.name} holds no documents", "Give --from, or wait for documents.")
     now = history.clock.millis()  # the server's: by a clock of ours that is off, the range would be another
@@ -156,7 +156,7 @@ def _scope(history: History, since: str | None, to: str, first: Millis | None) -
     return history.scope(low, given_time(to).by(now))
 
 
-def _count(history: History, scope: Scope) -> None:
+def _count(history: History, scope: HistoryScope) -> None:
     """What would be done."""
     with _counting(Console()) as show:
         tally = history.count(scope, show)
@@ -166,7 +166,7 @@ def _count(history: History, scope: Scope) -> None:
     typer.echo("Nothing was sent; add --yes." if tally.lacking else "Nothing is left to be done.")
 
 
-def _send(history: History, scope: Scope) -> None:
+def _send(history: History, scope: HistoryScope) -> None:
     """Do it, with a bar; Ctrl-C ends it where it is."""
     stopped = Event()
     before = signal.signal(signal.SIGINT, lambda _number, _frame: stopped.set())
@@ -202,7 +202,7 @@ def _counting(console: Console) -> Iterator[Callable[[Tally], None]]:
         yield lambda tally: status.update(f"{tally.rows} rows, {tally.lacking} of them without a score ...")
 
 
-def _tell_scope(history: History, scope: Scope) -> None:
+def _tell_scope(history: History, scope: HistoryScope) -> None:
     grain = "windows" if history.card.grain == "window" else "documents"
     typer.echo(f"{grain} of {scope.source} from {iso(scope.low)} to {iso(scope.high)}, {scope.model} {scope.version}")
 

@@ -16,7 +16,7 @@ from scorer.logs import configure_logs
 from scorer.service.settings import load_settings
 
 if TYPE_CHECKING:
-    from elastic_connector.lead.status import Board, SourceStatus
+    from elastic_connector.lead.status import SourceStatus, StatusBoard
 
 _Since = Annotated[
     str,
@@ -72,7 +72,7 @@ def summary(status: SourceStatus) -> str:
     return text + (f"; {status.reason}" if status.reason else "")
 
 
-def _say_ready(board: Board, port: int) -> None:
+def _say_ready(board: StatusBoard, port: int) -> None:
     names = ", ".join(status.source for status in board)
     health = f"; health on port {port}" if port else ""
     typer.echo(f"running: {names}{health}")

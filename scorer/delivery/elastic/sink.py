@@ -28,8 +28,7 @@ from scorer.delivery.hec.event import by_bytes
 from scorer.delivery.rows import ScoredRow
 from scorer.delivery.sink import SendOutcome, SinkBusy, SinkRefused
 from scorer.elastic_client.clock import ServerClock
-from scorer.elastic_client.failures import ElasticBusy, Missing, printable, reached
-from scorer.elastic_client.failures import Refused as RefusedRequest
+from scorer.elastic_client.failures import ElasticBusy, Missing, RefusedRequest, printable, reached
 from scorer.elastic_client.lookup import BackingIndex, backing_indices, existing_ids
 from scorer.elastic_client.names import ELASTIC, SCORES_STREAM
 from scorer.elastic_client.under_way import bulk_tasks

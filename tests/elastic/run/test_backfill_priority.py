@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from elastic_connector.history.backfill import Progress
-from elastic_connector.history.history import History
+from elastic_connector.history.source_history import History
 from elastic_connector.lead.batches import Queues
 from elastic_connector.lead.lease import Lease
 from scorer.elastic_client.client import connect

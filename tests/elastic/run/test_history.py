@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from elastic_connector.history.backfill import Progress
-from elastic_connector.history.history import History
+from elastic_connector.history.source_history import History
 from elastic_connector.lead.batches import Queues
 from scorer.elastic_client.client import connect
 from scorer.elastic_client.clock import ServerClock

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from elastic_connector.history.history import History
+from elastic_connector.history.source_history import History
 from elastic_connector.lead.lease import Lease
 from scorer.elastic_client.client import connect
 from scorer.elastic_client.clock import ServerClock

@@ -13,7 +13,7 @@ from elasticsearch import Elasticsearch
 from elastic_connector.lead.batches import Queues
 from elastic_connector.lead.ledger import Batch, Totals
 from elastic_connector.lead.shared import Setting
-from elastic_connector.lead.status import Board, SourceStatus
+from elastic_connector.lead.status import SourceStatus, StatusBoard
 from elastic_connector.lead.term import Term, begin_term
 from elastic_connector.read.pages import RowPage
 from scorer.elastic_client.moments import BEGINNING, GivenTime, Millis, millis
@@ -164,7 +164,7 @@ class Leader:
     clock: ServersClock = field(default_factory=ServersClock)
     ticks: Hand = field(default_factory=Hand)
     stop: threading.Event = field(default_factory=threading.Event)
-    board: Board = field(default_factory=lambda: Board([SourceStatus("flows", MODEL, "default")]))
+    board: StatusBoard = field(default_factory=lambda: StatusBoard([SourceStatus("flows", MODEL, "default")]))
 
     def setting(self, since: GivenTime = BEGINNING, once: bool = False) -> Setting:
         """What sources share; nothing of it asks a queue for a sender."""

@@ -15,7 +15,7 @@ from elastic_connector.lead.batches import halves, in_place_of, new_batch
 from elastic_connector.lead.health import health_server
 from elastic_connector.lead.heartbeat import heartbeat
 from elastic_connector.lead.ledger import Ledger, Totals
-from elastic_connector.lead.status import DEGRADED, LEADING, STANDBY, Board, SourceStatus
+from elastic_connector.lead.status import DEGRADED, LEADING, STANDBY, SourceStatus, StatusBoard
 from elastic_connector.read.pages import RowPage
 from scorer.elastic_client.moments import Millis
 from scorer.models.trained import TrainedModel
@@ -33,13 +33,13 @@ from scorer.wire.names import MEDIA_ARROW
 NOW = Millis(1_772_352_900_250)
 
 
-def board(state: str = LEADING, reason: str = "") -> Board:
+def board(state: str = LEADING, reason: str = "") -> StatusBoard:
     totals = Totals(batches=3, rows=30, written=20, already_there=7, dead=1, retries=2)
     status = SourceStatus(
         "flows", "lateral_flow", "soc", "4", state, reason, "host:1:ab", 5, NOW, Millis(NOW + 50), 12.5, 400, 20,
         documents=30, busy=6, totals=totals,
     )  # fmt: skip
-    return Board([status, SourceStatus("auth", "lateral", "soc", state=STANDBY)])
+    return StatusBoard([status, SourceStatus("auth", "lateral", "soc", state=STANDBY)])
 
 
 def fetch(port: int, path: str) -> tuple[int, bytes]:

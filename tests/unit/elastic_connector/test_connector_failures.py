@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 from elasticsearch import Elasticsearch
 
-from elastic_connector.history.backfill import Backfill, LiveLag, Scope
+from elastic_connector.history.backfill import Backfill, HistoryScope, LiveLag
 from elastic_connector.history.reconcile import present_documents
-from elastic_connector.history.unscored import Scores
+from elastic_connector.history.unscored import VersionScores
 from elastic_connector.lead.batches import Sender, StreamRoute
 from elastic_connector.lead.ledger import Batch
 from elastic_connector.read.documents import EventShaper
@@ -224,8 +224,8 @@ def backfill(queue: Announced, lease: Finished, pages: list[RowPage], client: El
         return cast("Sender", queue)
 
     held: Any = lease
-    scope = Scope("flows", MODEL, "1", "default", AT, Millis(AT + 1000))
-    scores = Scores(client, "logs-qscore.scores-default", MODEL, "1")
+    scope = HistoryScope("flows", MODEL, "1", "default", AT, Millis(AT + 1000))
+    scores = VersionScores(client, "logs-qscore.scores-default", MODEL, "1")
     return Backfill(
         scope, lambda _start: iter(pages), scores, held, sender, lambda: AT / 1000.0, LiveLag(lambda: None), 100, 60.0
     )

@@ -15,7 +15,7 @@ from elasticsearch import Elasticsearch
 from elastic_connector.lead.heartbeat import EVERY, SOON, Heartbeats
 from elastic_connector.lead.lease import StreamState
 from elastic_connector.lead.source import SourceRunner
-from elastic_connector.lead.status import LEADING, STANDBY, STOPPED, Board, SourceStatus
+from elastic_connector.lead.status import LEADING, STANDBY, STOPPED, SourceStatus, StatusBoard
 from scorer.elastic_client.clock import ServerClock
 from scorer.wire.errors import NonsenseReply, Unavailable
 from tests.unit.elastic_client.servers import Canned, scripted_server
@@ -143,7 +143,7 @@ class Beating:
     """Heartbeats on a clock that the test moves."""
 
     stream: Stream
-    board: Board
+    board: StatusBoard
     beats: Heartbeats
     seconds: list[float]
 
@@ -157,7 +157,7 @@ class Beating:
 @pytest.fixture
 def beating() -> Iterator[Beating]:
     stream, seconds = Stream(), [1000.0]
-    board = Board([SourceStatus("one", MODEL, "default"), SourceStatus("two", MODEL, "default")])
+    board = StatusBoard([SourceStatus("one", MODEL, "default"), SourceStatus("two", MODEL, "default")])
     with scripted_server(stream) as url, Elasticsearch(url, max_retries=0) as client:
         beats = Heartbeats(client, board, lambda: NOW, threading.Event(), lambda: seconds[0])
         yield Beating(stream, board, beats, seconds)

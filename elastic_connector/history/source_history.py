@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from elasticsearch import Elasticsearch
 
-from elastic_connector.history.backfill import Backfill, LiveLag, Progress, Scope
+from elastic_connector.history.backfill import Backfill, HistoryScope, LiveLag, Progress
 from elastic_connector.history.reconcile import (
     Reconciliation,
     WrittenScores,
@@ -21,7 +21,7 @@ from elastic_connector.history.reconcile import (
     window_key,
     window_orphans,
 )
-from elastic_connector.history.unscored import Scores, Tally, lacking
+from elastic_connector.history.unscored import Tally, VersionScores, lacking
 from elastic_connector.lead.batches import Queues
 from elastic_connector.lead.lease import Lease, StreamState
 from elastic_connector.read.documents import EventShaper
@@ -55,14 +55,14 @@ class History:
     ticks: Callable[[], float] = time.monotonic
 
     @property
-    def scores(self) -> Scores:
-        return Scores.of(self.client, self.elastic.namespace_of(self.source), self.card.name, self.card.version)
+    def scores(self) -> VersionScores:
+        return VersionScores.of(self.client, self.elastic.namespace_of(self.source), self.card.name, self.card.version)
 
     @property
     def recipe(self) -> WindowRecipe:
         return WindowRecipe.from_card(self.card.details.get("recipe"), self.source.fields, self.card.required_fields)
 
-    def scope(self, low: Millis, high: Millis) -> Scope:
+    def scope(self, low: Millis, high: Millis) -> HistoryScope:
         """The range as it can be worked on: what arrived a moment ago, and windows that are open, are left to live
         scoring. Raises BadOption for a range that holds nothing."""
         settled = later(self.clock.millis(), -self.elastic.settle_seconds)
@@ -73,7 +73,7 @@ class History:
         if high <= low:
             raise BadOption("the range from --from to --to holds nothing that is settled", "Give an earlier --from.")
         namespace = self.elastic.namespace_of(self.source)
-        return Scope(self.source.name, self.card.name, self.card.version, namespace, low, high)
+        return HistoryScope(self.source.name, self.card.name, self.card.version, namespace, low, high)
 
     def earliest(self, of_scores: bool) -> Millis | None:
         """The time of the first document of the source, or of the first score of the model in any version."""
@@ -95,7 +95,7 @@ class History:
         except (KeyError, TypeError, ValueError):
             raise NonsenseReply("Elasticsearch's answer to an aggregation lacks first") from None
 
-    def pages(self, scope: Scope, start: Millis) -> Iterator[RowPage]:
+    def pages(self, scope: HistoryScope, start: Millis) -> Iterator[RowPage]:
         """Rows of the scope from ``start`` on, and at the end an empty page that stands at the scope's end."""
         arrival = self._settings
         settings = replace(arrival, time_field=self.recipe.time_names[0])
@@ -110,7 +110,7 @@ class History:
                 yield from reader.round(start, scope.high)
         yield RowPage(pa.table({}), scope.high)
 
-    def count(self, scope: Scope, show: Callable[[Tally], None] = lambda _tally: None) -> Tally:
+    def count(self, scope: HistoryScope, show: Callable[[Tally], None] = lambda _tally: None) -> Tally:
         """What a backfill of the scope would do."""
         tally = Tally()
         for page in self.pages(scope, scope.low):
@@ -118,7 +118,7 @@ class History:
             show(tally)
         return tally
 
-    def backfill(self, scope: Scope, show: Callable[[Progress], None], stopped: Event) -> Progress:
+    def backfill(self, scope: HistoryScope, show: Callable[[Progress], None], stopped: Event) -> Progress:
         """Send what the scope lacks; see `Backfill`."""
         queues = self.queues
         if queues is None:
@@ -145,7 +145,7 @@ class History:
             self._forget(scope)
         return done
 
-    def reconcile(self, scope: Scope, show: Callable[[Tally], None] = lambda _tally: None) -> Reconciliation:
+    def reconcile(self, scope: HistoryScope, show: Callable[[Tally], None] = lambda _tally: None) -> Reconciliation:
         """Compare the source with its scores, both ways."""
         written = WrittenScores(self.client, self.scores)
         pages = self.pages(scope, scope.low)
@@ -197,7 +197,7 @@ class History:
         windows: WindowSource = window_source(Snapshots(self.client, self.source.index), self.recipe, self._settings)
         return {window_key(row, self.recipe) for rows, _ in windows.reader.between(low, high) for row in rows}
 
-    def _forget(self, scope: Scope) -> None:
+    def _forget(self, scope: HistoryScope) -> None:
         """Work that is done leaves no state: the same range may be looked at again."""
         with reached("remove the state of a finished backfill", "index privilege write on the state index"):
             self.client.options(ignore_status=404).delete(
