@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic lint wheel drawing package package-elastic appinspect bench bench-engine bench-command bench-queue bench-elastic quality lock clean
+.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic lint wheel drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-elastic quality lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -86,6 +86,9 @@ bench: ## the three benchmarks, side by side with their peers; a goal that is mi
 
 bench-engine: .venv-bench/.ready ## scoring engine against its peers, in an environment that holds them
 	@.venv-bench/bin/python -m bench.engine
+
+bench-compiled: setup ## compiled loops of the engine against NumPy, and against NumPy in ten lines
+	@$(BIN)/python -m bench.compiled
 
 bench-queue: setup ## gateway and queue against a raw msgpack round trip
 	@$(BIN)/python bench/roundtrip.py

@@ -30,7 +30,7 @@ from bench import engine_peers as peers
 from bench import nystrom
 from bench.engine_peers import Bench, Result
 from scorer.engine.fast import compiled_enabled, enable_compiled
-from scorer.models.svc import default_rank
+from scorer.models.observable import default_rank
 
 QUBITS = (6, 8)
 HEADINGS = ("against", "qubits", "peer us", "ours us", "ratio", "goal", "met", "note")

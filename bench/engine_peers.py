@@ -19,8 +19,8 @@ from scorer.circuits.maps import reuploading
 from scorer.circuits.zz import ZZMap
 from scorer.engine.fast import GaussianScorer, ObservableScorer
 from scorer.engine.reference import amplitudes
-from scorer.models.svc import collapse, default_rank
-from scorer.training.families.fit_svc import fit_svc
+from scorer.models.observable import collapse, default_rank
+from scorer.training.families.svc import fit_svc
 
 Array = NDArray[np.float64]
 
@@ -219,7 +219,7 @@ def aer(bench: Bench, rows: int) -> Result:
     from qiskit import transpile
     from qiskit_aer import AerSimulator
 
-    from scorer.circuits.qiskit_export import to_qiskit
+    from scorer.circuits.qiskit.exporting import to_qiskit
 
     circuit = reuploading(bench.qubits, layers=3)
     rank = default_rank(bench.qubits)
@@ -259,8 +259,6 @@ def qsvc_fit(repeats: int, rows: int = 500, qubits: int = 6) -> tuple[Result, Re
     from qiskit.circuit.library import zz_feature_map
     from qiskit_machine_learning.algorithms import QSVC
     from qiskit_machine_learning.kernels import FidelityStatevectorKernel
-
-    import scorer.circuits.compile  # noqa: F401  # loaded before the clock starts, as the peer is
 
     rng = np.random.default_rng(3)
     X = rng.random((rows, qubits))

@@ -49,7 +49,8 @@ def child(rows: int, landmarks: int, qubits: int, workers: int) -> None:
     import numpy as np
 
     from scorer.circuits.zz import ZZMap
-    from scorer.training.families.fit_nystrom import choose_landmarks, fit_nystrom_logistic
+    from scorer.training.families.landmarks import choose_landmarks
+    from scorer.training.families.nystrom_logistic import fit_nystrom_logistic
 
     rng = np.random.default_rng(1)
     Z = rng.random((rows, qubits))

@@ -16,7 +16,7 @@ from scorer.models.machine import ObservableMachine
 from scorer.models.trained import TrainedModel
 from scorer.rows.recipe import Recipe
 from scorer.rows.transform import Scaler
-from scorer.training.families.fit_svc import fit_svc, fit_twin
+from scorer.training.families.svc import fit_svc, fit_twin
 
 Array = NDArray[np.float64]
 

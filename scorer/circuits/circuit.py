@@ -13,25 +13,15 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from scorer.circuits.checks import MAX_PROJECTED_QUBITS, check_shape
+from scorer.circuits.compiler.compile import compile_gates
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.expressions import ZERO, Expression, as_expression, check_program
-
-if TYPE_CHECKING:
-    from scorer.circuits.plan import Plan
-
-#: Gate -> (qubits, angles), as Qiskit orders them: controls first.
-SIGNATURES: dict[str, tuple[int, int]] = {
-    **dict.fromkeys(("h", "x", "y", "z", "s", "sdg", "t", "tdg", "sx", "sxdg"), (1, 0)),
-    **dict.fromkeys(("rx", "ry", "rz", "p"), (1, 1)),
-    "u": (1, 3),
-    **dict.fromkeys(("cx", "cy", "cz", "ch", "swap"), (2, 0)),
-    **dict.fromkeys(("cp", "crx", "cry", "crz", "rxx", "ryy", "rzz", "rzx"), (2, 1)),
-    **dict.fromkeys(("ccx", "ccz"), (3, 0)),
-}
-MAX_GATES = 20_000
+from scorer.circuits.gates import SIGNATURES, Gate, check_gate
+from scorer.circuits.limits import MAX_GATES, MAX_PROJECTED_QUBITS
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps.checks import check_shape
 
 
 class FeatureMap(Protocol):
@@ -47,18 +37,8 @@ class FeatureMap(Protocol):
     def bandwidth(self) -> float: ...
     @property
     def plan(self) -> Plan: ...
-    def to_circuit(self) -> Circuit: ...
     def to_dict(self) -> dict[str, Any]: ...
     def with_bandwidth(self, bandwidth: float) -> FeatureMap: ...
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A gate of SIGNATURES; ``qubits`` controls first, ``angles`` in radians."""
-
-    name: str
-    qubits: tuple[int, ...]
-    angles: tuple[Expression, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,21 +57,20 @@ class Circuit:
         if len(self.gates) > MAX_GATES:
             raise CircuitError(f"the circuit has {len(self.gates)} gates; the limit is {MAX_GATES}")
         for gate in self.gates:
-            _check_gate(gate, self.qubits, self.features)
+            check_gate(gate, self.qubits, self.features)
         check_program(self.global_phase.program, self.features)
 
     @cached_property
     def plan(self) -> Plan:
-        """What the engine runs; raises CircuitError where the circuit is too large for a plan."""
-        from scorer.circuits.compile import compile_circuit  # compile makes plans, and plans give circuits
+        """What the engine runs: the same amplitudes to rounding, global phase included.
 
-        return compile_circuit(self)
-
-    def to_circuit(self) -> Circuit:
-        return self
+        Raises CircuitError where the circuit is too large for a plan.
+        """
+        expressions, steps = compile_gates(self.gates, self.qubits, self.global_phase)
+        return Plan(self.name, self.qubits, self.features, self.bandwidth, expressions, steps)
 
     def to_dict(self) -> dict[str, Any]:
-        """The compiled plan's: what an artifact holds."""
+        """Return the compiled plan as JSON-able parts: what an artifact holds."""
         return self.plan.to_dict()
 
     def with_bandwidth(self, bandwidth: float) -> Circuit:
@@ -107,6 +86,7 @@ class Builder:
         self.global_phase = ZERO
 
     def add(self, name: str, qubits: Iterable[int], angles: Iterable[Expression | float] = ()) -> Builder:
+        """Append a gate, which ``build`` will check; returns the builder."""
         self.gates.append(Gate(name, tuple(qubits), tuple(as_expression(angle) for angle in angles)))
         return self
 
@@ -118,16 +98,5 @@ class Builder:
         return lambda *arguments: self.add(name, arguments[angles:], arguments[:angles])
 
     def build(self) -> Circuit:
+        """Make the circuit; raises CircuitError naming the gate or value that is not possible."""
         return Circuit(self.name, self.qubits, self.features, tuple(self.gates), self.global_phase, self.bandwidth)
-
-
-def _check_gate(gate: Gate, qubits: int, features: int) -> None:
-    signature = SIGNATURES.get(gate.name)
-    if signature is None:
-        raise CircuitError(f"no gate {gate.name!r}; known are {', '.join(SIGNATURES)}")
-    if (len(gate.qubits), len(gate.angles)) != signature:
-        raise CircuitError(f"{gate.name} takes {signature[0]} qubits and {signature[1]} angles, not {gate}")
-    if len(set(gate.qubits)) != len(gate.qubits) or not all(0 <= qubit < qubits for qubit in gate.qubits):
-        raise CircuitError(f"{gate.name} on the qubits {gate.qubits} of a circuit of {qubits}")
-    for angle in gate.angles:
-        check_program(angle.program, features)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from scorer.circuits import bits
-from scorer.circuits.circuit import Builder, Circuit
+from scorer.circuits.circuit import Builder, Circuit, FeatureMap
 from scorer.circuits.expressions import Expression, as_expression
-from scorer.circuits.steps import Affine, Fixed, Hadamards, Local, Phases, Step
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps import bits
+from scorer.circuits.steps.kinds import Affine, Fixed, Hadamards, Local, Phases, Step
 
 
-def decompile(
-    name: str,
-    qubits: int,
-    features: int,
-    bandwidth: float,
-    expressions: tuple[Expression, ...],
-    steps: tuple[Step, ...],
-) -> Circuit:
-    """A circuit that makes the same states, global phase included."""
-    builder = Builder(name, qubits, features, bandwidth)
-    for step in steps:
-        _add_step(builder, step, expressions)
+def decompile(plan: Plan) -> Circuit:
+    """Write a circuit that makes the plan's states, global phase included; not the one that it was compiled from."""
+    builder = Builder(plan.name, plan.qubits, plan.features, plan.bandwidth)
+    for step in plan.steps:
+        _add_step(builder, step, plan.expressions)
     return builder.build()
+
+
+def circuit_of(feature_map: FeatureMap) -> Circuit:
+    """Return the map itself where it is a circuit, otherwise its plan's gates."""
+    return feature_map if isinstance(feature_map, Circuit) else decompile(feature_map.plan)
 
 
 def _add_step(builder: Builder, step: Step, expressions: tuple[Expression, ...]) -> None:

@@ -90,7 +90,7 @@ class Evaluator:
         self._places = np.array([0 if slot is None else slot for slot in self._outputs], np.intp)
 
     def values(self, X: Array) -> Array:
-        """Values (expressions, N) for features X (features, N); raises AngleError where one has no value.
+        """Return values (expressions, N), radians, for features X (features, N); raises AngleError where one has none.
 
         A value beyond MAX_ANGLE counts as none.
         """
@@ -101,13 +101,13 @@ class Evaluator:
         return out
 
     def defined(self, X: Array) -> NDArray[np.bool_]:
-        """On which rows every value is one that ``values`` takes: (N,)."""
+        """Tell on which rows of X (features, N) every value is one that ``values`` takes: (N,)."""
         inside = np.abs(self._block(X)[self._places]) <= MAX_ANGLE
         found: NDArray[np.bool_] = np.logical_and.reduce(inside, axis=0)
         return found
 
     def pullback(self, X: Array, slopes: Array) -> Array:
-        """Slopes by the features, (features, N), of a sum whose slopes by the values are (expressions, N).
+        """Return slopes by the features X (features, N), of a sum whose slopes by the values are (expressions, N).
 
         Not finite where a formula has no slope, as sqrt(x) has none at 0.
         """

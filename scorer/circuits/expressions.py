@@ -110,6 +110,7 @@ ZERO = constant(0.0)
 
 
 def as_expression(value: Expression | float) -> Expression:
+    """Make a constant of a number; raises CircuitError where it is not finite."""
     return value if isinstance(value, Expression) else constant(value)
 
 

@@ -1,59 +1,40 @@
-"""Matrices of the one-qubit gates of a plan's local steps, as Qiskit defines them, for one angle or many rows."""
+"""Gates as people write them, named and defined as in Qiskit; qubit i is bit i of the basis state's number."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+from scorer.circuits.errors import CircuitError
+from scorer.circuits.expressions import Expression, check_program
 
-Array = NDArray[np.float64]
-Matrix = NDArray[np.complex128]
-
-_HALF_ROOT = math.sqrt(0.5)
-FIXED: dict[str, Matrix] = {
-    "h": np.array([[_HALF_ROOT, _HALF_ROOT], [_HALF_ROOT, -_HALF_ROOT]], np.complex128),
-    "x": np.array([[0, 1], [1, 0]], np.complex128),
+#: Gate -> (qubits, angles), as Qiskit orders them: controls first.
+SIGNATURES: dict[str, tuple[int, int]] = {
+    **dict.fromkeys(("h", "x", "y", "z", "s", "sdg", "t", "tdg", "sx", "sxdg"), (1, 0)),
+    **dict.fromkeys(("rx", "ry", "rz", "p"), (1, 1)),
+    "u": (1, 3),
+    **dict.fromkeys(("cx", "cy", "cz", "ch", "swap"), (2, 0)),
+    **dict.fromkeys(("cp", "crx", "cry", "crz", "rxx", "ryy", "rzz", "rzx"), (2, 1)),
+    **dict.fromkeys(("ccx", "ccz"), (3, 0)),
 }
 
 
-def _rx(theta: Array) -> Matrix:
-    c, s = np.cos(theta / 2), -1j * np.sin(theta / 2)
-    return np.array([[c, s], [s, c]])
+@dataclass(frozen=True)
+class Gate:
+    """A gate of SIGNATURES; ``qubits`` controls first, ``angles`` in radians."""
+
+    name: str
+    qubits: tuple[int, ...]
+    angles: tuple[Expression, ...] = ()
 
 
-def _ry(theta: Array) -> Matrix:
-    c, s = np.cos(theta / 2), np.sin(theta / 2)
-    return np.array([[c, -s], [s, c]], np.complex128)
-
-
-def _rz(theta: Array) -> Matrix:
-    zero = np.zeros_like(theta)
-    return np.array([[np.exp(-0.5j * theta), zero], [zero, np.exp(0.5j * theta)]])
-
-
-def _p(theta: Array) -> Matrix:
-    return np.array([[np.ones_like(theta), np.zeros_like(theta)], [np.zeros_like(theta), np.exp(1j * theta)]])
-
-
-ROTATIONS: dict[str, Callable[[Array], Matrix]] = {"rx": _rx, "ry": _ry, "rz": _rz, "p": _p}
-
-
-def matrix(name: str, theta: Array | float | None) -> Matrix:
-    """The gate's matrix: (2, 2) for a fixed gate or one angle in radians, (2, 2, N) for angles (N,)."""
-    if theta is None:
-        return FIXED[name]
-    return ROTATIONS[name](np.asarray(theta, np.float64))
-
-
-def product(gates: tuple[tuple[str, int | float | None], ...], angles: Array) -> Matrix:
-    """A run of gates, the first applied first, as one matrix for each row: (2, 2, N), or (2, 2, 1) if no row matters.
-
-    ``angles``: the plan's, (a, N); a gate's int is an index into them, its float an angle.
-    """
-    out: Matrix = np.eye(2, dtype=np.complex128)[:, :, None]
-    for name, parameter in gates:
-        gate = matrix(name, angles[parameter] if type(parameter) is int else parameter)
-        out = np.einsum("ijn,jkn->ikn", gate if gate.ndim == 3 else gate[:, :, None], out)
-    return out
+def check_gate(gate: Gate, qubits: int, features: int) -> None:
+    """Raise CircuitError where the gate is none, or none of a circuit of so many qubits and features."""
+    signature = SIGNATURES.get(gate.name)
+    if signature is None:
+        raise CircuitError(f"no gate {gate.name!r}; known are {', '.join(SIGNATURES)}")
+    if (len(gate.qubits), len(gate.angles)) != signature:
+        raise CircuitError(f"{gate.name} takes {signature[0]} qubits and {signature[1]} angles, not {gate}")
+    if len(set(gate.qubits)) != len(gate.qubits) or not all(0 <= qubit < qubits for qubit in gate.qubits):
+        raise CircuitError(f"{gate.name} on the qubits {gate.qubits} of a circuit of {qubits}")
+    for angle in gate.angles:
+        check_program(angle.program, features)

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from scorer.circuits.checks import MAX_QUBITS
 from scorer.circuits.circuit import Builder, Circuit
 from scorer.circuits.entanglement import groups
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.expressions import Expression, constant, feature
+from scorer.circuits.limits import MAX_QUBITS
 from scorer.circuits.zz import ZZMap
 
 MAX_LAYERS = 32

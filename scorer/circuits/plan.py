@@ -14,40 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.checks import MAX_QUBITS, check_expressions, check_shape, check_steps
-from scorer.circuits.circuit import Circuit
-from scorer.circuits.decompile import decompile
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.evaluate import Evaluator
 from scorer.circuits.expressions import MAX_ANGLE, Expression, largest
-from scorer.circuits.steps import (
-    Affine,
-    Fixed,
-    Hadamards,
-    Local,
-    Phases,
+from scorer.circuits.limits import MAX_QUBITS
+from scorer.circuits.steps.checks import check_expressions, check_shape, check_steps
+from scorer.circuits.steps.kinds import (
     Step,
     angle_indices,
-    is_constant,
     renumbered,
     without_global,
 )
-from scorer.circuits.stored import KIND, expressions_from, fields_of, steps_from, steps_to_list
-
-__all__ = [
-    "KIND",
-    "MAX_QUBITS",
-    "Affine",
-    "Expression",
-    "Fixed",
-    "Hadamards",
-    "Local",
-    "Phases",
-    "Plan",
-    "Step",
-    "angle_indices",
-    "is_constant",
-]
+from scorer.circuits.steps.stored import KIND, expressions_from, fields_of, steps_from, steps_to_list
 
 Array = NDArray[np.float64]
 
@@ -79,14 +57,14 @@ class Plan:
         return self
 
     def angles(self, Z: Array) -> Array:
-        """Every expression's angle in radians, float64 (a, N), for scaled features Z (N, features).
+        """Return every expression's angle in radians, float64 (a, N), for scaled features Z (N, features).
 
         Raises CircuitError for another shape, AngleError where an angle is not finite or beyond MAX_ANGLE.
         """
         return self._evaluator.values(self._inputs(Z))
 
     def defined(self, Z: Array) -> NDArray[np.bool_]:
-        """On which rows every angle has a value, (N,): ``angles`` raises AngleError on the others.
+        """Tell on which rows of Z (N, features) every angle has a value: (N,). On others ``angles`` raises AngleError.
 
         Not looked at, and all true, where no formula can fail on numbers of this size.
         """
@@ -97,7 +75,10 @@ class Plan:
         return np.concatenate(blocks) if blocks else np.ones(0, np.bool_)
 
     def pullback(self, Z: Array, slopes: Array) -> Array:
-        """d f / d Z (N, features) from d f / d angle (a, N): the chain rule through the expressions."""
+        """Return d f / d Z (N, features) from d f / d angle (a, N) at Z (N, features): the chain rule.
+
+        Not finite where a formula has no slope, as sqrt(x) has none at 0. Raises CircuitError for another shape.
+        """
         pulled: Array = self.bandwidth * self._evaluator.pullback(self._inputs(Z), slopes).T
         return pulled
 
@@ -115,10 +96,6 @@ class Plan:
             expressions=tuple(self.expressions[index] for index in used),
             steps=tuple(renumbered(step, number) for step in steps),
         )
-
-    def to_circuit(self) -> Circuit:
-        """Gates that do the same; not the ones that it was compiled from."""
-        return decompile(self.name, self.qubits, self.features, self.bandwidth, self.expressions, self.steps)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; ``from_dict`` gives an equal plan."""

@@ -101,7 +101,7 @@ def _as_map(name: str, made: Any) -> KnownMap:
         made = _own_circuit(name, made)
     if isinstance(made, Circuit):
         return dataclasses.replace(made, name=name)
-    from scorer.circuits.qiskit_import import import_circuit  # what else a map may return; loads Qiskit
+    from scorer.circuits.qiskit.importing import import_circuit  # what else a map may return; loads Qiskit
 
     try:
         return import_circuit(made, name=name)

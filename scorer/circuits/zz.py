@@ -16,18 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.checks import MAX_QUBITS
 from scorer.circuits.circuit import Builder, Circuit
+from scorer.circuits.entanglement import ENTANGLEMENTS
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.expressions import Expression, feature
-from scorer.circuits.plan import Hadamards, Phases, Plan
-
-__all__ = ["MAX_QUBITS", "CircuitError", "ZZMap"]
+from scorer.circuits.limits import MAX_QUBITS
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps.kinds import Hadamards, Phases
 
 Array = NDArray[np.float64]
 
 KIND = "zz"
-ENTANGLEMENTS = ("full", "linear", "circular")
 MAX_REPS = 6
 MAX_BANDWIDTH = 2 * math.pi
 
@@ -117,24 +116,3 @@ class ZZMap:
             return tuple((i, j) for i in range(n) for j in range(i + 1, n))
         ring = ((n - 1, 0),) if self.entanglement == "circular" and n > 2 else ()
         return ring + tuple((i, i + 1) for i in range(n - 1))
-
-    @cached_property
-    def signs(self) -> Array:
-        """0/1 matrix (n + pairs, 2^n): which angle is part of which basis state's phase."""
-        bits = (np.arange(2**self.qubits) >> np.arange(self.qubits)[:, None]) & 1
-        left, right = self._sides
-        return np.concatenate([bits, bits[left] ^ bits[right]]).astype(np.float64)
-
-    def angles(self, Z: Array) -> Array:
-        """Angles (n + pairs, N) of scaled features Z (N, n): first 2 x_i, then 2 (pi - x_i)(pi - x_j)."""
-        if Z.ndim != 2 or Z.shape[1] != self.qubits:
-            raise CircuitError(f"features of shape {Z.shape} for a map of {self.qubits} qubits")
-        x = self.bandwidth * Z.T
-        y = np.pi - x
-        left, right = self._sides
-        return np.concatenate([2.0 * x, 2.0 * y[left] * y[right]])
-
-    @cached_property
-    def _sides(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        pairs = np.array(self.pairs, dtype=np.intp).reshape(-1, 2)
-        return pairs[:, 0], pairs[:, 1]

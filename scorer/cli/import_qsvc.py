@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from scorer.cli.training import (
+from scorer.cli.training_options import (
     Grain,
     Group,
     Label,
@@ -16,13 +16,10 @@ from scorer.cli.training import (
     Positive,
     RecipeFile,
     Seed,
-    checked_grain,
     progress,
     require_training,
 )
-from scorer.cli.training import publish as publish_model
-from scorer.cli.training_report import print_report
-from scorer.wire.errors import BadTrainingData
+from scorer.cli.training_report import print_published, print_report
 
 
 def register(app: typer.Typer) -> None:
@@ -55,30 +52,25 @@ def import_command(
       qscore import-qsvc machine.json --model lateral --data held-out.csv --label is_attack
     """
     require_training()
+    from scorer.registry.publish import publish
+    from scorer.registry.store import Registry
     from scorer.rows.builder import Columns
-    from scorer.rows.files import read_table
     from scorer.rows.recipe_files import recipe_for
     from scorer.service.settings import load_settings
-    from scorer.training.facts import Provenance
     from scorer.training.options import TrainOptions
-    from scorer.training.prepare import prepared
-    from scorer.training.qsvc.file import QsvcFileError, read_qsvc
-    from scorer.training.qsvc.model import train_imported
+    from scorer.training.qsvc.from_file import ImportRequest, import_file
 
     settings, console = load_settings(), Console()
-    chosen = recipe_for(model, recipe)
-    try:
-        stored = read_qsvc(machine)
-    except QsvcFileError as error:
-        raise BadTrainingData(str(error), "Write the file with scorer.training.qsvc.file.write_qsvc.") from None
-    options = TrainOptions(fpr=fpr, prevalence=prevalence, seed=seed, note=note)
-    ready = prepared(chosen, read_table(data), Columns(label, positive, group), checked_grain(grain))
-    sentence = (
-        f"{len(stored.rows)} rows that came with {machine.name}, a QSVC trained elsewhere; calibrated and judged on "
-        f"{ready.rows.num_rows} rows ({ready.grain} grain) of {data.name}"
+    request = ImportRequest(
+        recipe=recipe_for(model, recipe),
+        machine=machine,
+        data=data,
+        columns=Columns(label, positive, group),
+        grain=grain,
+        options=TrainOptions(fpr=fpr, prevalence=prevalence, seed=seed, note=note),
     )
-    provenance = Provenance(sentence, remarks=ready.remarks)
     with progress(console) as steps:
-        trained = train_imported(chosen, stored, ready.rows, ready.columns, provenance, options, ready.grain, steps)
+        trained = import_file(request, steps)
     print_report(console, trained)
-    publish_model(console, trained, settings, promote)
+    registry = Registry(settings.registry, settings.trusted_keys)
+    print_published(console, publish(trained, registry, settings.signing_key, promote), settings.signing_key)

@@ -1,13 +1,24 @@
-"""`qscore score FILE`: the command; what it does lies in score_file."""
+"""`qscore score FILE`: a file through the running gateway; its scores to a file or standard output."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import stamina.instrumentation
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from scorer.cli.progress import progress_bar
 from scorer.wire.options import ScoreOptions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from scorer.service.client.score_file import ScoredFile
+    from scorer.service.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -35,9 +46,56 @@ def score(
       qscore score rows.csv --out scored.csv
       qscore score rows.csv --model lateral --explain all | head
     """
-    from scorer.cli.score_file import score_file  # loads pyarrow, which no other command needs
+    # These load pyarrow, which no other command needs.
+    from scorer.rows.files import check_writable
+    from scorer.service.client.local import local_client
+    from scorer.service.client.score_file import CHUNK_SECONDS, score_file
+    from scorer.service.settings import load_settings
 
     options = ScoreOptions.parse(
         {"version": version, "threshold": threshold, "explain": explain, "write": str(write).lower()}
     )
-    score_file(file, model, options, out)
+    settings = load_settings()
+    if out is not None:
+        check_writable(out)  # before anything is scored, or written to a sink
+    # Retries are logged to standard output unless told otherwise, and that is where the scores go.
+    stamina.instrumentation.set_on_retry_hooks(())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with progress_bar(Console(stderr=True), *columns) as steps:
+        scored = score_file(file, model, options, lambda: local_client(settings, CHUNK_SECONDS), steps)
+    _emit(scored.table, out)
+    _report(scored)
+    if scored.submitter is not None:
+        _await_written(settings, scored.submitter, scored.chunks)
+
+
+def _emit(table: pa.Table, out: Path | None) -> None:
+    from scorer.rows.files import write_table
+    from scorer.service.client.score_file import csv_bytes
+
+    if out is not None:
+        write_table(table, out)
+        return
+    sys.stdout.buffer.write(csv_bytes(table))
+    sys.stdout.buffer.flush()
+
+
+def _report(scored: ScoredFile) -> None:
+    card = scored.card
+    text = f"{scored.scored} of {scored.table.num_rows} rows scored, {scored.alerts} over the line"
+    typer.echo(f"{text} ({card.name} {card.version}: {card.trained_on})", err=True)
+    for code, count in sorted(scored.problems.items()):
+        typer.echo(f"  {count} rows: {code} (see qscore_status)", err=True)
+
+
+def _await_written(settings: Settings, submitter: str, chunks: int) -> None:
+    """Say what became of written rows; exit code 1 unless every one of them was written."""
+    from scorer.service.client.score_file import await_written
+    from scorer.service.stack.up import exchange_of
+
+    found = await_written(exchange_of(settings, longest_wait=5.0), submitter, chunks)
+    typer.echo(f"{found.written} scores written to {settings.sink}, {found.dead} in the dead letters", err=True)
+    if found.waiting or found.dead:
+        waiting = f"{found.waiting} batches are still on their way; " if found.waiting else ""
+        typer.echo(f"{waiting}`qscore dead list` says why rows were not written", err=True)
+        raise typer.Exit(1)

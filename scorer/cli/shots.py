@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scorer.wire.errors import BadOption
+from scorer.cli.training_options import progress, require_training
 
 if TYPE_CHECKING:
     from scorer.models.trained import TrainedModel
-    from scorer.training.options import Steps
-    from scorer.training.shots.ranking import ShotRow
+    from scorer.training.shots.from_file import ShotReport
 
 _BAR = 30
-_DEFAULT_SHOTS = [64, 256, 1024, 8192, 100_000]
-_MOST_ROWS = 50_000
 
 
 def register(app: typer.Typer) -> None:
@@ -54,15 +51,25 @@ def shots_command(
     Example:
       qscore shots --model lateral --data labelled.csv --label is_attack --shots 100 --shots 10000
     """
-    from scorer.cli.training import progress, require_training
-
     require_training()
-    trained = _model(model, version)
-    Z, y = _rows(trained, data, label, positive, grain, min(rows, _MOST_ROWS), seed)
-    console = Console()
+    from scorer.rows.builder import Columns
+    from scorer.training.shots.from_file import DEFAULT_SHOTS, ShotRequest, measure_file
+
+    trained, console = _model(model, version), Console()
+    request = ShotRequest(
+        data=data,
+        columns=Columns(label, positive, None),
+        grain=grain,
+        shots=tuple(shots or DEFAULT_SHOTS),
+        method=method,
+        cx_error=cx_error,
+        rows=rows,
+        repeats=repeats,
+        seed=seed,
+    )
     with progress(console) as steps:
-        table = _measured(trained, Z, y, shots or _DEFAULT_SHOTS, method, cx_error, repeats, seed, steps)
-    _show(console, trained, table, len(y), int(y.sum()))
+        report = measure_file(trained, request, steps)
+    _show(console, trained, report)
 
 
 def _model(name: str, version: str) -> TrainedModel:
@@ -74,58 +81,10 @@ def _model(name: str, version: str) -> TrainedModel:
     return registry.load(name, registry.resolve(name, version))
 
 
-def _rows(
-    model: TrainedModel, data: Path, label: str, positive: str | None, grain: str | None, most: int, seed: int
-) -> tuple[Any, Any]:
-    """Scaled features (N, n) and labels (N,) of at most ``most`` rows, both classes among them."""
-    import numpy as np
-
-    from scorer.rows.builder import Columns
-    from scorer.rows.files import read_table
-    from scorer.training.dataset import dataset
-    from scorer.training.prepare import prepared
-    from scorer.training.splits import subsample
-
-    ready = prepared(model.recipe, read_table(data), Columns(label, positive, None), grain or model.grain)
-    found = dataset(model.recipe, ready.rows, ready.columns)
-    kept = found.take(subsample(found.y, most, np.random.default_rng(seed)))
-    columns = [kept.names.index(name) for name in model.feature_names]
-    return model.scaler.apply(kept.X[:, columns]), kept.y
-
-
-def _measured(
-    model: TrainedModel,
-    Z: Any,
-    y: Any,
-    shots: list[int],
-    method: str,
-    cx_error: float | None,
-    repeats: int,
-    seed: int,
-    steps: Steps,
-) -> list[ShotRow]:
-    from scorer.training.shots.measure import ShotError
-    from scorer.training.shots.ranking import exact_sampler, noisy_sampler, shot_table
-
-    if cx_error is not None and not 0.0 <= cx_error <= 1.0:
-        raise BadOption(f"--cx-error {cx_error} is no probability", "Give a number from 0 to 1, such as 0.005.")
-    try:
-        if cx_error is None:
-            sampler = exact_sampler(model.machine, Z, seed, method)
-        else:
-            sampler = noisy_sampler(model.machine, Z, seed, cx_error)
-        return shot_table(model.machine, Z, y, sorted(shots), sampler, repeats, steps)
-    except ShotError as error:
-        raise BadOption(str(error), "See `qscore shots --help`.") from None
-    except ImportError as error:
-        raise BadOption(
-            f"--cx-error needs {error.name}, which is not installed", "pip install 'qscore[qiskit]'"
-        ) from None
-
-
-def _show(console: Console, model: TrainedModel, table: list[ShotRow], rows: int, malicious: int) -> None:
+def _show(console: Console, model: TrainedModel, report: ShotReport) -> None:
     console.print(
-        f"[bold]{model.name}[/bold], family {model.family}: {rows} rows, {malicious} malicious", highlight=False
+        f"[bold]{model.name}[/bold], family {model.family}: {report.rows} rows, {report.malicious} malicious",
+        highlight=False,
     )
     out = Table(
         "shots a circuit",
@@ -134,7 +93,7 @@ def _show(console: Console, model: TrainedModel, table: list[ShotRow], rows: int
         "standard error / spread of scores",
         f"{'AUC 0.5 to 1':<{_BAR}}",
     )
-    for row in table:
+    for row in report.table:
         shots = "exact" if row.shots is None else str(row.shots)
         full = round(_BAR * max(0.0, min(1.0, 2.0 * row.auc - 1.0)))
         span = "" if row.shots is None else f"{row.low:.4f} - {row.high:.4f}"

@@ -14,13 +14,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from scorer.registry.cards import CardStore
+from scorer.service.client.local import local_client
 from scorer.service.queue.broker import shown_url
 from scorer.service.queue.exchange import Pulse
 from scorer.service.settings import Settings, load_settings
 from scorer.service.stack.supervisor import Child
 from scorer.service.stack.up import Stack, exchange_of, model_lines, read_state
-from scorer.wire.client import GatewayClient
-from scorer.wire.errors import QScoreError, Unreachable
+from scorer.wire.errors import QScoreError
 
 _COLOURS = {"ready": "green", "starting": "yellow", "waiting": "red", "stopped": "dim"}
 
@@ -72,15 +72,6 @@ def status() -> None:
         Console().print(f"{sign} {escape(line)}", highlight=False)
     if not all(good for good, _line in checks):
         raise typer.Exit(1)
-
-
-def local_client(settings: Settings, timeout: float = 30.0) -> GatewayClient:
-    """A client of the gateway that runs on this machine. Raises Unreachable when none does."""
-    state = read_state(settings)
-    if state is None or not settings.local_key.is_file():
-        raise Unreachable(f"no qscore is running in {settings.home}", "Start it with `qscore up`.")
-    key = settings.local_key.read_text("ascii").strip()
-    return GatewayClient(state.url, key, state.ca_file, timeout, settings.gateway.hostnames[0])
 
 
 def _with_options(workers: int | None, port: int | None, qpu: int | None) -> Settings:

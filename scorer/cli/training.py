@@ -5,35 +5,27 @@ Training's libraries are imported by the commands themselves: whoever only score
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scorer.cli.training_report import print_report
-from scorer.wire.errors import BadTrainingData, ConfigurationError
-
-if TYPE_CHECKING:
-    from scorer.models.trained import TrainedModel
-    from scorer.rows.builder import Columns
-    from scorer.rows.recipe import Recipe
-    from scorer.service.settings import Settings
-    from scorer.training.options import Steps, TrainOptions
-
-Model = Annotated[str | None, typer.Option("--model", help="lateral or lateral_flow.")]
-RecipeFile = Annotated[
-    Path | None, typer.Option("--recipe", help="A recipe of your own instead (TOML): what a row is.")
-]
-Label = Annotated[str | None, typer.Option(help="Column that says what is malicious.")]
-Positive = Annotated[str | None, typer.Option(help="The label's value that is malicious; without it 1 or true.")]
-Group = Annotated[str | None, typer.Option(help="Column of what belongs together (a capture, an incident, a day).")]
-Grain = Annotated[str | None, typer.Option(help="What a row is: window or event.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+from scorer.cli.training_options import (
+    Grain,
+    Group,
+    Label,
+    Model,
+    Positive,
+    RecipeFile,
+    Seed,
+    map_parameters,
+    progress,
+    require_training,
+)
+from scorer.cli.training_report import print_published, print_report
+from scorer.wire.errors import BadTrainingData
 
 
 def register(app: typer.Typer) -> None:
@@ -90,26 +82,41 @@ def train_command(
       qscore train --model lateral_flow --data normal.parquet --family leverage
     """
     require_training()
+    from scorer.registry.publish import publish
+    from scorer.registry.store import Registry
     from scorer.rows.builder import Columns
     from scorer.rows.recipe_files import recipe_for
     from scorer.service.settings import load_settings
-    from scorer.training.map_parameters import map_parameters
+    from scorer.training.from_file import TrainRequest, train_file
     from scorer.training.options import TrainOptions
+    from scorer.training.starter.model import train_starter
 
     settings = load_settings()  # what is wrong with them should not come out after the training
     chosen = recipe_for(model, recipe)
-    parameters = map_parameters(map_parameter or (), entanglement, reps)
-    left_out = tuple(without or ())
-    options = TrainOptions(qubits, fpr, prevalence, seed, left_out, note, fit_rows, family, map_name, parameters)
+    options = TrainOptions(
+        qubits=qubits,
+        fpr=fpr,
+        prevalence=prevalence,
+        seed=seed,
+        without=tuple(without or ()),
+        note=note,
+        fit_rows=fit_rows,
+        family=family,
+        map=map_name,
+        map_parameters=map_parameters(map_parameter or (), entanglement, reps),
+    )
     console = Console()
     with progress(console) as steps:
         if data is None:
             _refuse_without_data(label=label, positive=positive, group=group, grain=grain)
-            trained = _train_starter(chosen, options, steps)
+            trained = train_starter(chosen, options, steps)
         else:
-            trained = _train_on(chosen, data, Columns(label, positive, group), checked_grain(grain), options, steps)
+            columns = Columns(label, positive, group)
+            request = TrainRequest(recipe=chosen, data=data, columns=columns, grain=grain, options=options)
+            trained = train_file(request, steps)
     print_report(console, trained)
-    publish(console, trained, settings, promote)
+    registry = Registry(settings.registry, settings.trusted_keys)
+    print_published(console, publish(trained, registry, settings.signing_key, promote), settings.signing_key)
 
 
 def rows_command(
@@ -132,10 +139,12 @@ def rows_command(
     from scorer.rows.builder import Columns, build_rows
     from scorer.rows.files import check_writable, read_table, write_table
     from scorer.rows.recipe_files import recipe_for
+    from scorer.training.prepare import check_grain
 
     check_writable(out)
-    events = read_table(data)
-    rows = build_rows(recipe_for(model, recipe), events, checked_grain(grain), Columns(label, positive, group))
+    events, chosen = read_table(data), recipe_for(model, recipe)
+    check_grain(grain)
+    rows = build_rows(chosen, events, grain, Columns(label, positive, group))
     write_table(rows, out)
     Console().print(f"{rows.num_rows} rows of {events.num_rows} events in {escape(str(out))}")
 
@@ -169,90 +178,7 @@ def generate_command(
     Console().print(f"{events.num_rows} events in {escape(str(out))}; label: label, group: activity")
 
 
-def require_training() -> None:
-    """Raises ConfigurationError where the extra ``train`` is not installed."""
-    try:
-        import scipy
-        import sklearn
-    except ImportError as error:
-        raise ConfigurationError(
-            f"training needs {error.name}, which is not installed", "pip install 'qscore[train]'"
-        ) from None
-    _ = (scipy, sklearn)
-
-
-def checked_grain(grain: str | None) -> str | None:
-    """``grain``, or BadTrainingData where it is none."""
-    if grain not in (None, "window", "event"):
-        raise BadTrainingData(f"--grain {grain} is not known", "Use --grain window or --grain event.")
-    return grain
-
-
 def _refuse_without_data(**given: str | None) -> None:
     named = [f"--{name}" for name, value in given.items() if value is not None]
     if named:
         raise BadTrainingData(f"{named[0]} says something about data, but there is no --data", "Add --data FILE.")
-
-
-def _train_starter(recipe: Recipe, options: TrainOptions, steps: Steps) -> TrainedModel:
-    from scorer.training.starter.model import train_starter
-
-    steps("generating activity", 0, 1)
-    return train_starter(recipe, options, steps)
-
-
-def _train_on(
-    recipe: Recipe, data: Path, columns: Columns, grain: str | None, options: TrainOptions, steps: Steps
-) -> TrainedModel:
-    from scorer.models.families import family_named
-    from scorer.rows.files import read_table
-    from scorer.training.facts import Provenance
-    from scorer.training.prepare import prepared
-    from scorer.training.train import check_options, train
-
-    check_options(recipe, options)
-    one_class = family_named(options.family).one_class
-    if columns.label is None and not one_class:
-        raise BadTrainingData("--data without --label", "Name the column that says what is malicious: --label COLUMN.")
-    steps(f"reading {data.name}", 0, 1)
-    ready = prepared(recipe, read_table(data), columns, grain, normal=one_class)
-    value = f"{columns.label}={columns.positive}" if columns.positive else columns.label
-    told = "all taken for normal" if value is None else f"malicious where {value}"
-    sentence = f"{ready.rows.num_rows} rows ({ready.grain} grain) of {data.name}, {told}"
-    return train(
-        recipe, ready.rows, ready.columns, Provenance(sentence, remarks=ready.remarks), options, ready.grain, steps
-    )
-
-
-@contextmanager
-def progress(console: Console) -> Iterator[Steps]:
-    """A bar that ``steps(text, done, total)`` moves."""
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def steps(text: str, done: int, total: int) -> None:
-            bar.update(task, description=text, completed=done, total=total)
-
-        yield steps
-
-
-def publish(console: Console, model: TrainedModel, settings: Settings, promote: bool) -> None:
-    """Sign the model, put it into the registry and say so; ``promote``: make it live."""
-    from scorer.registry.keys import Signer
-    from scorer.registry.store import Registry
-
-    signer, made = Signer.load_or_create(settings.signing_key, settings.trusted_keys)
-    registry = Registry(settings.registry, settings.trusted_keys)
-    version = registry.publish(model, signer)
-    if promote:
-        registry.set_alias(model.name, "live", version)
-    live = registry.aliases(model.name).get("live", "")
-    state = "is live" if live == version else f"is in the registry; live is still {live} (--promote changes that)"
-    console.print(f"Version [bold]{version}[/bold] {state}.", highlight=False)
-    verb = "Made a signing key" if made else "Signed with the key"
-    console.print(
-        f"{verb} {signer.key_id} in {escape(str(settings.signing_key))}; keep it private.",
-        highlight=False,
-        soft_wrap=True,
-    )

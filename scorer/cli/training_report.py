@@ -1,18 +1,21 @@
-"""What ``qscore train`` prints: the figures of all models as measured, and what a reader must know about them."""
+"""What ``qscore train`` and ``qscore import-qsvc`` print: figures as measured, what to know about them, the version."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scorer.models.trained import TrainedModel
+if TYPE_CHECKING:
+    from scorer.models.trained import TrainedModel
+    from scorer.registry.publish import Published
 
 
 def print_report(console: Console, model: TrainedModel) -> None:
-    """In the order in which a reader should take it: rows, figures, verdict, features, remarks."""
+    """Print a model's facts in the order in which to take them: rows, figures, verdict, features, remarks."""
     facts = model.facts
     console.print(f"[bold]{model.name}[/bold]: trained on {escape(facts['trained_on'])}", highlight=False)
     console.print(f"Family {model.family}: {facts['model']}; twin: {facts['twin']}.", highlight=False)
@@ -25,6 +28,17 @@ def print_report(console: Console, model: TrainedModel) -> None:
     console.print(f"Features: {', '.join(model.feature_names)}", highlight=False)
     for remark in facts["remarks"]:
         console.print(f"Note: {remark}.", highlight=False, markup=False)
+
+
+def print_published(console: Console, published: Published, signing_key: Path) -> None:
+    """Print the version, whether it is live, and which key signed it."""
+    later = f"is in the registry; live is still {published.live} (--promote changes that)"
+    state = "is live" if published.is_live else later
+    console.print(f"Version [bold]{published.version}[/bold] {state}.", highlight=False)
+    verb = "Made a signing key" if published.key_made else "Signed with the key"
+    console.print(
+        f"{verb} {published.key_id} in {escape(str(signing_key))}; keep it private.", highlight=False, soft_wrap=True
+    )
 
 
 def _judged(facts: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits import bits
+from scorer.circuits.steps import bits
 from scorer.engine.program import SLOTS, ConstantTurn, Factor, Operation, Program, Rotate, Term, Transform, Turn
 from scorer.engine.reference import hadamard
 
@@ -62,6 +62,7 @@ class BatchedStates:
         self._steps = [self._step(number, o) for number, o in enumerate(program.operations)]
 
     def workspace(self) -> Workspace:
+        """Make the working memory of one thread, for chunks of ``chunk`` rows."""
         count, amplitudes, c = len(self.program.plan.expressions), 2**self.program.qubits, self.chunk
 
         def empty(*shape: int) -> Single:
@@ -77,13 +78,16 @@ class BatchedStates:
         )
 
     def reduced(self, angles: Array) -> Reduced:
-        """Angles (a, rows) in radians as calls take them."""
+        """Reduce angles (a, rows), radians, and half the angles modulo 2 pi: float32, each where a step needs it."""
         whole = (angles - np.rint(angles * (1.0 / _TURN)) * _TURN).astype(np.float32) if self._turns else None
         half = 0.5 * angles if self._half else None
         return whole, None if half is None else (half - np.rint(half * (1.0 / _TURN)) * _TURN).astype(np.float32)
 
     def __call__(self, angles: Reduced, first: int, work: Workspace, out: Single) -> None:
-        """Amplitudes for ``chunk`` rows from column ``first``, into ``out`` (3, 2^n, chunk): real, imaginary, sum."""
+        """Write the amplitudes of ``chunk`` rows from column ``first``: real, imaginary, sum.
+
+        ``out``: (blocks, 3, 2^n, width), blocks * width = chunk.
+        """
         columns = slice(first, first + self.chunk)
         for part, target in zip(angles, (work.angles, work.halves), strict=True):
             if part is not None:
@@ -92,8 +96,20 @@ class BatchedStates:
             work.states[0], work.states[1] = self.program.start.real[:, None], self.program.start.imag[:, None]
         for step in self._steps:
             step(work)
-        out[:2] = work.states
-        np.add(out[0], out[1], out=out[2])
+        blocks, _, states, width = out.shape
+        out[:, :2] = work.states.reshape(2, states, blocks, width).transpose(2, 0, 1, 3)
+        np.add(out[:, 0], out[:, 1], out=out[:, 2])
+
+    def weighed(self, overlaps: Single, values: Single) -> Single:
+        """Return sum_k values_k ((p_k - q_k)^2 + (p_k - r_k)^2), (chunk,).
+
+        ``overlaps``: (blocks, 3, rank, width), the products r, q and p of each eigenvector; they are overwritten.
+        """
+        parts, sums = overlaps[:, :2], overlaps[:, 2]
+        np.subtract(sums[:, None], parts, out=parts)
+        np.square(parts, out=parts)
+        np.add(parts[:, 0], parts[:, 1], out=sums)
+        return (values @ sums).reshape(-1)
 
     def _step(self, number: int, operation: Operation) -> Step:
         if isinstance(operation, Turn):

@@ -6,44 +6,28 @@ Columns are (x_0, y_0, z_0, x_1, ...); qubit i is bit i of the basis state's num
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.checks import MAX_QUBITS
+from scorer.circuits.limits import MAX_QUBITS
 from scorer.circuits.plan import Plan
+from scorer.engine.backends.table import chosen
 from scorer.engine.reference import amplitudes
 
 Array = NDArray[np.float64]
 States = NDArray[np.complex128]
-#: Plan and scaled features (N, features) -> Bloch vectors (N, 3 qubits), for circuits of any size.
-Simulator = Callable[[Plan, Array], Array]
 
 _ROWS = 512
-_simulators: list[Simulator] = []
-
-
-class NoSimulator(RuntimeError):
-    """A circuit too large for the exact engine, in a process that was not given a simulator for such circuits."""
-
-
-def use_simulator(simulator: Simulator) -> None:
-    """For circuits above MAX_QUBITS in this process; whoever starts the process decides (see ``scorer.engine.aer``)."""
-    _simulators[:] = [simulator]
 
 
 def projected(plan: Plan, Z: Array) -> Array:
-    """Bloch vectors (N, 3 qubits) of scaled, finite features Z (N, features), exact up to MAX_QUBITS.
+    """Return Bloch vectors (N, 3 qubits), float64, of scaled, finite features Z (N, features), exact up to MAX_QUBITS.
 
-    Raises NoSimulator.
+    Larger circuits run on the backend of this process. Raises NoSimulator where it has none, AngleError where an
+    angle is not finite.
     """
     if plan.qubits > MAX_QUBITS:
-        if not _simulators:
-            raise NoSimulator(
-                f"a circuit of {plan.qubits} qubits is scored by a worker of the qpu lane; this process is none"
-            )
-        return _simulators[0](plan, Z)
+        return chosen(plan.qubits).bloch_vectors(plan, Z)
     out = np.empty((len(Z), 3 * plan.qubits))
     for start in range(0, len(Z), _ROWS):
         out[start : start + _ROWS] = bloch_vectors(amplitudes(plan, Z[start : start + _ROWS]).T).T
@@ -51,7 +35,7 @@ def projected(plan: Plan, Z: Array) -> Array:
 
 
 def bloch_vectors(psi: States) -> Array:
-    """<X>, <Y>, <Z> of every qubit, (3 n, B), for the columns of ``psi`` (2^n, B)."""
+    """Return <X>, <Y>, <Z> of every qubit, (3 n, B), for the unit columns of ``psi`` (2^n, B)."""
     size, rows = psi.shape
     qubits = size.bit_length() - 1
     out = np.empty((qubits, 3, rows))
@@ -66,9 +50,9 @@ def bloch_vectors(psi: States) -> Array:
 
 
 def axis_probabilities(psi: States) -> Array:
-    """Probabilities of every outcome when all qubits are measured along X, along Y and along Z: (3, 2^n, B).
+    """Return the probability of every outcome, all qubits measured along X, along Y or along Z: (3, 2^n, B).
 
-    A qubit measured as 0 is +1 along its axis.
+    ``psi``: unit columns (2^n, B). A qubit measured as 0 is +1 along its axis.
     """
     out = np.empty((3, *psi.shape))
     for axis, phase in enumerate((1.0, -1j)):
@@ -83,7 +67,7 @@ def axis_probabilities(psi: States) -> Array:
 
 
 def pulled_back(psi: States, slopes: Array) -> States:
-    """sum_j slopes_j P_j |psi>, (2^n, B), for ``slopes`` (3 n, B) in the order of ``bloch_vectors``.
+    """Return sum_j slopes_j P_j |psi>, (2^n, B), for ``slopes`` (3 n, B) in the order of ``bloch_vectors``.
 
     A function of the Bloch vectors with these slopes changes by 2 Re <this|d psi>.
     """

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.plan import MAX_QUBITS, Fixed, Local, Step
+from scorer.circuits.limits import MAX_QUBITS
+from scorer.circuits.steps.kinds import Fixed, Local, Step
 from scorer.engine.batched import BatchedStates
 from scorer.engine.program import Program, prepared
 from scorer.engine.rows import EngineError, HasPlan, checked
@@ -39,6 +40,8 @@ _STEP_BOUND, _FEWEST_STEPS = 4e-7, 10
 _SMALLEST_EXPONENT = np.float32(-80.0)
 #: Numbers in a block of angles that are computed at once.
 _ANGLES = 1 << 16
+#: Rows of one product with the eigenvectors: what BLAS packs of them stays in the nearest caches.
+_WIDTH = 64
 
 _compiled: ModuleType | None = None
 
@@ -51,15 +54,16 @@ def enable_compiled() -> bool:
     """
     global _compiled  # one switch a process
     try:
-        from scorer.engine import compiled
+        from scorer.engine.compiled import paths
     except ImportError:
         return False
-    compiled.warm_up()
-    _compiled = compiled
+    paths.warm_up()
+    _compiled = paths
     return True
 
 
 def compiled_enabled() -> bool:
+    """Tell whether this process has the compiled path."""
     return _compiled is not None
 
 
@@ -131,13 +135,21 @@ class ObservableScorer:
         self._values: Single = values.astype(np.float32)
 
     @property
+    def compiled(self) -> bool:
+        """Whether the next call runs compiled."""
+        return self._switch().compiled
+
+    @property
     def chunk(self) -> int:
         """Rows at a time."""
         rows: int = self._switch().run.chunk
         return rows
 
     def __call__(self, Z: Array) -> Array:
-        """Expectations (N,), float64, of scaled features Z (N, features); raises RowsError for NaN and infinity."""
+        """Return expectations (N,), float64, in the eigenvalues' unit, of scaled features Z (N, features).
+
+        Raises RowsError for another shape, NaN and infinity, AngleError where an angle is not finite.
+        """
         Z = checked(Z, self._plan.features)
         out = np.empty(len(Z))
         path = self._switch()
@@ -156,19 +168,17 @@ class ObservableScorer:
         work, planes, overlaps = self._buffers(path)
         path.run(angles, first, work, planes)
         np.matmul(self._vectors, planes, out=overlaps)
-        np.subtract(overlaps[2], overlaps[:2], out=overlaps[:2])
-        np.square(overlaps[:2], out=overlaps[:2])
-        np.add(overlaps[0], overlaps[1], out=overlaps[2])
-        scores: Single = self._values @ overlaps[2]
+        scores: Single = path.run.weighed(overlaps, self._values)
         return scores
 
     def _buffers(self, path: _Path) -> tuple[Any, Single, Single]:
-        """Workspace, planes (3, 2^n, c) and overlaps (3, r, c) of this thread."""
+        """Workspace, planes (blocks, 3, 2^n, width) and overlaps (blocks, 3, r, width) of this thread."""
         buffers: tuple[Any, Single, Single] | None = getattr(path.local, "buffers", None)
         if buffers is None:
             _, rank, states = self._vectors.shape
-            planes = np.empty((3, states, path.run.chunk), np.float32)
-            overlaps = np.empty((3, rank, path.run.chunk), np.float32)
+            blocks = path.run.chunk // _WIDTH
+            planes = np.empty((blocks, 3, states, _WIDTH), np.float32)
+            overlaps = np.empty((blocks, 3, rank, _WIDTH), np.float32)
             buffers = path.local.buffers = (path.run.workspace(), planes, overlaps)
         return buffers
 
@@ -176,7 +186,7 @@ class ObservableScorer:
 def _states(program: Program, compiled: bool) -> Any:
     if not compiled:
         return BatchedStates(program)
-    from scorer.engine.compiled import CompiledStates
+    from scorer.engine.compiled.paths import CompiledStates
 
     return CompiledStates(program)
 
@@ -205,8 +215,16 @@ class GaussianScorer:
         weights = coefficients.astype(np.float64)
         self._switch = _Switch(lambda fast: _sums(table, weights, fast), compiled)
 
+    @property
+    def compiled(self) -> bool:
+        """Whether the next call runs compiled."""
+        return self._switch().compiled
+
     def __call__(self, Z: Array) -> Array:
-        """Sums (N,), float64, of scaled features Z (N, n); raises RowsError for NaN and infinity."""
+        """Return sums (N,), float64, in the coefficients' unit, of scaled features Z (N, n).
+
+        Raises RowsError for another shape, NaN and infinity.
+        """
         Z = checked(Z, self._features)
         out = np.empty(len(Z))
         path = self._switch()
@@ -253,7 +271,7 @@ class _BatchedGaussians:
 def _sums(table: Array, weights: Array, compiled: bool) -> Any:
     if not compiled:
         return _BatchedGaussians(table, weights)
-    from scorer.engine.compiled import CompiledGaussians
+    from scorer.engine.compiled.paths import CompiledGaussians
 
     return CompiledGaussians(table, weights)
 

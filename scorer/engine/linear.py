@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scorer.circuits import bits
+from scorer.circuits.steps import bits
 
 Rows = tuple[int, ...]
 

@@ -21,9 +21,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits import bits
-from scorer.circuits.gates import product
-from scorer.circuits.plan import Affine, Fixed, Hadamards, Local, Phases, Plan, Step, is_constant
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps import bits
+from scorer.circuits.steps.kinds import Affine, Fixed, Hadamards, Local, Phases, Step, is_constant
+from scorer.circuits.steps.matrices import product
 from scorer.engine import linear
 from scorer.engine.reference import States, evolve, evolve_back
 
@@ -119,7 +120,7 @@ class Program:
         return isinstance(first, Turn) and bool((self.start == 1.0).all())
 
     def vectors(self, vectors: NDArray[np.complexfloating]) -> States:
-        """An observable's vectors (r, 2^n) as they must be for the amplitudes as they lie at the end, without norm."""
+        """Turn an observable's vectors (r, 2^n) into those for the amplitudes as they lie at the end, without norm."""
         columns = np.ascontiguousarray(vectors.T, np.complex128)
         out: States = evolve_back(self.tail, columns)[self.order].T * self.norm
         return np.ascontiguousarray(out)

@@ -37,7 +37,7 @@ class QuadraticScorer:
         self._local = threading.local()
 
     def __call__(self, Z: Array) -> Array:
-        """Values (N,), float64, of scaled, finite features Z (N, n)."""
+        """Return values (N,), float64, of scaled, finite features Z (N, n)."""
         out = np.empty(len(Z))
         for start in range(0, len(Z), self.chunk):
             block = Z[start : start + self.chunk]

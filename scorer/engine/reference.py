@@ -12,9 +12,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits import bits
-from scorer.circuits.gates import product
-from scorer.circuits.plan import Affine, Fixed, Hadamards, Local, Phases, Plan, Step
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps import bits
+from scorer.circuits.steps.kinds import Affine, Fixed, Hadamards, Local, Phases, Step
+from scorer.circuits.steps.matrices import product
 from scorer.engine.rows import HasPlan, checked
 
 Array = NDArray[np.float64]
@@ -32,7 +33,7 @@ _BLOCK = 128
 
 @cache
 def hadamard(qubits: int) -> Array:
-    """The +1/-1 matrix of H^n without its factor 2^(-n/2), (2^n, 2^n). Do not write into it."""
+    """Return the +1/-1 matrix of H^n without its factor 2^(-n/2), (2^n, 2^n), which cannot be written into."""
     matrix = np.ones((1, 1))
     for _ in range(qubits):
         matrix = np.block([[matrix, matrix], [matrix, -matrix]])
@@ -41,7 +42,10 @@ def hadamard(qubits: int) -> Array:
 
 
 def amplitudes(circuit: HasPlan, Z: Array) -> States:
-    """States (N, 2^n), complex128, of scaled features Z (N, features); phases as in Qiskit's ``Statevector``."""
+    """Return states (N, 2^n), complex128, of scaled features Z (N, features); phases as in Qiskit's ``Statevector``.
+
+    Raises RowsError for another shape, NaN and infinity, AngleError where an angle is not finite.
+    """
     plan = circuit.plan
     Z = checked(Z, plan.features)
     out = np.empty((len(Z), 2**plan.qubits), np.complex128)
@@ -58,7 +62,7 @@ def _states(plan: Plan, Z: Array) -> States:
 
 
 def evolve(steps: Iterable[Step], angles: Array, psi: States) -> States:
-    """The steps, in order, on states (2^n, N); ``angles`` (a, N) in radians."""
+    """Apply the steps, in order, to states (2^n, N); ``angles``: (a, N), radians. Returns new states (2^n, N)."""
     steps = list(steps)
     # Kept only where they come again: a circuit may have thousands of different ones.
     often = Counter(step for step in steps if isinstance(step, Phases))
@@ -84,7 +88,7 @@ def evolve(steps: Iterable[Step], angles: Array, psi: States) -> States:
 
 
 def evolve_back(steps: Iterable[Step], psi: States) -> States:
-    """The inverse of steps that no row's angle changes, on states (2^n, N)."""
+    """Undo steps that no row's angle changes, on states (2^n, N). Returns new states (2^n, N)."""
     none = np.empty((0, 1))
     for step in reversed(list(steps)):
         if isinstance(step, Fixed):
@@ -101,7 +105,7 @@ def evolve_back(steps: Iterable[Step], psi: States) -> States:
 
 
 def phases(step: Phases, angles: Array, states: int) -> Array:
-    """Every basis state's phase, (2^n, N); N is 1 where no term has a row's angle."""
+    """Return every basis state's phase in radians, (2^n, N), for angles (a, N); N is 1 where no term has one."""
     qubits = states.bit_length() - 1
     fixed = np.array([value for _, value in step.constants], np.float64)
     out: Array = (fixed @ bits.parities([mask for mask, _ in step.constants], qubits))[:, None]
@@ -119,7 +123,7 @@ def _circle(phase: Array) -> States:
 
 
 def hadamard_transform(psi: States, mask: int) -> States:
-    """H on each qubit of the mask, for states (2^n, N): small dense matrices over runs of neighbouring qubits."""
+    """Apply H to each qubit of the mask, on states (2^n, N): small dense matrices over runs of neighbouring qubits."""
     planes = np.ascontiguousarray(psi).view(np.float64)
     for low, count in _runs(mask):
         block = planes.reshape(-1, 2**count, 2**low * planes.shape[-1])
@@ -154,7 +158,10 @@ def _rotated(psi: States, step: Local, matrix: States) -> States:
 
 
 def fidelity_kernel(left: States, right: States) -> Array:
-    """|<left_i|right_j>|^2 for states (N, 2^n) and (M, 2^n): (N, M); exactly symmetric where both are one array."""
+    """Return |<left_i|right_j>|^2 for states (N, 2^n) and (M, 2^n): (N, M); exactly symmetric where both are one array.
+
+    Havlicek et al., Nature 567 (2019) 209.
+    """
     if left is right:
         return _own_kernel(left)
     # Real products of the parts side by side: half the work of a complex one, and results that are squared in place.
@@ -187,5 +194,5 @@ def _own_kernel(states: States) -> Array:
 
 
 def expectation(values: Array, vectors: States, psi: States) -> Array:
-    """sum_k values_k |<vector_k|psi>|^2 for vectors (r, 2^n) and states (N, 2^n): (N,)."""
+    """Return sum_k values_k |<vector_k|psi>|^2, (N,), for values (r,), vectors (r, 2^n) and states (N, 2^n)."""
     return fidelity_kernel(psi, vectors) @ values

@@ -28,7 +28,7 @@ class HasPlan(Protocol):
 
 
 def checked(Z: NDArray[np.floating], features: int) -> Array:
-    """Z as float64 (N, features); raises RowsError where it is not that, or holds NaN or infinity."""
+    """Return Z as float64 (N, features); raises RowsError where it is not that, or holds NaN or infinity."""
     rows = np.asarray(Z, np.float64)
     if rows.ndim != 2 or rows.shape[1] != features:
         raise RowsError(f"rows of shape {rows.shape}; this model takes {features} scaled features each")

@@ -20,13 +20,22 @@ from numpy.typing import NDArray
 from scorer.circuits.errors import CircuitError
 from scorer.models.calibration import Calibration, CalibrationError, Platt, Ranks
 from scorer.models.families import Family, UnknownFamily, family_named
-from scorer.models.parts import Arrays, Layout, check_keys, check_layout, number, section, stored, text, texts
-from scorer.models.trained import ArtifactFormatError, TrainedModel
+from scorer.models.parts import (
+    Arrays,
+    ArtifactFormatError,
+    Layout,
+    check_keys,
+    check_layout,
+    number,
+    section,
+    stored,
+    text,
+    texts,
+)
+from scorer.models.trained import TrainedModel
 from scorer.rows.parse import RecipeError
 from scorer.rows.recipe import Recipe
 from scorer.rows.transform import FeatureError, Scaler
-
-__all__ = ["FORMAT", "ArtifactFormatError", "TrainedModel", "from_parts", "to_parts"]
 
 FORMAT = 2
 
@@ -53,14 +62,14 @@ _FIRST_ARRAYS = {
 
 
 def layout_of(family: Family) -> Layout:
-    """Every array of a model of this family."""
+    """List every array of a model of this family."""
     machine = {f"machine_{name}": kind for name, kind in family.machine.LAYOUT.items()}
     twin = {f"twin_{name}": kind for name, kind in family.twin.LAYOUT.items()}
     return {**COMMON, **machine, **twin}
 
 
 def to_parts(model: TrainedModel) -> tuple[dict[str, Any], Arrays]:
-    """The model's description (JSON-able) and arrays; ``from_parts`` gives a model that scores bit for bit the same."""
+    """Describe a model (JSON-able) and give its arrays; ``from_parts`` makes one that scores bit for bit the same."""
     description = {
         "format": FORMAT,
         "family": model.family,
@@ -89,7 +98,7 @@ def to_parts(model: TrainedModel) -> tuple[dict[str, Any], Arrays]:
 
 
 def from_parts(description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> TrainedModel:
-    """A model from parts that are not trusted; raises ArtifactFormatError saying what is wrong with which part."""
+    """Make a model from parts that are not trusted; raises ArtifactFormatError naming the part that is wrong."""
     if not isinstance(description, Mapping) or description.get("format") not in (1, FORMAT):
         raise ArtifactFormatError(f"this program reads the model formats 1 and {FORMAT}")
     try:

@@ -33,15 +33,16 @@ class Platt:
             raise CalibrationError(f"a calibration of slope {self.slope!r} and intercept {self.intercept!r}")
 
     def probability(self, scores: ArrayLike) -> Array:
-        """Probabilities of scores, same shape; 0 and 1 only where float64 has nothing nearer."""
+        """Compute the probabilities of scores, same shape; 0 and 1 only where float64 has nothing nearer."""
         logit = self.slope * np.asarray(scores, np.float64) + self.intercept
         probability: Array = 0.5 * (1.0 + np.tanh(0.5 * logit))
         return probability
 
     def at_prevalence(self, fitted: float, deployed: float) -> Platt:
-        """The same calibration where the share of attacks is ``deployed`` instead of ``fitted`` (both in (0, 1)).
+        """Move the calibration to where the share of attacks is ``deployed`` instead of ``fitted`` (both in (0, 1)).
 
         Bayes: the log-odds of the prior move the intercept, the slope stays (Saerens, Latinne, Decaestecker 2002).
+        Raises CalibrationError for a share outside.
         """
         for share in (fitted, deployed):
             if not 0.0 < share < 1.0:
@@ -61,7 +62,7 @@ class Ranks:
     rounding: float = 0.0
 
     def probability(self, scores: ArrayLike) -> Array:
-        """1 - p of scores, same shape; never falls as the score rises."""
+        """Compute 1 - p of scores, same shape; it never falls as the score rises."""
         values: Array = 1.0 - pvalues(self.benign, scores, self.rounding)
         return values
 
@@ -70,7 +71,7 @@ Calibration = Platt | Ranks
 
 
 def fit_platt(scores: ArrayLike, labels: ArrayLike, prevalence: float | None = None) -> Platt:
-    """Platt's sigmoid by Newton's method with backtracking, after Lin, Lin and Weng (2007).
+    """Fit Platt's sigmoid by Newton's method with backtracking, after Lin, Lin and Weng (2007).
 
     ``scores``: (N,) finite. ``labels``: (N,) of 0 and 1, both present. Targets are Platt's (N+ + 1)/(N+ + 2) and
     1/(N- + 2). ``prevalence``: share of attacks where the model will run; None: that of ``labels``.
@@ -124,11 +125,12 @@ def _logit(p: float) -> float:
 
 
 def pvalues(benign: Array, scores: ArrayLike, rounding: float = 0.0) -> Array:
-    """Conformal p-values (1 + #{benign >= score}) / (n + 1) against n held-out benign scores, sorted ascending.
+    """Compute conformal p-values (1 + #{benign >= score}) / (n + 1) of scores (N,) against ``benign`` ones (n,).
 
-    Under exchangeability a benign row has P(p <= a) <= a (Vovk et al. 2005). The smallest value is 1 / (n + 1).
-    ``rounding``: how far apart two scores of one row may come out. Rows of counts repeat: a row that equals held-out
-    ones must not be told from them, and a p-value that is rather too large keeps what was said of it.
+    ``benign``: held out, sorted ascending. Under exchangeability a benign row has P(p <= a) <= a (Vovk et al. 2005).
+    The smallest value is 1 / (n + 1). ``rounding``: how far apart two scores of one row may come out. Rows of counts
+    repeat: a row that equals held-out ones must not be told from them, and a p-value that is rather too large keeps
+    what was said of it.
     """
     at_least = len(benign) - np.searchsorted(benign, np.asarray(scores, np.float64) - rounding, side="left")
     p: Array = ((1.0 + at_least) / (len(benign) + 1.0)).astype(np.float64, copy=False)

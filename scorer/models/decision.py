@@ -70,15 +70,16 @@ class DecisionRule:
         return self._edge(self.fpr)
 
     def pvalues(self, scores: Array) -> Array:
+        """Compute the p-values (N,) of scores (N,) against the held-out benign ones."""
         return pvalues(self.benign, scores, self.rounding)
 
     def bands(self, p: Array) -> Codes:
-        """Index into (low, medium, high, critical) for each p-value."""
+        """Find the index into (low, medium, high, critical) of each p-value (N,): (N,)."""
         medium, high, critical = self._limits
         return ((p <= medium).astype(np.int8) + (p <= high) + (p <= critical)).astype(np.int8)
 
     def risks(self, scores: Array, p: Array) -> NDArray[np.int64]:
-        """Risk 0-100 of each row; see the table above."""
+        """Compute the risk 0-100 of each row, (N,), from its score (N,) and p-value (N,), by the module's table."""
         bands = self.bands(p)
         medium, high, critical = self._limits
         upper = np.array([1.0, medium, high, critical])[bands]

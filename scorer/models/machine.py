@@ -14,11 +14,13 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.plan import MAX_QUBITS, Plan
+from scorer.circuits.limits import MAX_QUBITS
+from scorer.circuits.plan import Plan
 from scorer.circuits.zz import KIND as ZZ
 from scorer.circuits.zz import ZZMap
 from scorer.engine.fast import ObservableScorer, float32_bound
-from scorer.engine.gradient import CircuitGradient, of_observable
+from scorer.engine.gradient import SINGLE, CircuitGradient, of_observable
+from scorer.models.observable import Observable
 from scorer.models.parts import (
     Arrays,
     ArtifactFormatError,
@@ -31,13 +33,20 @@ from scorer.models.parts import (
     section,
     stored,
 )
-from scorer.models.svc import Observable
 
 Array = NDArray[np.float64]
 
 MAX_FEATURES = 64
 #: A cut observable's vectors are rounded to float32; anything further from unit norm was not made by this program.
 _NORM_TOLERANCE = 1e-3
+
+
+class Differentiable(Protocol):
+    """A score as a smooth function of scaled features, exact to float64."""
+
+    def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
+        """Compute scores (N,) and their derivatives by each feature (N, n) at finite, scaled features Z (N, n)."""
+        ...
 
 
 class Machine(Protocol):
@@ -59,11 +68,11 @@ class Machine(Protocol):
         ...
 
     def scores(self, Z: Array) -> Array:
-        """Scores (N,), float64, of finite scaled features Z (N, n), as the worker computes them: calibrate on these."""
+        """Score finite, scaled features Z (N, n) as the worker does: (N,), float64. Calibrate on these."""
         ...
 
     def exact_scores(self, Z: Array) -> Array:
-        """The same in float64 throughout, however slow."""
+        """Score finite, scaled features Z (N, n) in float64 throughout, however slow: (N,)."""
         ...
 
     @property
@@ -77,20 +86,28 @@ class Machine(Protocol):
         ...
 
     def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
-        """Scores (N,) and their derivatives by each feature (N, n), float64, as ``models.explain`` takes them."""
+        """Compute scores (N,) of Z (N, n) and their derivatives by each feature (N, n), float64; see ``explain``."""
+        ...
+
+    @property
+    def quick(self) -> Differentiable:
+        """The score and its derivatives as quickly as they are to be had, good to four digits; see ``explain``."""
         ...
 
     def to_dict(self) -> dict[str, Any]:
-        """What is not an array, JSON-able."""
+        """Write what is not an array, JSON-able."""
         ...
 
     def to_arrays(self) -> Arrays:
-        """The arrays of LAYOUT."""
+        """Give the arrays of LAYOUT."""
         ...
 
     @classmethod
     def from_parts(cls, raw: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Machine:
-        """From ``to_dict`` and ``to_arrays`` of unknown origin, the arrays already checked against LAYOUT."""
+        """Read ``to_dict`` and ``to_arrays`` of unknown origin, the arrays already checked against LAYOUT.
+
+        Raises ArtifactFormatError, CircuitError.
+        """
         ...
 
 
@@ -114,9 +131,11 @@ class ObservableMachine:
         return self.circuit.features
 
     def scores(self, Z: Array) -> Array:
+        """Score finite, scaled features Z (N, n) as the worker does: (N,), float64."""
         return self._scorer(Z) + self.observable.offset
 
     def exact_scores(self, Z: Array) -> Array:
+        """Score finite, scaled features Z (N, n) in float64 throughout: (N,)."""
         return self.observable.exact_scores(self.circuit, Z)
 
     @property
@@ -128,19 +147,29 @@ class ObservableMachine:
         return True
 
     def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
+        """Compute scores (N,) of Z (N, n) and their derivatives by each feature (N, n), float64."""
         values, gradient = self._gradient.value_and_gradient(Z)
         return values + self.observable.offset, gradient
 
+    @cached_property
+    def quick(self) -> CircuitGradient:
+        """The score less its offset, and its derivatives, with states in complex64."""
+        observe = of_observable(self.observable.values, self.observable.vectors, SINGLE)
+        return CircuitGradient(self.circuit, observe, SINGLE)
+
     def to_dict(self) -> dict[str, Any]:
+        """Write circuit and offset, JSON-able."""
         return {"circuit": self.circuit.to_dict(), "offset": self.observable.offset}
 
     def to_arrays(self) -> Arrays:
+        """Give eigenvalues (r,) and the real and imaginary parts of eigenvectors (r, 2^qubits)."""
         vectors = self.observable.vectors
         parts = {"values": self.observable.values, "real": vectors.real, "imag": vectors.imag}
         return stored(parts, self.LAYOUT)
 
     @classmethod
     def from_parts(cls, raw: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> ObservableMachine:
+        """Read ``to_dict`` and ``to_arrays`` of unknown origin. Raises ArtifactFormatError, CircuitError."""
         check_keys(raw, {"circuit", "offset"}, "machine")
         if arrays["real"].shape != arrays["imag"].shape:
             raise ArtifactFormatError("the observable's real and imaginary parts differ in shape")
@@ -158,7 +187,7 @@ class ObservableMachine:
 
 
 def read_circuit(raw: Mapping[str, Any], max_qubits: int = MAX_QUBITS) -> ZZMap | Plan:
-    """The feature map under ``circuit``; raises CircuitError (a ValueError) or ArtifactFormatError.
+    """Read the feature map under ``circuit``; raises CircuitError (a ValueError) or ArtifactFormatError.
 
     Nothing but a ZZ map and a plan is a circuit here: whatever the map came from, a plug-in or Qiskit, stays away.
     """

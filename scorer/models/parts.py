@@ -23,7 +23,7 @@ class ArtifactFormatError(ValueError):
 
 
 def number(raw: Mapping[str, Any], key: str) -> float:
-    """A finite number; booleans are none."""
+    """Read a finite number; booleans are none. Raises ArtifactFormatError."""
     value = raw.get(key)
     # Compared, not converted: JSON may hold a whole number that no float can.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_LARGEST <= value <= _LARGEST:
@@ -32,6 +32,7 @@ def number(raw: Mapping[str, Any], key: str) -> float:
 
 
 def text(raw: Mapping[str, Any], key: str) -> str:
+    """Read a text. Raises ArtifactFormatError."""
     value = raw.get(key)
     if not isinstance(value, str):
         raise ArtifactFormatError(f"{key} is {str(value)[:80]!r}, not text")
@@ -39,6 +40,7 @@ def text(raw: Mapping[str, Any], key: str) -> str:
 
 
 def texts(raw: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """Read a list of texts. Raises ArtifactFormatError."""
     value = raw.get(key)
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ArtifactFormatError(f"{key} is not a list of texts")
@@ -46,7 +48,7 @@ def texts(raw: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def section(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """A JSON object inside another."""
+    """Read a JSON object inside another. Raises ArtifactFormatError."""
     value = raw.get(key)
     if not isinstance(value, dict):
         raise ArtifactFormatError(f"{key} is not an object")
@@ -54,14 +56,14 @@ def section(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def check_keys(raw: Mapping[str, Any], keys: frozenset[str] | set[str], what: str) -> None:
-    """``raw`` has these keys and no others."""
+    """Raises ArtifactFormatError unless ``raw`` has these keys and no others; ``what``: what it is called."""
     if set(raw) != keys:
         odd = ", ".join(sorted(map(str, set(raw) ^ keys)))
         raise ArtifactFormatError(f"{what}: missing or unknown parts: {odd[:200]}")
 
 
 def check_layout(arrays: Mapping[str, NDArray[Any]], layout: Layout, what: str) -> None:
-    """These arrays and no others, each of its dtype and number of dimensions."""
+    """Raises ArtifactFormatError unless these arrays and no others are there, of their dtypes and dimensions."""
     check_keys(arrays, set(layout), what)
     for name, (dtype, dimensions) in layout.items():
         array = arrays[name]
@@ -70,19 +72,22 @@ def check_layout(arrays: Mapping[str, NDArray[Any]], layout: Layout, what: str) 
 
 
 def check_finite(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
-    """An array of exactly this shape without NaN and infinities."""
+    """Raises ArtifactFormatError unless ``array`` has exactly this shape, without NaN and infinities."""
     if array.shape != shape or not np.isfinite(array).all():
         raise ArtifactFormatError(f"{name} of shape {array.shape} is not {shape} finite numbers")
 
 
 def magnitude(array: NDArray[Any]) -> float:
-    """The sum of magnitudes; infinite where float64 cannot hold it."""
+    """Sum the magnitudes of an array of any shape; infinite where float64 cannot hold the sum."""
     with np.errstate(over="ignore"):
         return float(np.abs(array).sum(dtype=np.float64))
 
 
 def check_score(name: str, most: float, offset: float) -> None:
-    """Scores of magnitude ``most`` before their ``offset`` are ones that float32 can hold, however they are summed."""
+    """Raises ArtifactFormatError unless float32 can hold scores of this magnitude, however they are summed.
+
+    ``most``: the largest magnitude before ``offset`` is added.
+    """
     if not (most <= MAX_SCORE and abs(offset) <= MAX_SCORE):
         raise ArtifactFormatError(
             f"{name} reaches scores of {most:.3g} with the offset {offset!r}; possible are {MAX_SCORE:g} at most"
@@ -90,5 +95,5 @@ def check_score(name: str, most: float, offset: float) -> None:
 
 
 def stored(arrays: Mapping[str, NDArray[Any]], layout: Layout) -> Arrays:
-    """The arrays as an artifact holds them: contiguous, in the dtypes of ``layout``."""
+    """Make the arrays as an artifact holds them: contiguous, in the dtypes of ``layout``."""
     return {name: np.ascontiguousarray(array, layout[name][0]) for name, array in arrays.items()}

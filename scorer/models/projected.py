@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.checks import MAX_PROJECTED_QUBITS, MAX_QUBITS
+from scorer.circuits.limits import MAX_PROJECTED_QUBITS, MAX_QUBITS
 from scorer.circuits.plan import Plan
 from scorer.circuits.zz import ZZMap
 from scorer.engine.bloch import bloch_vectors, projected, pulled_back
@@ -39,11 +39,14 @@ class Projection:
     scale: float
 
     def apply(self, Z: Array) -> Array:
-        """u (N, 3 qubits) of scaled, finite features Z (N, n). Raises NoSimulator for large circuits where none is."""
+        """Project scaled, finite features Z (N, n): u (N, 3 qubits).
+
+        Raises NoSimulator for large circuits where none is.
+        """
         return self.scaled(projected(self.circuit.plan, Z))
 
     def scaled(self, vectors: Array) -> Array:
-        """u of Bloch vectors, wherever they come from."""
+        """Move and scale Bloch vectors (N, 3 qubits), wherever they come from: u (N, 3 qubits)."""
         return self.scale * (vectors - self.centre) + 0.5
 
 
@@ -76,10 +79,14 @@ class ProjectedMachine:
         return self.circuit.features
 
     def scores(self, Z: Array) -> Array:
-        """In float64: where most rows are alike and a few lie far from them, exponents of thousands cancel."""
+        """Score scaled features Z (N, n) in float64: (N,). Raises NoSimulator.
+
+        Where most rows are alike and a few lie far from them, exponents of thousands cancel, which float32 cannot.
+        """
         return self.exact_scores(Z)
 
     def exact_scores(self, Z: Array) -> Array:
+        """Score scaled features Z (N, n) in float64 throughout: (N,). Raises NoSimulator."""
         return self.gaussians.exact_scores(self.projection.apply(Z))
 
     @property
@@ -92,16 +99,25 @@ class ProjectedMachine:
         return self.circuit.qubits <= MAX_QUBITS
 
     def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
+        """Compute scores (N,) of Z (N, n) and their derivatives by each feature (N, n), float64."""
         return self._gradient.value_and_gradient(Z)
 
+    @property
+    def quick(self) -> CircuitGradient:
+        """The score and its derivatives, float64: a sum of Gaussians of Bloch vectors leaves nothing to win."""
+        return self._gradient
+
     def to_dict(self) -> dict[str, Any]:
+        """Write circuit, scale, gamma and offset, JSON-able."""
         return {"circuit": self.circuit.to_dict(), "scale": self.projection.scale, **self.gaussians.to_dict()}
 
     def to_arrays(self) -> Arrays:
+        """Give the centre (3 qubits,), support (M, 3 qubits) and coefficients (M,)."""
         return stored({"centre": self.projection.centre, **self.gaussians.to_arrays()}, self.LAYOUT)
 
     @classmethod
     def from_parts(cls, raw: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> ProjectedMachine:
+        """Read ``to_dict`` and ``to_arrays`` of unknown origin. Raises ArtifactFormatError, CircuitError."""
         check_keys(raw, {"circuit", "scale", "gamma", "offset"}, "machine")
         circuit = read_circuit(raw, MAX_PROJECTED_QUBITS)
         numbers = number(raw, "gamma"), number(raw, "offset")
@@ -115,5 +131,6 @@ class ProjectedMachine:
         return CircuitGradient(self.circuit, self._observe)
 
     def _observe(self, psi: States) -> tuple[Array, States]:
-        values, slopes = self.gaussians.value_and_gradient(self.projection.scaled(bloch_vectors(psi).T))
-        return values, pulled_back(psi, self.projection.scale * slopes.T)
+        states = psi.astype(np.complex128, copy=False)
+        values, slopes = self.gaussians.value_and_gradient(self.projection.scaled(bloch_vectors(states).T))
+        return values, pulled_back(states, self.projection.scale * slopes.T)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from scorer.circuits.errors import AngleError
 from scorer.models.explain import attributions
 from scorer.models.trained import TrainedModel
-from scorer.rows.transform import in_words
+from scorer.rows.transform import in_units, in_words
 
 Array = NDArray[np.float64]
 Positions = NDArray[np.intp]
+#: Seconds since some moment; never falls.
+Clock = Callable[[], float]
 
 NOT_EXPLAINED = "not explained: the time for reasons went to higher scores of its batch; score fewer rows at a time"
 _NO_DRIVER = "no single feature raises this score"
@@ -38,37 +40,49 @@ _SHARE = 0.5
 
 
 def reasons(
-    model: TrainedModel, X: Array, Z: Array, scores: Array, wanted: Positions, seconds: float | None = None
+    model: TrainedModel,
+    X: Array,
+    Z: Array,
+    scores: Array,
+    wanted: Positions,
+    seconds: float | None = None,
+    clock: Clock = time.monotonic,
 ) -> NDArray[np.object_]:
-    """Reasons (N,) of the rows at the positions ``wanted``; empty texts elsewhere.
+    """Put the reasons (N,) of the rows at the positions ``wanted`` (k,) in words; empty texts elsewhere.
 
     ``X``: features (N, n) in their own units; ``Z``: the same, scaled; ``scores``: (N,). ``seconds``: how long it may
-    take, from now; None: as long as it takes. What is begun within it is finished, and what is not begun gets
-    NOT_EXPLAINED, lower scores first.
+    take by ``clock``, from now; None: as long as it takes. What is begun within it is finished, and what is not begun
+    gets NOT_EXPLAINED, lower scores first.
     """
     out = np.full(len(X), "", np.object_)
     usual = model.scaler.apply(model.reference[None, :])[0]
     falling = wanted[np.argsort(-scores[wanted], kind="stable")]
     out[falling] = NOT_EXPLAINED
     first = max(1, _FIRST_AMPLITUDES >> model.machine.circuit.qubits) if model.machine.differentiable else 1
-    for rows in _in_time(falling, seconds, first):
+    for rows in blocks_in_time(falling, seconds, first, clock):
         out[rows] = _words(model, X[rows], _added(model, Z[rows], usual))
     return out
 
 
-def _in_time(rows: Positions, seconds: float | None, first: int) -> Iterator[Positions]:
-    """``rows`` in order, in blocks whose work ends within about ``seconds``; at most twice as many each time."""
+def blocks_in_time(
+    rows: Positions, seconds: float | None, first: int, clock: Clock = time.monotonic
+) -> Iterator[Positions]:
+    """Yield ``rows`` (k,) in order, in blocks whose work ends within about ``seconds`` of ``clock``.
+
+    The first block has ``first`` rows, each of the others at most twice as many as the one before it, and as few as
+    the time that is left asks for, by what a row of the block before it took. ``seconds`` None: one block of all.
+    """
     if seconds is None:
         if len(rows):
             yield rows
         return
-    start, done, size = time.monotonic(), 0, first
+    start, done, size = clock(), 0, first
     left = seconds
     while done < len(rows) and size >= 1 and left > 0.0:
         block = rows[done : done + size]
         yield block
         done += len(block)
-        before, left = left, seconds - (time.monotonic() - start)
+        before, left = left, seconds - (clock() - start)
         each = max((before - left) / len(block), 1e-9)
         size = min(2 * size, int(_SHARE * left / each))
 
@@ -88,7 +102,7 @@ def _words(model: TrainedModel, X: Array, added: Array) -> list[str]:
     """The one or two features that add most to each row's score (k, n), in the recipe's words."""
     features = [model.recipe.feature_by_name[name] for name in model.feature_names]
     order = np.argsort(-added, axis=1)[:, :2]
-    usual = model.reference.tolist()
+    usual = [in_units(feature, value) for feature, value in zip(features, model.reference.tolist(), strict=True)]
     texts = []
     for values, adds, best in zip(X.tolist(), added.tolist(), order.tolist(), strict=True):
         drivers = [k for k in best if adds[k] > max(0.0, _SECOND_DRIVER * adds[best[0]])]

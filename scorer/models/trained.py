@@ -21,8 +21,6 @@ from scorer.rows.parse import is_name
 from scorer.rows.recipe import GRAINS, Recipe
 from scorer.rows.transform import LARGEST, Scaler
 
-__all__ = ["MAX_BENIGN", "ArtifactFormatError", "TrainedModel"]
-
 Array = NDArray[np.float64]
 
 MAX_BENIGN = 200_000
@@ -78,10 +76,12 @@ class TrainedModel:
 
     @cached_property
     def rule(self) -> DecisionRule:
+        """The line, bands and risks of the quantum scores."""
         return DecisionRule(self.benign_scores, self.fpr, self.machine.rounding)
 
     @cached_property
     def twin_rule(self) -> DecisionRule:
+        """The line, bands and risks of the twin's scores."""
         return DecisionRule(self.twin_benign_scores, self.fpr, self.twin.rounding)
 
     @cached_property
@@ -94,11 +94,11 @@ class TrainedModel:
         return float(exact.probability(self.rule.line))
 
     def scores(self, Z: Array) -> Array:
-        """Scores (N,) of scaled, finite features Z (N, n)."""
+        """Score scaled, finite features Z (N, n): (N,)."""
         return self.machine.scores(Z)
 
     def twin_scores(self, Z: Array) -> Array:
-        """The twin's scores (N,) of the same rows."""
+        """Score scaled, finite features Z (N, n) by the twin: (N,)."""
         return self.twin.scores(Z)
 
 

@@ -42,7 +42,7 @@ _EXACT = 1 << 20
 
 
 def gaussian_kernel(left: Array, right: Array, gamma: float) -> Array:
-    """exp(-gamma |left_i - right_j|^2) for rows (N, n) and (M, n): (N, M), float64."""
+    """Compute exp(-gamma |left_i - right_j|^2) for rows (N, n) and (M, n): (N, M), float64."""
     squares = (left**2).sum(1)[:, None] + (right**2).sum(1)[None, :] - 2.0 * left @ right.T
     kernel: Array = np.exp(-gamma * np.maximum(squares, 0.0))
     return kernel
@@ -72,11 +72,11 @@ class RbfTwin:
         return int(self.support.shape[1])
 
     def scores(self, Z: Array) -> Array:
-        """Scores (N,) of scaled features Z (N, n)."""
+        """Score scaled features Z (N, n): (N,)."""
         return self._scorer(Z) + self.offset
 
     def exact_scores(self, Z: Array) -> Array:
-        """The same in float64 throughout."""
+        """Score scaled features Z (N, n) in float64 throughout: (N,)."""
         support, weights = self.support.astype(np.float64), self.coefficients.astype(np.float64)
         exact = _exact(Z, len(support), lambda block: gaussian_kernel(block, support, self.gamma) @ weights)
         return exact + self.offset
@@ -88,20 +88,23 @@ class RbfTwin:
         return _SUM * magnitude(self.coefficients) + _EXPONENT * (1.0 + self.gamma) * largest
 
     def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
-        """Scores (N,) and their derivatives by each feature (N, n), float64."""
+        """Compute scores (N,) of Z (N, n) and their derivatives by each feature (N, n), float64."""
         support = self.support.astype(np.float64)
         terms = gaussian_kernel(Z, support, self.gamma) * self.coefficients.astype(np.float64)
         gradient = -2.0 * self.gamma * (Z * terms.sum(1, keepdims=True) - terms @ support)
         return terms.sum(1) + self.offset, gradient
 
     def to_dict(self) -> dict[str, Any]:
+        """Write gamma and offset, JSON-able."""
         return {"gamma": self.gamma, "offset": self.offset}
 
     def to_arrays(self) -> Arrays:
+        """Give support (M, n) and coefficients (M,)."""
         return stored({"support": self.support, "coefficients": self.coefficients}, self.LAYOUT)
 
     @classmethod
     def from_parts(cls, raw: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> RbfTwin:
+        """Read ``to_dict`` and ``to_arrays`` of unknown origin. Raises ArtifactFormatError."""
         check_keys(raw, {"gamma", "offset"}, "twin")
         return cls(arrays["support"], arrays["coefficients"], number(raw, "gamma"), number(raw, "offset"))
 
@@ -141,11 +144,11 @@ class LeverageTwin:
         return int(self.support.shape[1])
 
     def scores(self, Z: Array) -> Array:
-        """Scores (N,) of scaled features Z (N, n)."""
+        """Score scaled features Z (N, n): (N,)."""
         return self._scorer(Z) + self.offset
 
     def exact_scores(self, Z: Array) -> Array:
-        """The same in float64 throughout."""
+        """Score scaled features Z (N, n) in float64 throughout: (N,)."""
         support, vectors = self.support.astype(np.float64), self.vectors.astype(np.float64)
 
         def block(rows: Array) -> Array:
@@ -160,7 +163,7 @@ class LeverageTwin:
         return _EXPONENT * (1.0 + self.gamma) * magnitude(self.values)
 
     def value_and_gradient(self, Z: Array) -> tuple[Array, Array]:
-        """Scores (N,) and their derivatives by each feature (N, n), float64."""
+        """Compute scores (N,) of Z (N, n) and their derivatives by each feature (N, n), float64."""
         support, vectors = self.support.astype(np.float64), self.vectors.astype(np.float64)
         kernel = gaussian_kernel(Z, support, self.gamma)
         projected = kernel @ vectors.T
@@ -169,13 +172,16 @@ class LeverageTwin:
         return projected**2 @ self.values + self.offset, gradient
 
     def to_dict(self) -> dict[str, Any]:
+        """Write gamma and offset, JSON-able."""
         return {"gamma": self.gamma, "offset": self.offset}
 
     def to_arrays(self) -> Arrays:
+        """Give support (m, n), vectors (r, m) and values (r,)."""
         return stored({"support": self.support, "vectors": self.vectors, "values": self.values}, self.LAYOUT)
 
     @classmethod
     def from_parts(cls, raw: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> LeverageTwin:
+        """Read ``to_dict`` and ``to_arrays`` of unknown origin. Raises ArtifactFormatError."""
         check_keys(raw, {"gamma", "offset"}, "twin")
         numbers = number(raw, "gamma"), number(raw, "offset")
         return cls(arrays["support"], arrays["vectors"], arrays["values"], *numbers)

@@ -20,7 +20,7 @@ Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 
 def pack(arrays: Arrays) -> bytes:
-    """The arrays as the bytes of an uncompressed .npz; equal arrays give equal bytes."""
+    """Write the arrays as the bytes of an uncompressed .npz; equal arrays give equal bytes."""
     buffer = io.BytesIO()
     contents: dict[str, Any] = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
     np.savez(buffer, **contents)
@@ -28,7 +28,7 @@ def pack(arrays: Arrays) -> bytes:
 
 
 def describe(arrays: Arrays) -> dict[str, dict[str, Any]]:
-    """What the manifest says of each array: dtype, shape and the SHA-256 of its bytes."""
+    """Write what the manifest says of each array: dtype, shape and the SHA-256 of its bytes."""
     return {name: _description(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +24,31 @@ _SIGNATURE_CAP = 4096
 _ALIAS_CAP = 64 * 1024
 
 
-@dataclass(frozen=True)
 class CardStore:
-    """Verified model cards of one registry folder. Reads files on every call but verifies a manifest only once."""
+    """Verified model cards of one registry folder, ``root``, by the public keys in the folder ``trusted_keys``.
 
-    root: Path
-    trusted_keys: Path
-    _verified: dict[Path, tuple[tuple[int, ...], Mapping[str, Any]]] = field(default_factory=dict, repr=False)
-    _cards: dict[tuple[str, str], tuple[Mapping[str, Any], ModelCard]] = field(default_factory=dict, repr=False)
+    It reads files on every call, but keeps what it verified: a manifest is verified again only when its file, its
+    signature or a trusted key changed.
+    """
+
+    def __init__(self, root: Path, trusted_keys: Path) -> None:
+        self.root = root
+        self.trusted_keys = trusted_keys
+        self._verified: dict[Path, tuple[tuple[int, ...], Mapping[str, Any]]] = {}
+        self._cards: dict[tuple[str, str], tuple[Mapping[str, Any], ModelCard]] = {}
 
     def names(self) -> list[str]:
-        """Models that have at least one version, sorted."""
+        """List the models that have at least one version, sorted."""
         if not self.root.is_dir():
             return []
         found = [entry.name for entry in self.root.iterdir() if _possible(check_model_name, entry.name)]
         return sorted(name for name in found if self.versions(name))
 
     def versions(self, name: str) -> list[str]:
-        """Versions of a model in the order in which they were published."""
+        """List the versions of a model in the order in which they were published.
+
+        Raises UnknownModel for what cannot be a model's name.
+        """
         folder = self.root / check_model_name(name)
         if not folder.is_dir():
             return []
@@ -51,7 +57,10 @@ class CardStore:
         return sorted(found, key=version_number)
 
     def resolve(self, name: str, reference: str = "live") -> str:
-        """The version that an alias or version names. Raises UnknownModel that lists what there is."""
+        """Find the version that an alias or version names.
+
+        Raises UnknownModel, which lists what there is, and ArtifactRejected for a damaged file of aliases.
+        """
         check_model_name(name)
         check_version(reference)
         version = self.aliases(name).get(reference, "") if reference in ALIASES else reference
@@ -60,7 +69,7 @@ class CardStore:
         raise self._unknown(name, reference)
 
     def aliases(self, name: str) -> dict[str, str]:
-        """Alias -> version of one model."""
+        """Read alias -> version of one model. Raises ArtifactRejected where their file is damaged."""
         path = self.root / name / ALIAS_FILE
         if not path.is_file():
             return {}
@@ -71,7 +80,7 @@ class CardStore:
             raise ArtifactRejected(f"{path} is damaged", "Set the alias again with `qscore train --promote`.") from None
 
     def manifest(self, name: str, version: str) -> Mapping[str, Any]:
-        """The verified manifest of an exact version. Raises ArtifactRejected, UnknownModel."""
+        """Read and verify the manifest of an exact version. Raises ArtifactRejected, UnknownModel."""
         folder = self.root / check_model_name(name) / check_version(version)
         stamp = _stamp(folder, self.trusted_keys)
         cached = self._verified.get(folder)
@@ -82,7 +91,7 @@ class CardStore:
         return manifest
 
     def card(self, name: str, reference: str = "live") -> ModelCard:
-        """The card of a version or alias."""
+        """Read the card of a version or alias. Raises UnknownModel, ArtifactRejected."""
         version = self.resolve(name, reference)
         manifest = self.manifest(name, version)
         read, card = self._cards.get((name, version), (None, None))
@@ -92,11 +101,11 @@ class CardStore:
         return card
 
     def cards(self) -> list[ModelCard]:
-        """The card of every version of every model; those that do not verify are left out (see ``rejected``)."""
+        """Read the card of every version of every model; those that do not verify are left out (see ``rejected``)."""
         return [card for card in self._listed() if isinstance(card, ModelCard)]
 
     def rejected(self) -> list[ArtifactRejected]:
-        """Why some versions do not verify."""
+        """Say why some versions do not verify."""
         return [fault for fault in self._listed() if isinstance(fault, ArtifactRejected)]
 
     def _listed(self) -> list[ModelCard | ArtifactRejected]:
@@ -137,7 +146,7 @@ class CardStore:
 
 
 def version_number(version: str) -> tuple[int, str]:
-    """Sort key: the number that a version starts with."""
+    """Give a version's sort key: the number that it starts with."""
     digits = version.split("-")[0]
     return (int(digits) if digits.isdigit() else 0, version)
 

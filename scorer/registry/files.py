@@ -10,7 +10,7 @@ from scorer.wire.errors import ArtifactRejected
 
 
 def read_bounded(path: Path, cap: int) -> bytes:
-    """The file's bytes; raises ArtifactRejected when it is missing or larger than ``cap`` bytes."""
+    """Read a file's bytes; raises ArtifactRejected when it is missing or larger than ``cap`` bytes."""
     try:
         with path.open("rb") as stream:
             content = stream.read(cap + 1)
@@ -22,7 +22,7 @@ def read_bounded(path: Path, cap: int) -> bytes:
 
 
 def write_atomic(path: Path, content: bytes, mode: int) -> None:
-    """Write beside the target, flush to disk, rename: a reader sees the old file or the new one."""
+    """Write beside the target, flush to disk, rename: a reader sees the old file or the new one. Raises OSError."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:

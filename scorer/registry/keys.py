@@ -27,7 +27,7 @@ _REMEDY = "Take the model from where it was signed, or have the administrator si
 
 
 def key_id_of(public_key: Ed25519PublicKey) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of the raw public key."""
+    """Give the first 16 hexadecimal digits of the SHA-256 of the raw public key."""
     return hashlib.sha256(public_key.public_bytes_raw()).hexdigest()[:16]
 
 
@@ -42,7 +42,7 @@ class Signer:
         return key_id_of(self.private_key.public_key())
 
     def sign(self, payload: bytes) -> bytes:
-        """The signature document for ``payload``: JSON with key id, algorithm and signature."""
+        """Write the signature document for ``payload``: JSON with key id, algorithm and signature."""
         signature = base64.b64encode(self.private_key.sign(payload)).decode()
         document = {"algorithm": "ed25519", "key_id": self.key_id, "signature": signature}
         return json.dumps(document, sort_keys=True).encode()
@@ -62,7 +62,10 @@ class Signer:
 
     @classmethod
     def load_or_create(cls, path: Path, trusted_keys: Path) -> tuple[Signer, bool]:
-        """The one-machine set-up: read the key at ``path``, or make one and trust it. True when it was made."""
+        """Read the key at ``path``, or make one and trust it, as on one machine. True when it was made.
+
+        Raises ConfigurationError when others may read it or it is not Ed25519.
+        """
         if path.exists():
             return cls.load(path), False
         signer = cls(Ed25519PrivateKey.generate())

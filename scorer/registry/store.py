@@ -6,13 +6,14 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from scorer.models.artifact import ArtifactFormatError, TrainedModel, from_parts, to_parts
+from scorer.models.artifact import from_parts, to_parts
+from scorer.models.parts import ArtifactFormatError
+from scorer.models.trained import TrainedModel
 from scorer.registry import arrays as npz
 from scorer.registry.cards import ALIAS_FILE, ARRAYS, MANIFEST, SIGNATURE, CardStore, version_number
 from scorer.registry.files import read_bounded, write_atomic
@@ -26,12 +27,11 @@ from scorer.wire.names import ALIASES, check_model_name
 _ALIAS_NAMES = frozenset(ALIASES)
 
 
-@dataclass(frozen=True)
 class Registry(CardStore):
     """A registry folder with models in it; everything that CardStore reads, and arrays beside it."""
 
     def load(self, name: str, version: str) -> TrainedModel:
-        """The model of an exact version, after signature, digests, shapes and caps were checked.
+        """Load the model of an exact version, after signature, digests, shapes and caps were checked.
 
         Raises ArtifactRejected or UnknownModel.
         """
@@ -48,7 +48,8 @@ class Registry(CardStore):
         """Sign a model and add it as the next version, which is returned. The first version becomes ``live``.
 
         Versions of starters (trained on generated rows) end in ``-starter``, so that every place that shows a version
-        says so.
+        says so. Raises UnknownModel for a name that no model can have, ArtifactRejected where the new version does not
+        verify because the signer's key is not trusted.
         """
         folder = self.root / check_model_name(model.name)
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +61,10 @@ class Registry(CardStore):
         return version
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
-        """Point ``live`` or ``shadow`` at a version whose signature verifies. Workers see it with their next batch."""
+        """Point ``live`` or ``shadow`` at a version whose signature verifies. Workers see it with their next batch.
+
+        Raises ValueError for another alias, ArtifactRejected or UnknownModel for a version that does not verify.
+        """
         if alias not in _ALIAS_NAMES:
             raise ValueError(f"{alias!r} is not an alias; aliases are {', '.join(ALIASES)}")
         self.manifest(name, version)
@@ -84,7 +88,7 @@ class Registry(CardStore):
 
 
 def card_of(model: TrainedModel, version: str) -> ModelCard:
-    """The public card of a model under a version."""
+    """Write the public card of a model under a version."""
     macro = model.recipe.macro if model.grain == "window" else model.recipe.macro_event
     return ModelCard(
         name=model.name,
@@ -111,7 +115,11 @@ def card_of(model: TrainedModel, version: str) -> ModelCard:
 
 
 def canonical(document: Mapping[str, Any]) -> bytes:
-    """Canonical JSON: sorted keys, no spaces, UTF-8, no NaN. Equal documents have equal bytes and one signature."""
+    """Encode as canonical JSON: sorted keys, no spaces, UTF-8, no NaN.
+
+    Equal documents have equal bytes and one signature. Raises ValueError for numbers that JSON does not have, TypeError
+    for what is not JSON.
+    """
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 

@@ -74,11 +74,17 @@ def _part_defects(feature: Feature, columns: Mapping[str, ArrayLike], found: dic
         found.setdefault(int(row), text)
 
 
-def in_words(feature: Feature, value: float, usual: float) -> str:
-    """A feature's value as an analyst reads it, in the unit of its inputs: ``share of failures 0.83 (usual 0.02)``."""
-    if feature.op == "log1p":
-        value, usual = math.expm1(value), math.expm1(usual)
-    return f"{feature.phrase} {_short(value)} (usual {_short(usual)})"
+def in_words(feature: Feature, value: float, usual: str) -> str:
+    """Put a feature's value as an analyst reads it: ``share of failures 0.83 (usual 0.02)``.
+
+    ``usual``: the usual value by `in_units`, made once for many rows.
+    """
+    return f"{feature.phrase} {in_units(feature, value)} (usual {usual})"
+
+
+def in_units(feature: Feature, value: float) -> str:
+    """Put a feature's value as a number in the unit of its inputs."""
+    return _short(math.expm1(value) if feature.op == "log1p" else value)
 
 
 def _short(value: float) -> str:

@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 
 def background(X: Floats, rng: np.random.Generator) -> Floats:
-    """As many made-up rows as X (N, n) has, in random order."""
+    """Make as many rows as X (N, n) has, (N, n), in random order."""
     shuffled = rng.permuted(X, axis=0)
     low, high = np.percentile(X, [1, 99], axis=0)
     spread = rng.uniform(low, np.maximum(high, low), X.shape)

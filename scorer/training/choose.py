@@ -43,7 +43,7 @@ class Choice:
 
 
 def choose_features(data: Dataset, limit: int, seed: int) -> Choice:
-    """At most ``limit`` features by RULE; constant ones are never chosen, so ``chosen`` may be empty."""
+    """Choose at most ``limit`` features by RULE; constant ones never are, so ``chosen`` may be empty."""
     varying = np.flatnonzero(np.ptp(data.X, axis=0) > 0.0)
     dropped = {name: "constant on every training row" for k, name in enumerate(data.names) if k not in varying}
     chosen: list[int] = []
@@ -59,7 +59,7 @@ def choose_features(data: Dataset, limit: int, seed: int) -> Choice:
 
 
 def choose_normal_features(data: Dataset, limit: int, seed: int) -> Choice:
-    """The same by NORMAL_RULE, for rows of which none is malicious."""
+    """Choose at most ``limit`` features by NORMAL_RULE, for rows of which none is malicious."""
     rng = np.random.default_rng([seed, 4])
     rows = data.take(subsample(data.y, FOREST_ROWS // 2, rng))
     X = np.concatenate([rows.X, background(rows.X, rng)])

@@ -39,18 +39,18 @@ class Dataset:
         return int(self.y.sum())
 
     def take(self, index: Ints) -> Dataset:
-        """The rows at these positions."""
+        """Take the rows at these positions (k,)."""
         groups = None if self.groups is None else self.groups[index]
         return Dataset(self.names, self.X[index], self.y[index], groups)
 
     def without(self, dropped: Sequence[str]) -> Dataset:
-        """The same rows without some features."""
+        """Leave out the features of these names."""
         kept = [k for k, name in enumerate(self.names) if name not in dropped]
         return Dataset(tuple(self.names[k] for k in kept), self.X[:, kept], self.y, self.groups)
 
 
 def dataset(recipe: Recipe, rows: pa.Table, columns: Columns, normal: bool = False) -> Dataset:
-    """Every feature of the recipe for labelled rows.
+    """Compute every feature of the recipe for labelled rows.
 
     ``normal``: benign rows are enough to learn from; without a label column every row is taken for benign. Raises
     BadTrainingData when a label or group is absent, only one class occurs, fewer than MIN_POSITIVES rows are malicious,

@@ -72,14 +72,17 @@ class Evaluation:
         return f"No measurable difference between the quantum model and its RBF twin ({measured})."
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, figures rounded to six decimals."""
+        """Write as JSON can hold it, figures rounded to six decimals."""
         raw = {**asdict(self), "base_rate": self.base_rate, "resamples": RESAMPLES}
         rounded: dict[str, Any] = _rounded(raw)
         return rounded
 
 
 def evaluate(y: Ints, scores: Mapping[str, Floats], groups: Ints | None, fpr: float, seed: int) -> Evaluation:
-    """``scores``: "quantum", "twin", yardsticks -> (N,). Intervals: bootstrap of rows, of whole groups where given."""
+    """Compare models on the same N rows, with labels ``y`` (N,) and ``groups`` (N,) or None.
+
+    ``scores``: "quantum", "twin", yardsticks -> (N,). Intervals: bootstrap of rows, of whole groups where given.
+    """
     draws = _draws(y, groups, np.random.default_rng(seed))
     sampled = {name: np.array([average_precision(y, s, w) for w in draws]) for name, s in scores.items()}
     value = {name: average_precision(y, s) for name, s in scores.items()}
@@ -98,8 +101,10 @@ def evaluate(y: Ints, scores: Mapping[str, Floats], groups: Ints | None, fpr: fl
 
 
 def average_precision(y: Ints, scores: Floats, weights: Floats | None = None) -> float:
-    """Area under the precision-recall curve as scikit-learn defines it: sum of (R_k - R_(k-1)) P_k over the distinct
-    scores, rows weighted by ``weights`` (N,). Written out because the search and the bootstrap call it by the thousand.
+    """Compute the area under the precision-recall curve as scikit-learn defines it.
+
+    That is the sum of (R_k - R_(k-1)) P_k over the distinct ``scores`` (N,) of rows with labels ``y`` (N,), weighted by
+    ``weights`` (N,). Written out because the search and the bootstrap call it by the thousand.
     """
     order = np.argsort(-scores, kind="stable")
     ranked, hit = scores[order], y[order].astype(np.float64)
@@ -111,7 +116,10 @@ def average_precision(y: Ints, scores: Floats, weights: Floats | None = None) ->
 
 
 def wilson_recall(y: Ints, scores: Floats, fpr: float) -> Interval:
-    """Largest recall at which at most ``fpr`` of benign rows score as high, with Wilson's interval for a share."""
+    """Find the largest recall at which at most ``fpr`` of benign rows score as high, with Wilson's interval.
+
+    ``y``: labels (N,), ``scores``: (N,).
+    """
     false, true, _ = roc_curve(y, scores, drop_intermediate=False)
     share = float(true[false <= fpr + 1e-12].max())
     n = int(y.sum())

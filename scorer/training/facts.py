@@ -7,7 +7,6 @@ from importlib.metadata import version
 from typing import Any
 
 from scorer.circuits.plugins import parameters_of
-from scorer.models.families import Family, family_named
 from scorer.models.machine import ObservableMachine
 from scorer.models.projected import ProjectedMachine
 from scorer.rows.builder import Columns
@@ -15,6 +14,8 @@ from scorer.rows.recipe import Recipe
 from scorer.training.choose import NORMAL_RULE, RULE
 from scorer.training.dataset import Dataset
 from scorer.training.evaluate import Evaluation
+from scorer.training.families.family import FamilyTraining
+from scorer.training.families.table import training_of
 from scorer.training.fit import Fitted
 from scorer.training.options import TrainOptions
 from scorer.training.splits import Split
@@ -39,7 +40,7 @@ class Provenance:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class TrainingRun:
     """One training: what was asked for, the rows, and how they were parted. ``excluded``: features left out by wish."""
 
     recipe: Recipe
@@ -52,8 +53,9 @@ class Run:
     excluded: tuple[str, ...]
 
     @property
-    def family(self) -> Family:
-        return family_named(self.options.family)
+    def family(self) -> FamilyTraining:
+        """How the family asked for is trained; raises UnknownFamily."""
+        return training_of(self.options.family)
 
     @property
     def prevalence(self) -> float | None:
@@ -66,8 +68,11 @@ class Run:
         return self.options.prevalence
 
 
-def facts_of(run: Run, fitted: Fitted, evaluation: Evaluation | None) -> dict[str, Any]:
-    """JSON-able facts; docs/models.md explains each. ``evaluation``: None where no attacks were there to be found."""
+def facts_of(run: TrainingRun, fitted: Fitted, evaluation: Evaluation | None) -> dict[str, Any]:
+    """Write the card's facts, JSON-able; docs/models.md explains each.
+
+    ``evaluation``: None where no attacks were there to be found.
+    """
     one_class = run.family.one_class
     measured = evaluation.base_rate if evaluation else None
     judged = list(evaluation.metrics) if evaluation else []
@@ -94,7 +99,7 @@ def facts_of(run: Run, fitted: Fitted, evaluation: Evaluation | None) -> dict[st
     }
 
 
-def _map(run: Run, fitted: Fitted) -> dict[str, Any]:
+def _map(run: TrainingRun, fitted: Fitted) -> dict[str, Any]:
     """The feature map as it was called, with the defaults that it took."""
     defaults = parameters_of(run.options.map)
     parameters = {key: value for key, value in defaults.items() if value is not None} | dict(run.options.map_parameters)
@@ -112,14 +117,14 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) else str(value)[:80]
 
 
-def _available(run: Run) -> int:
+def _available(run: TrainingRun) -> int:
     """Rows that the shipped model could have been fitted on."""
     if run.parts.kind != "cross-fitting":
         return len(run.parts.pairs[0][0])
     return len(run.data) - run.data.positives if run.family.one_class else len(run.data)
 
 
-def _remarks(run: Run, fitted: Fitted, evaluation: Evaluation | None) -> list[str]:
+def _remarks(run: TrainingRun, fitted: Fitted, evaluation: Evaluation | None) -> list[str]:
     remarks = []
     if fitted.rows < _available(run):
         how = "" if run.family.one_class else " with malicious ones preferred"
@@ -139,7 +144,7 @@ def _remarks(run: Run, fitted: Fitted, evaluation: Evaluation | None) -> list[st
     return remarks
 
 
-def _split(run: Run, fitted: Fitted) -> dict[str, Any]:
+def _split(run: TrainingRun, fitted: Fitted) -> dict[str, Any]:
     return {
         "kind": run.parts.kind,
         "folds": len(run.parts.pairs),
@@ -150,7 +155,7 @@ def _split(run: Run, fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def _hyper_parameters(run: Run, fitted: Fitted) -> dict[str, Any]:
+def _hyper_parameters(run: TrainingRun, fitted: Fitted) -> dict[str, Any]:
     found, (second, twin_second) = fitted.searched, fitted.second
     return {
         "bandwidth": found.quantum.width,

@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from scorer.circuits.errors import CircuitError
-from scorer.circuits.plan import MAX_QUBITS
+from scorer.circuits.limits import MAX_QUBITS
 from scorer.circuits.plugins import feature_map
 from scorer.circuits.zz import ZZMap
-from scorer.models.families import Twin, family_named
+from scorer.models.families import Twin
 from scorer.models.machine import Machine
-from scorer.models.svc import FeatureMap
+from scorer.models.observable import FeatureMap
 from scorer.rows.transform import Scaler
 from scorer.training.choose import Choice, choose_features, choose_normal_features
 from scorer.training.dataset import Dataset
-from scorer.training.families.fit_svc import FitError
-from scorer.training.families.table import METHODS, Job
+from scorer.training.families.checks import FitError
+from scorer.training.families.family import FitRows
+from scorer.training.families.table import training_of
 from scorer.training.options import TrainOptions
 from scorer.training.search import Searched, search, search_normal
 from scorer.training.splits import subsample
@@ -30,13 +31,12 @@ from scorer.wire.errors import BadTrainingData
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-
 #: Hears what is being done.
 Tell = Callable[[str], None]
 
 
-def nobody(_text: str) -> None:
-    """Who hears it unless somebody asked to."""
+def tell_nobody(_text: str) -> None:
+    """Ignore what is being done: nobody asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,22 +58,22 @@ class Fitted:
     rows: int
 
     def scores(self, X: Floats) -> dict[str, Floats]:
-        """Scores (N,) of all features X (N, m) by "quantum", "twin" and the names of the yardsticks."""
+        """Score all features X (N, m): (N,) by "quantum", "twin" and the names of the yardsticks."""
         Z = self.scaler.apply(X[:, self.columns])
         own = {"quantum": self.machine.scores(Z), "twin": self.twin.scores(Z)}
         return own | {name: of(X) for name, of in self.yardsticks.items()}
 
 
-def fit(data: Dataset, options: TrainOptions, tell: Tell = nobody) -> Fitted:
+def fit(data: Dataset, options: TrainOptions, tell: Tell = tell_nobody) -> Fitted:
     """Choose features, scale, search and fit on these rows alone; one-class families on the benign ones among them.
 
     ``tell`` hears what is being done. Raises BadTrainingData when no feature varies, or the feature map cannot be had
-    or fitted with.
+    or fitted with, and UnknownFamily.
 
     On one thread: on a busy machine the small parallel loops of these libraries wait for each other far longer than
     they work.
     """
-    one_class = family_named(options.family).one_class
+    one_class = training_of(options.family).one_class
     seen = data.take(np.flatnonzero(data.y == 0)) if one_class else data
     try:
         with threadpool_limits(limits=1):
@@ -83,18 +83,18 @@ def fit(data: Dataset, options: TrainOptions, tell: Tell = nobody) -> Fitted:
 
 
 def map_for(options: TrainOptions, features: int) -> FeatureMap:
-    """The feature map asked for, compiled, at its own bandwidth. Raises CircuitError."""
+    """Compile the feature map asked for, at its own bandwidth. Raises CircuitError, UnknownFamily."""
     made = feature_map(options.map, features, **dict(options.map_parameters))
     circuit = made if isinstance(made, ZZMap) else made.plan
     if circuit.qubits > MAX_QUBITS:
-        if options.family != "projected":
+        if training_of(options.family).most_qubits <= MAX_QUBITS:
             raise CircuitError(
                 f"the map {options.map!r} has {circuit.qubits} qubits; family {options.family} is exact up to "
                 f"{MAX_QUBITS}, family projected goes beyond"
             )
-        from scorer.engine.aer import use_aer  # a simulator for large circuits; loads Qiskit
+        from scorer.engine.backends.table import use_backend  # a simulator for large circuits; loads Qiskit
 
-        use_aer()
+        use_backend("aer")
     return circuit
 
 
@@ -105,18 +105,18 @@ def _fit(data: Dataset, options: TrainOptions, one_class: bool, tell: Tell) -> F
     choice = choose(data, options.qubits, options.seed)
     columns, scaler = _scaled(data, choice)
     kept = data.take(subsample(data.y, _most_rows(options), np.random.default_rng([options.seed, 1])))
-    job = Job(scaler.apply(kept.X[:, columns]), kept.y, map_for(options, len(columns)), options.seed)
-    method = METHODS[options.family]
+    rows = FitRows(scaler.apply(kept.X[:, columns]), kept.y, map_for(options, len(columns)), options.seed)
+    training = training_of(options.family)
     tell("searching")
-    quantum, twin = method.quantum(job), method.twin(job)
+    quantum, twin = training.space(rows), training.twin_space(rows)
     if one_class:
-        found = search_normal(job.Z, kept.groups, options.seed, quantum, twin)
+        found = search_normal(rows.Z, kept.groups, options.seed, quantum, twin)
     else:
-        found = search(job.Z, job.y, kept.groups, options.seed, quantum, twin)
+        found = search(rows.Z, rows.y, kept.groups, options.seed, quantum, twin)
     tell("fitting the model")
-    machine = method.fit(job, found.quantum)
+    machine = training.fit(rows, found.quantum)
     tell("fitting its twin")
-    fitted_twin = method.fit_twin(job, found.twin)
+    fitted_twin = training.fit_twin(rows, found.twin)
     tell("fitting yardsticks")
     return Fitted(
         choice=choice,
@@ -136,7 +136,7 @@ def _yardsticks(data: Dataset, seed: int, one_class: bool) -> dict[str, Scorer]:
 
 
 def _most_rows(options: TrainOptions) -> int:
-    return METHODS[options.family].fit_rows if options.fit_rows is None else options.fit_rows
+    return training_of(options.family).fit_rows if options.fit_rows is None else options.fit_rows
 
 
 def _scaled(data: Dataset, choice: Choice) -> tuple[Ints, Scaler]:

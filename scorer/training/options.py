@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,15 +10,7 @@ from typing import Any
 FIT_ROWS = 2000
 
 
-#: Hears of progress: (what is being done, steps done, steps in all).
-Steps = Callable[[str, int, int], None]
-
-
-def no_steps(_text: str, _done: int, _total: int) -> None:
-    """Nobody watches."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     """``qubits``: features at most, one qubit each unless the map has it otherwise. ``fpr``: false-positive rate of the
     default line. ``prevalence``: share of attacks where the model will run; None: that of the rows. ``without``:

@@ -10,9 +10,15 @@ import pyarrow.compute as pc
 
 from scorer.rows.builder import Columns, build_rows, is_rows, labels
 from scorer.rows.fields import resolve
-from scorer.rows.recipe import Recipe
+from scorer.rows.recipe import GRAINS, Recipe
 from scorer.training.dataset import MIN_POSITIVES
 from scorer.wire.errors import BadTrainingData
+
+
+def check_grain(grain: str | None) -> None:
+    """Raises BadTrainingData for a grain that no rows have; None is whatever suits them."""
+    if grain is not None and grain not in GRAINS:
+        raise BadTrainingData(f"--grain {grain} is not known", "Use --grain window or --grain event.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +34,11 @@ class Prepared:
 def prepared(
     recipe: Recipe, table: pa.Table, columns: Columns, grain: str | None = None, normal: bool = False
 ) -> Prepared:
-    """Rows of a file of rows or of events. An explicit ``grain`` is kept; without one, windows of which fewer than
-    MIN_POSITIVES are malicious give way to single events, with a remark, unless ``normal`` rows are all that is learnt
-    from. Raises BadTrainingData."""
+    """Make rows of a table of rows or of events.
+
+    An explicit ``grain`` is kept; without one, windows of which fewer than MIN_POSITIVES are malicious give way to
+    single events, with a remark, unless ``normal`` rows are all that is learnt from. Raises BadTrainingData.
+    """
     if is_rows(recipe, table):
         return Prepared(table, columns, grain or recipe.grain)
     on_rows = replace(columns, positive=None)
@@ -49,7 +57,7 @@ def prepared(
 
 
 def until_half(recipe: Recipe, events: pa.Table, columns: Columns) -> tuple[pa.Table, pa.Table]:
-    """Events in order of time, cut where half of the malicious ones have been seen: (the past, the future).
+    """Put events in order of time and cut them where half of the malicious ones have been seen: (the past, the future).
 
     Raises BadTrainingData when events have no time or no label.
     """

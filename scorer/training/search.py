@@ -1,7 +1,13 @@
-"""Search of hyper-parameters: one small grid for the quantum machine and one of the same size for its twin."""
+"""Search of hyper-parameters: one small grid for the quantum machine and one of the same size for its twin.
+
+A trial is one pair of a grid tried on the rows of a search: fitted on some of them, scores for others. It is prepared
+once for a width (bandwidth or gamma), for all second parameters and folds: most of the work of a kernel machine is its
+kernel.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,18 +15,22 @@ from numpy.typing import NDArray
 from sklearn import config_context
 
 from scorer.circuits.errors import CircuitError
-from scorer.circuits.plan import MAX_QUBITS
+from scorer.circuits.limits import MAX_QUBITS
 from scorer.circuits.zz import ZZMap
 from scorer.engine.reference import amplitudes, fidelity_kernel
-from scorer.models.svc import FeatureMap
+from scorer.models.observable import FeatureMap
 from scorer.rows.transform import CLIP
 from scorer.training.background import background
 from scorer.training.evaluate import average_precision
 from scorer.training.splits import inner_folds, subsample
-from scorer.training.trials import Prepare
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+#: (second parameter, positions to fit (k,), positions to score (m,)) -> scores (m,).
+Trial = Callable[[float, Ints, Ints], Floats]
+#: (scaled rows (N, n), labels (N,), width) -> trial.
+Prepare = Callable[[Floats, Ints, float], Trial]
 
 BANDWIDTHS = (0.025, 0.05, 0.1, 0.2, 0.4)  # of the ZZ map: radians for the width of the scaled range
 GAMMAS = (0.1, 0.5, 2.0, 8.0, 32.0)
@@ -47,8 +57,8 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Found:
-    """One pair of a grid. ``width``: bandwidth or gamma. ``pr_auc``: mean over the inner folds."""
+class GridPoint:
+    """One pair of a grid as it was judged. ``width``: bandwidth or gamma. ``pr_auc``: mean over the inner folds."""
 
     width: float
     second: float
@@ -56,8 +66,8 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Side:
-    """What is searched for one of the two machines."""
+class SearchSpace:
+    """What is searched for one of the two machines: the pairs of ``grid``, each tried by what ``prepare`` makes."""
 
     grid: Grid
     prepare: Prepare
@@ -67,13 +77,13 @@ class Side:
 class Searched:
     """Winners of both grids, each of ``tried`` pairs on the same rows and folds."""
 
-    quantum: Found
-    twin: Found
+    quantum: GridPoint
+    twin: GridPoint
     tried: int
 
 
 def bandwidths(circuit: FeatureMap, count: int) -> tuple[float, ...]:
-    """``count`` bandwidths, evenly in their logarithm, from nearly alike to nearly orthogonal rows, for any map.
+    """Find ``count`` bandwidths, evenly in their logarithm, from nearly alike to nearly orthogonal rows, for any map.
 
     The ends: where the mean fidelity of rows spread evenly over [0, 1]^n first falls to 0.97, and where to 0.05, or to
     its lowest for a map that never parts rows so far. So a map of one's own needs no grid of its own. Bandwidths at
@@ -109,20 +119,21 @@ def _usable(circuit: FeatureMap, rows: Floats) -> Floats:
 
 
 def grid_widths(circuit: FeatureMap, count: int) -> tuple[float, ...]:
-    """The ZZ map's own grid where it has ``count`` steps, and for all else ``bandwidths``.
+    """Give the ZZ map's own grid where it has ``count`` steps, and for all else ``bandwidths``.
 
-    Above MAX_QUBITS there are no exact states to look at: the ZZ map's grid again.
+    Above MAX_QUBITS there are no exact states to look at: the ZZ map's grid again. Raises CircuitError.
     """
     if count == len(BANDWIDTHS) and (isinstance(circuit, ZZMap) or circuit.qubits > MAX_QUBITS):
         return BANDWIDTHS
     return bandwidths(circuit, count)
 
 
-def search(Z: Floats, y: Ints, groups: Ints | None, seed: int, quantum: Side, twin: Side) -> Searched:
-    """The best pair of each side on scaled features Z (N, n) by PR-AUC over inner folds.
+def search(Z: Floats, y: Ints, groups: Ints | None, seed: int, quantum: SearchSpace, twin: SearchSpace) -> Searched:
+    """Find the best pair of each space on scaled features Z (N, n), labels y (N,), by PR-AUC over inner folds.
 
     At most SEARCH_ROWS rows are looked at, the same ones by both grids. They hold more malicious rows than all rows do;
-    PR-AUC is weighted back to the share in ``y``.
+    PR-AUC is weighted back to the share in ``y``. Raises ValueError for spaces of different sizes, BadTrainingData
+    where no folds can be made, and what the trials raise (FitError).
     """
     rows = subsample(y, SEARCH_ROWS, np.random.default_rng(seed))
     weights = _weights(y, y[rows])
@@ -130,10 +141,11 @@ def search(Z: Floats, y: Ints, groups: Ints | None, seed: int, quantum: Side, tw
     return _searched(Z, y, weights, inner_folds(y, groups, SEARCH_FOLDS, seed), quantum, twin)
 
 
-def search_normal(Z: Floats, groups: Ints | None, seed: int, quantum: Side, twin: Side) -> Searched:
-    """The same for machines that see normal rows Z (N, n) alone: no label has a say in what they become.
+def search_normal(Z: Floats, groups: Ints | None, seed: int, quantum: SearchSpace, twin: SearchSpace) -> Searched:
+    """Find the best pair of each space for machines that see normal rows Z (N, n) alone: no label has a say.
 
-    They are judged by how well they tell normal rows held out from made-up ones (see ``background``).
+    They are judged by how well they tell normal rows held out from made-up ones (see ``background``). Raises what
+    ``search`` does.
     """
     rng = np.random.default_rng(seed)
     rows = subsample(np.zeros(len(Z), np.int64), SEARCH_ROWS // 2, rng)
@@ -146,12 +158,17 @@ def search_normal(Z: Floats, groups: Ints | None, seed: int, quantum: Side, twin
 
 
 def _searched(
-    Z: Floats, y: Ints, weights: Floats, parts: list[tuple[Ints, Ints]], quantum: Side, twin: Side
+    Z: Floats,
+    y: Ints,
+    weights: Floats,
+    parts: list[tuple[Ints, Ints]],
+    quantum: SearchSpace,
+    twin: SearchSpace,
 ) -> Searched:
     if quantum.grid.pairs != twin.grid.pairs:
         raise ValueError(f"{quantum.grid.pairs} tries for the quantum machine, {twin.grid.pairs} for its twin")
     with config_context(assume_finite=True, skip_parameter_validation=True):  # a thousand small fits on checked rows
-        best = [_best(side, Z, y, weights, parts) for side in (quantum, twin)]
+        best = [best_point(space, Z, y, weights, parts) for space in (quantum, twin)]
     return Searched(best[0], best[1], quantum.grid.pairs)
 
 
@@ -161,12 +178,15 @@ def _weights(whole: Ints, part: Ints) -> Floats:
     return np.where(part == 1, 1.0, odds * (part == 1).sum() / (part == 0).sum())
 
 
-def _best(side: Side, Z: Floats, y: Ints, weights: Floats, parts: list[tuple[Ints, Ints]]) -> Found:
-    """The pair with the highest mean; of equals the first, which is the smoothest."""
-    found: list[Found] = []
-    for width in side.grid.widths:
-        trial = side.prepare(Z, y, width)
-        for second in side.grid.seconds:
+def best_point(space: SearchSpace, Z: Floats, y: Ints, weights: Floats, parts: list[tuple[Ints, Ints]]) -> GridPoint:
+    """Find the pair with the highest mean PR-AUC over ``parts`` (rows to fit, rows to score) of rows Z (N, n).
+
+    ``weights``: of each row in the PR-AUC (N,). Of equals the first, which is the smoothest. Raises what the trials do.
+    """
+    found: list[GridPoint] = []
+    for width in space.grid.widths:
+        trial = space.prepare(Z, y, width)
+        for second in space.grid.seconds:
             judged = [average_precision(y[b], trial(second, a, b), weights[b]) for a, b in parts]
-            found.append(Found(width, second, float(np.mean(judged))))
-    return max(found, key=lambda f: f.pr_auc)
+            found.append(GridPoint(width, second, float(np.mean(judged))))
+    return max(found, key=lambda point: point.pr_auc)

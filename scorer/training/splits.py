@@ -27,7 +27,7 @@ class Split:
 
 
 def split(data: Dataset, seed: int) -> Split:
-    """A held-out third when it leaves at least 500 benign and 50 malicious rows, else five-fold cross-fitting.
+    """Hold out a third when it leaves at least 500 benign and 50 malicious rows, else cross-fit in five folds.
 
     Raises BadTrainingData when the groups cannot be parted so that malicious rows stand on both sides.
     """
@@ -39,10 +39,10 @@ def split(data: Dataset, seed: int) -> Split:
 
 
 def split_normal(data: Dataset, seed: int) -> Split:
-    """For machines that are fitted on benign rows alone: those are parted as above, and all malicious rows are judged.
+    """Part the benign rows for machines that are fitted on them alone; all malicious rows are judged.
 
-    With cross-fitting every malicious row is judged once, by one of the five. Raises BadTrainingData for fewer than two
-    groups.
+    A third of the benign rows is held out where it is at least 500, else five folds are cross-fitted, and every
+    malicious row is judged once, by one of the five. Raises BadTrainingData for fewer than two groups.
     """
     benign, attacks = np.flatnonzero(data.y == 0), np.flatnonzero(data.y == 1)
     groups = None if data.groups is None else data.groups[benign]
@@ -68,7 +68,11 @@ def _normal_folds(benign: Ints, groups: Ints | None, parts: int, seed: int) -> l
 
 
 def folds(y: Ints, groups: Ints | None, parts: int, seed: int) -> list[tuple[Ints, Ints]]:
-    """At most ``parts`` stratified folds, fewer when there are fewer groups. Raises BadTrainingData (see split)."""
+    """Make at most ``parts`` stratified folds (rows to fit, rows to score), positions among labels ``y`` (N,).
+
+    There are fewer when there are fewer ``groups`` (N,) with malicious rows. Raises BadTrainingData when the groups
+    cannot be parted so that malicious rows stand on both sides.
+    """
     if groups is None:
         return list(StratifiedKFold(parts, shuffle=True, random_state=seed).split(np.zeros((len(y), 1)), y))
     parts = min(parts, len(np.unique(groups[y == 1])))
@@ -85,7 +89,11 @@ def folds(y: Ints, groups: Ints | None, parts: int, seed: int) -> list[tuple[Int
 
 
 def inner_folds(y: Ints, groups: Ints | None, parts: int, seed: int) -> list[tuple[Ints, Ints]]:
-    """Folds for the search inside the rows to fit: grouped where the groups allow it, else stratified only."""
+    """Make folds for the search inside the rows to fit, with labels ``y`` (N,).
+
+    They are grouped by ``groups`` (N,) where these allow it, else stratified only. Raises ValueError where ``y`` has
+    fewer rows of a class than folds.
+    """
     try:
         found = [(a, b) for a, b in folds(y, groups, parts, seed) if len(np.unique(y[b])) == 2]
     except BadTrainingData:
@@ -94,7 +102,10 @@ def inner_folds(y: Ints, groups: Ints | None, parts: int, seed: int) -> list[tup
 
 
 def subsample(y: Ints, limit: int, rng: np.random.Generator) -> Ints:
-    """Positions of at most ``limit`` rows, ascending: malicious rows first (up to half), the rest benign."""
+    """Draw positions (k,) of at most ``limit`` rows with labels ``y`` (N,), ascending.
+
+    Malicious rows come first (up to half), benign ones fill the rest.
+    """
     if len(y) <= limit:
         return np.arange(len(y))
     attacks, benign = np.flatnonzero(y == 1), np.flatnonzero(y == 0)

@@ -3,46 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from scorer.circuits.checks import MAX_PROJECTED_QUBITS
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.plugins import parameters_of
-from scorer.models.calibration import Calibration, CalibrationError, Ranks, fit_platt
 from scorer.models.decision import MAX_FPR
-from scorer.models.families import UnknownFamily, family_named
-from scorer.models.machine import MAX_FEATURES
-from scorer.models.trained import MAX_BENIGN, TrainedModel
+from scorer.models.families import UnknownFamily
+from scorer.models.trained import TrainedModel
+from scorer.progress import Steps, no_steps
 from scorer.rows.builder import Columns
 from scorer.rows.recipe import Recipe
+from scorer.training.assemble import (
+    HeldOutScores,
+    UncalibratedScores,
+    assembled,
+    benign_scores,
+    check_line,
+    evaluated,
+)
 from scorer.training.dataset import MIN_POSITIVES, Dataset, dataset
-from scorer.training.evaluate import Evaluation, evaluate
-from scorer.training.facts import Provenance, Run, facts_of
-from scorer.training.families.table import METHODS
+from scorer.training.facts import Provenance, TrainingRun, facts_of
+from scorer.training.families.table import training_of
 from scorer.training.fit import Fitted, fit
-from scorer.training.options import DEFAULTS, Steps, TrainOptions, no_steps
+from scorer.training.options import DEFAULTS, TrainOptions
 from scorer.training.splits import Split, split, split_normal
 from scorer.training.yardsticks import boosted_apart
 from scorer.wire.errors import BadTrainingData
 
-__all__ = ["Provenance", "TrainOptions", "check_options", "train"]
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """Scores of rows that the scoring model was not fitted on, (N',) each, with their labels."""
-
-    y: Ints
-    groups: Ints | None
-    scores: Mapping[str, Floats]
 
 
 def train(
@@ -55,7 +49,7 @@ def train(
     steps: Steps = no_steps,
     more_benign: pa.Table | None = None,
 ) -> TrainedModel:
-    """A model of labelled rows (see ``prepare.prepared``), with everything that its card says in ``facts``.
+    """Train a model of labelled rows (see ``prepare.prepared``), with everything that its card says in ``facts``.
 
     ``grain``: what a row is; None: the recipe's. ``steps(text, done, total)`` hears of progress. ``more_benign``: rows
     of other days or places; the benign ones among them help to set the line and do nothing else. Raises
@@ -63,22 +57,27 @@ def train(
     """
     check_options(recipe, options)
     excluded = _excluded(recipe, options.without)
-    one_class = family_named(options.family).one_class
+    one_class = training_of(options.family).one_class
     data = dataset(recipe, rows, columns, normal=one_class).without(excluded)
     if one_class:
         data, provenance = _without_too_few(data, provenance)
     parts = split_normal(data, options.seed) if one_class else split(data, options.seed)
-    _check_line(data, parts, options.fpr)
-    run = Run(recipe, grain or recipe.grain, columns, provenance, options, data, parts, excluded)
+    check_line(_judged_benign(data, parts), options.fpr, by_event=True)
+    run = TrainingRun(recipe, grain or recipe.grain, columns, provenance, options, data, parts, excluded)
     total = len(parts.pairs) + 2
-    judged, fitted = _judge(run, steps, total)
+    held, fitted = _held_out(run, steps, total)
     if parts.kind == "cross-fitting":
         fitted = fit(data, options, partial(_part, steps, "all rows", total - 2, total))
     steps("calibrating and judging", total - 1, total)
-    evaluation = _evaluated(run, judged)
-    benign = _benign_scores(run, fitted, judged, more_benign)
-    facts = facts_of(run, fitted, evaluation) | {"line_rows": len(benign["quantum"])}
-    model = _assembled(run, fitted, judged, benign, facts)
+    benign = benign_scores(held, _others_scores(run, fitted, more_benign), options.seed)
+    facts = facts_of(run, fitted, evaluated(run, held))
+    try:
+        model = assembled(run, fitted, held, benign, facts)
+    except UncalibratedScores as error:
+        raise BadTrainingData(
+            f"the {error.which} model learnt nothing that holds on other rows: {error}",
+            "Add rows, check the labels, or choose another --grain.",
+        ) from None
     steps("done", total, total)
     return model
 
@@ -93,12 +92,6 @@ def _without_too_few(data: Dataset, provenance: Provenance) -> tuple[Dataset, Pr
     )
     kept = data.take(np.flatnonzero(data.y == 0))
     return kept, replace(provenance, remarks=(*provenance.remarks, remark))
-
-
-def _evaluated(run: Run, judged: Judged) -> Evaluation | None:
-    if not judged.y.any():
-        return None
-    return evaluate(judged.y, judged.scores, judged.groups, run.options.fpr, run.options.seed)
 
 
 def check_options(recipe: Recipe, options: TrainOptions) -> None:
@@ -119,34 +112,27 @@ def check_options(recipe: Recipe, options: TrainOptions) -> None:
 def _check_method(options: TrainOptions) -> None:
     """Family and feature map must exist, and take as many features and rows as are asked for."""
     try:
-        family_named(options.family)
+        training = training_of(options.family)
         _ = parameters_of(options.map)
     except (UnknownFamily, CircuitError) as error:
         raise BadTrainingData(str(error), "`qscore train --help` says when to take which.") from None
-    most = MAX_PROJECTED_QUBITS if options.family == "projected" else MAX_FEATURES
-    if not 1 <= options.qubits <= most:
-        raise BadTrainingData(f"--qubits {options.qubits} is not possible", f"Give 1 to {most}.")
-    rows = METHODS[options.family].most_rows
-    if options.fit_rows is not None and not 100 <= options.fit_rows <= rows:
-        raise BadTrainingData(f"--fit-rows {options.fit_rows} is not possible", f"Give 100 to {rows}.")
+    if not 1 <= options.qubits <= training.most_features:
+        raise BadTrainingData(f"--qubits {options.qubits} is not possible", f"Give 1 to {training.most_features}.")
+    if options.fit_rows is not None and not 100 <= options.fit_rows <= training.most_rows:
+        raise BadTrainingData(f"--fit-rows {options.fit_rows} is not possible", f"Give 100 to {training.most_rows}.")
 
 
 def _excluded(recipe: Recipe, without: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f.name for f in recipe.features if f.name in without or (f.group and f.group in without))
 
 
-def _check_line(data: Dataset, parts: Split, fpr: float) -> None:
-    """There must be enough benign rows to be judged for a line at ``fpr``: the smallest p-value is 1 / (n + 1)."""
+def _judged_benign(data: Dataset, parts: Split) -> int:
+    """Benign rows that are to be judged: they set the line."""
     held = np.concatenate([held for _, held in parts.pairs])
-    benign = int((data.y[held] == 0).sum())
-    if fpr * (benign + 1) < 1.0:
-        raise BadTrainingData(
-            f"{benign} benign rows cannot set a line at a false-positive rate of {fpr:g}",
-            f"Add benign rows, ask for --fpr {np.ceil(100.0 / (benign + 1)) / 100:g}, or use --grain event.",
-        )
+    return int((data.y[held] == 0).sum())
 
 
-def _judge(run: Run, steps: Steps, total: int) -> tuple[Judged, Fitted]:
+def _held_out(run: TrainingRun, steps: Steps, total: int) -> tuple[HeldOutScores, Fitted]:
     """Scores of every row to be judged, pooled over the folds, and the last fold's models."""
     scored: list[dict[str, Floats]] = []
     for k, (fit_rows, held) in enumerate(run.parts.pairs):
@@ -160,66 +146,15 @@ def _judge(run: Run, steps: Steps, total: int) -> tuple[Judged, Fitted]:
     if run.family.one_class and rows.positives:
         apart = boosted_apart(run.data, run.options.seed)
         pooled |= {} if apart is None else {"boosting": apart[positions]}
-    return Judged(rows.y, rows.groups, pooled), last
+    return HeldOutScores(rows.y, rows.groups, pooled), last
 
 
 def _part(steps: Steps, part: str, done: int, total: int, text: str) -> None:
     steps(f"{part}: {text}", done, total)
 
 
-def _assembled(
-    run: Run, fitted: Fitted, judged: Judged, benign: Mapping[str, Floats], facts: Mapping[str, object]
-) -> TrainedModel:
-    benign_rows = run.data.X[run.data.y == 0]
-    return TrainedModel(
-        name=run.recipe.name,
-        family=run.options.family,
-        recipe=run.recipe,
-        grain=run.grain,
-        feature_names=fitted.choice.chosen,
-        scaler=fitted.scaler,
-        machine=fitted.machine,
-        twin=fitted.twin,
-        calibration=_calibrated(judged, "quantum", run.prevalence, Ranks(benign["quantum"], fitted.machine.rounding)),
-        twin_calibration=_calibrated(judged, "twin", run.prevalence, Ranks(benign["twin"], fitted.twin.rounding)),
-        benign_scores=benign["quantum"],
-        twin_benign_scores=benign["twin"],
-        fpr=run.options.fpr,
-        reference=np.median(benign_rows[:, fitted.columns], axis=0),
-        facts=facts,
-    )
-
-
-def _calibrated(judged: Judged, which: str, prevalence: float | None, ranks: Ranks) -> Calibration:
-    """On scores as deployed, after truncation; without labelled attacks the ranks among benign scores."""
-    if not judged.y.any():
-        return ranks
-    try:
-        return fit_platt(judged.scores[which], judged.y, prevalence)
-    except CalibrationError as error:
-        raise BadTrainingData(
-            f"the {which} model learnt nothing that holds on other rows: {error}",
-            "Add rows, check the labels, or choose another --grain.",
-        ) from None
-
-
-def _benign_scores(run: Run, fitted: Fitted, judged: Judged, more: pa.Table | None) -> dict[str, Floats]:
-    """Sorted scores of benign rows that nothing was fitted on, by "quantum" and "twin": what sets the line.
-
-    A random part of them beyond what an artifact may hold.
-    """
-    rng = np.random.default_rng([run.options.seed, 2])
-    others = _others_scores(run, fitted, more)
-    benign = {}
-    for which in ("quantum", "twin"):
-        scores = np.concatenate([judged.scores[which][judged.y == 0], others.get(which, np.empty(0))])
-        if len(scores) > MAX_BENIGN:
-            scores = rng.choice(scores, MAX_BENIGN, replace=False)
-        benign[which] = np.sort(scores.astype(np.float64))
-    return benign
-
-
-def _others_scores(run: Run, fitted: Fitted, more: pa.Table | None) -> Mapping[str, Floats]:
+def _others_scores(run: TrainingRun, fitted: Fitted, more: pa.Table | None) -> Mapping[str, Floats]:
+    """Scores of the benign ones among other rows by every machine; none where there are no other rows."""
     if more is None:
         return {}
     data = dataset(run.recipe, more, run.columns, normal=run.family.one_class).without(run.excluded)

@@ -29,14 +29,14 @@ _FOREST_ROWS = 20_000
 
 
 def boosted(data: Dataset, seed: int) -> Scorer:
-    """Gradient boosting on all features and rows."""
+    """Fit gradient boosting on all features and rows."""
     machine = HistGradientBoostingClassifier(max_iter=_BOOSTING_ROUNDS, random_state=seed, early_stopping=False)
     scores: Scorer = machine.fit(data.X, data.y).decision_function
     return scores
 
 
 def isolated(X: Floats, seed: int) -> Scorer:
-    """Isolation forest on all features of normal rows X (N, m), a random part of very many."""
+    """Fit an isolation forest on all features of normal rows X (N, m), a random part of very many."""
     if len(X) > _FOREST_ROWS:
         X = X[np.random.default_rng([seed, 5]).choice(len(X), _FOREST_ROWS, replace=False)]
     forest = IsolationForest(n_estimators=_TREES, random_state=seed).fit(X)
@@ -44,7 +44,7 @@ def isolated(X: Floats, seed: int) -> Scorer:
 
 
 def boosted_apart(data: Dataset, seed: int) -> Floats | None:
-    """Scores (N,) of every row by gradient boosting that saw other groups only; None where these cannot be parted.
+    """Score every row, (N,), by gradient boosting that saw other groups only; None where these cannot be parted.
 
     Beside a one-class model: what a model that was shown other attacks says of these.
     """

@@ -23,7 +23,6 @@ from typer.testing import CliRunner
 from bench.iot import COLUMNS, RECIPE, iot_events
 from demo.running_stack import running_stack
 from scorer.cli.training import register
-from scorer.models.families import FAMILIES
 from scorer.models.trained import TrainedModel
 from scorer.registry.store import Registry
 from scorer.rows.builder import Columns, labels
@@ -32,6 +31,7 @@ from scorer.rows.recipe_files import recipe_for
 from scorer.rows.transform import derive
 from scorer.service.settings import load_settings
 from scorer.service.stack.up import StackState
+from scorer.training.families.table import training_of
 from scorer.training.prepare import prepared
 from scorer.wire.options import ScoreOptions
 from tests.integration.stack_tools import client_of
@@ -177,7 +177,7 @@ def _assert_scored(model: TrainedModel, rows: pa.Table, columns: dict[str, list[
 
 def _assert_told(model: TrainedModel, details: Any) -> None:
     """The card names family, map, twin and yardsticks, with the figures of each."""
-    family = FAMILIES[model.family]
+    family = training_of(model.family)
     assert (details["model"], details["twin"]) == (family.title, family.twin_title)
     assert details["map"]["name"] == "zz"
     metrics = details["metrics"]["metrics"]

@@ -16,7 +16,7 @@ import pytest
 
 from demo.running_stack import running_stack
 from scorer.circuits.maps import reuploading
-from scorer.engine.aer import use_aer
+from scorer.engine.backends.table import use_backend
 from scorer.models.calibration import fit_platt
 from scorer.models.trained import TrainedModel
 from scorer.registry.keys import Signer
@@ -26,8 +26,8 @@ from scorer.rows.files import read_table
 from scorer.rows.recipe import load_recipe
 from scorer.rows.transform import Scaler, derive, required_inputs
 from scorer.training.dataset import dataset
-from scorer.training.families.fit_projected import fit_projected
-from scorer.training.families.fit_svc import fit_twin
+from scorer.training.families.projected import fit_projected
+from scorer.training.families.svc import fit_twin
 from scorer.training.splits import subsample
 from scorer.wire.options import ScoreOptions
 from tests.integration.stack_tools import client_of, eventually, processes
@@ -58,7 +58,7 @@ def trained(shared_data: Path) -> tuple[TrainedModel, pa.Table]:
     Z = scaler.apply(X[kept])
     fit, held = slice(0, FITTED), slice(FITTED, None)
     circuit = reuploading(len(varying), QUBITS, layers=1, bandwidth=0.3).plan
-    use_aer()
+    use_backend("aer")
     machine = fit_projected(Z[fit], y[fit], circuit, 0.4, 3.0)
     twin = fit_twin(Z[fit], y[fit], 1.0, 3.0)
     scores, twin_scores = machine.scores(Z[held]), twin.scores(Z[held])

@@ -15,8 +15,10 @@ from scorer.rows.files import read_table
 from scorer.rows.recipe import load_recipe
 from scorer.rows.transform import derive
 from scorer.training.evaluate import average_precision
+from scorer.training.facts import Provenance
+from scorer.training.options import TrainOptions
 from scorer.training.prepare import prepared, until_half
-from scorer.training.train import Provenance, TrainOptions, train
+from scorer.training.train import train
 
 CAPTURES = Columns(label="label_lm", group="capture")
 APT29 = Columns(label="label", positive="lateral")

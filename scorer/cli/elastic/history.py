@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from scorer.cli.stack import local_client
 from scorer.elastic_client.extra import elastic_extra
 from scorer.elastic_client.moments import Millis, given_time, iso
+from scorer.service.client.local import local_client
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.exchange import Exchange
 from scorer.service.settings import ElasticSource, Settings, load_settings

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scorer.cli.stack import local_client
 from scorer.elastic_client.extra import elastic_extra
 from scorer.elastic_client.moments import given_time
 from scorer.logs import configure_logs
+from scorer.service.client.local import local_client
 from scorer.service.settings import load_settings
 
 if TYPE_CHECKING:

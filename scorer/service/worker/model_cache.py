@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from scorer.models.artifact import TrainedModel
+from scorer.models.trained import TrainedModel
 from scorer.registry.store import Registry, canonical
 from scorer.wire.card import ModelCard
 
@@ -26,17 +26,15 @@ class HeldModel:
     sha256: str = ""  # of the manifest
 
 
-@dataclass(frozen=True)
 class ModelCache:
     """Loads each exact version once, and again when its manifest changed.
 
     Aliases are resolved for every batch, so that a promotion acts at once.
     """
 
-    registry: Registry
-    _held: OrderedDict[tuple[str, str], tuple[Mapping[str, Any], HeldModel]] = field(
-        default_factory=OrderedDict, repr=False
-    )
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self._held: OrderedDict[tuple[str, str], tuple[Mapping[str, Any], HeldModel]] = OrderedDict()
 
     def get(self, name: str, reference: str) -> HeldModel:
         """The model that ``reference`` (version or alias) names now. Raises UnknownModel, ArtifactRejected."""

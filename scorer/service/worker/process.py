@@ -75,9 +75,9 @@ def scoring_worker(settings: Settings, lane: Callable[[Settings], Lane] = scorin
 
 def qpu_worker(settings: Settings) -> tasks.ScoringWorker:
     """A scoring worker whose process can simulate circuits that are too large for the exact engine."""
-    from scorer.engine.aer import use_aer
+    from scorer.engine.backends.table import use_backend
 
-    use_aer()
+    use_backend("aer")
     return scoring_worker(settings, qpu_lane)
 
 

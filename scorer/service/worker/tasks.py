@@ -16,7 +16,7 @@ from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.deliver import DeliveryResult, deliver
 from scorer.delivery.rows import ScoredRow, check_rows
 from scorer.delivery.sink import RecallingSink, Sink
-from scorer.engine.bloch import NoSimulator
+from scorer.engine.backends.table import NoSimulator
 from scorer.logs import get_log
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.celery_app import build_app, delivery_lane

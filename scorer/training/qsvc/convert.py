@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scorer.circuits.errors import CircuitError
-from scorer.circuits.plan import MAX_QUBITS, Plan
-from scorer.models.svc import MAX_SUPPORT, Observable, collapse
+from scorer.circuits.limits import MAX_QUBITS
+from scorer.circuits.plan import Plan
+from scorer.models.observable import Observable, collapse
+from scorer.models.twins import MAX_SUPPORT
 
 Array = NDArray[np.float64]
 
@@ -41,15 +43,15 @@ class ImportedQsvc:
     labels: tuple[Any, Any]
 
     def exact_scores(self, X: ArrayLike) -> Array:
-        """The decision function (N,) of rows X (N, features), float64."""
+        """Score rows X (N, features) by the decision function, float64: (N,)."""
         return self.observable.exact_scores(self.circuit, np.asarray(X, np.float64))
 
     def scores(self, X: ArrayLike) -> Array:
-        """The same by the engine that workers use, float32."""
+        """Score rows X (N, features) by the engine that workers use, float32: (N,)."""
         return self.observable.scores(self.circuit, np.asarray(X, np.float64))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Labels (N,)."""
+        """Predict the labels (N,) of rows X (N, features)."""
         chosen: NDArray[Any] = np.asarray(self.labels)[(self.exact_scores(X) > 0.0).astype(np.intp)]
         return chosen
 
@@ -80,16 +82,16 @@ class KernelMachine:
             raise ImportRefused("support vectors, dual coefficients and intercept must be finite")
 
     def turned(self) -> KernelMachine:
-        """The same, positive for the other label."""
+        """Turn the machine round: high scores then mean the other label."""
         return KernelMachine(self.plan, self.support, -self.coefficients, -self.intercept, self.labels[::-1])
 
     def collapsed(self) -> Observable:
-        """As one observable, float64, full rank."""
+        """Collapse the machine to one observable, float64, full rank."""
         return collapse(self.plan, self.support, self.coefficients, self.intercept)
 
 
 def import_qsvc(qsvc: Any, training_rows: ArrayLike | None = None, *, positive: Any = None) -> ImportedQsvc:
-    """A fitted, binary QSVC (or scikit-learn SVC whose kernel is a quantum kernel's ``evaluate``).
+    """Import a fitted, binary QSVC (or scikit-learn SVC whose kernel is a quantum kernel's ``evaluate``).
 
     ``training_rows``: (N, features); only needed for ``quantum_kernel="precomputed"`` or if scikit-learn no longer
     keeps them. ``positive``: the label that high scores are to mean; None: the second of ``classes_``, as there.
@@ -100,7 +102,10 @@ def import_qsvc(qsvc: Any, training_rows: ArrayLike | None = None, *, positive: 
 
 
 def machine_of(qsvc: Any, training_rows: ArrayLike | None = None, *, positive: Any = None) -> KernelMachine:
-    """What ``import_qsvc`` reads of a machine, before it is collapsed. Raises ImportRefused, CircuitError."""
+    """Read a machine as ``import_qsvc`` does, before it is collapsed; ``training_rows``: (N, features) or None.
+
+    Raises ImportRefused, CircuitError.
+    """
     if not hasattr(qsvc, "dual_coef_"):
         raise ImportRefused("the machine has not been fitted: call fit(X, y) before importing it")
     labels = tuple(np.asarray(qsvc.classes_).tolist())
@@ -123,7 +128,7 @@ def import_kernel_machine(
     intercept: float,
     labels: tuple[Any, Any] = (0, 1),
 ) -> ImportedQsvc:
-    """f(x) = sum_i dual_coefficients_i k(x, support_vectors_i) + intercept, whoever fitted it.
+    """Import f(x) = sum_i dual_coefficients_i k(x, support_vectors_i) + intercept, whoever fitted it.
 
     ``kernel``: a fidelity kernel of qiskit-machine-learning, a Qiskit circuit, or a feature map of qscore.
     ``support_vectors``: (M, features), ``dual_coefficients``: (M,), signs included. Raises ImportRefused, CircuitError.
@@ -161,7 +166,7 @@ def _plan_of(kernel: Any) -> Plan:
     """The feature map as the engine runs it."""
     plan = getattr(kernel, "plan", None)
     if not isinstance(plan, Plan):
-        from scorer.circuits.qiskit_import import import_circuit
+        from scorer.circuits.qiskit.importing import import_circuit
 
         plan = import_circuit(_circuit_of(kernel)).plan
     if plan.qubits > MAX_QUBITS:

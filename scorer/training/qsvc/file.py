@@ -127,7 +127,7 @@ def _scaled(plan: Plan, first: Array, last: Array) -> Plan:
 
 
 def read_qsvc(path: Path) -> StoredQsvc:
-    """A machine from a file that is not trusted; raises QsvcFileError naming the part that is wrong."""
+    """Read a machine from a file that is not trusted; raises QsvcFileError naming the part that is wrong."""
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)

@@ -6,30 +6,40 @@ machine was trained on and searched over the usual grid, which the machine itsel
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from scorer.models.calibration import CalibrationError, Platt, fit_platt
 from scorer.models.machine import ObservableMachine
-from scorer.models.svc import default_rank, deployed
-from scorer.models.trained import MAX_BENIGN, TrainedModel
+from scorer.models.observable import default_rank, deployed
+from scorer.models.trained import TrainedModel
 from scorer.models.twins import RbfTwin
+from scorer.progress import Steps, no_steps
 from scorer.rows.builder import Columns
 from scorer.rows.recipe import Recipe
+from scorer.training.assemble import (
+    HeldOutScores,
+    UncalibratedScores,
+    assembled,
+    benign_scores,
+    check_line,
+    evaluated,
+)
 from scorer.training.choose import Choice
 from scorer.training.dataset import Dataset, dataset
-from scorer.training.evaluate import average_precision, evaluate
-from scorer.training.facts import Provenance, Run, facts_of
-from scorer.training.families.fit_svc import FitError, fit_twin
+from scorer.training.facts import Provenance, TrainingRun, facts_of
+from scorer.training.families.checks import FitError
+from scorer.training.families.kernels import rbf_kernel
+from scorer.training.families.svc import fit_twin, svc_trial
 from scorer.training.fit import Fitted
-from scorer.training.options import Steps, TrainOptions, no_steps
+from scorer.training.options import TrainOptions
 from scorer.training.qsvc.file import StoredQsvc
-from scorer.training.search import COSTS, GAMMAS, SEARCH_FOLDS, Found, Searched
+from scorer.training.search import COSTS, GAMMAS, SEARCH_FOLDS, Grid, GridPoint, Searched, SearchSpace, best_point
 from scorer.training.splits import Split, inner_folds
 from scorer.training.train import check_options
-from scorer.training.trials import rbf_kernel, svc_trial
 from scorer.training.yardsticks import boosted_apart
 from scorer.wire.errors import BadTrainingData
 
@@ -37,6 +47,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 RULE = "the features of the imported machine"
+_TWIN_SPACE = SearchSpace(Grid(GAMMAS, "C", COSTS), partial(svc_trial, rbf_kernel))
 
 
 def train_imported(
@@ -49,38 +60,33 @@ def train_imported(
     grain: str,
     steps: Steps = no_steps,
 ) -> TrainedModel:
-    """A model of the machine. ``rows``: labelled ones that it was not trained on: they calibrate it, set its line and
-    judge it. Of the options ``fpr``, ``prevalence``, ``seed`` and ``note`` count. Raises BadTrainingData."""
+    """Make a model of the machine. ``rows``: labelled ones that it was not trained on.
+
+    They calibrate it, set its line and judge it. Of the options ``fpr``, ``prevalence``, ``seed`` and ``note`` count.
+    Raises BadTrainingData.
+    """
     check_options(recipe, options)
     data = dataset(recipe, rows, columns)
+    check_line(len(data) - data.positives, options.fpr, by_event=False)
     where = _columns(stored.features, data.names)
     steps("fitting its twin", 0, 3)
     fitted = _fitted(stored, data.names, where, options.seed)
     steps("judging", 1, 3)
-    judged = Split("held-out", ((np.arange(len(stored.rows)), np.arange(len(data))),))
-    run = Run(recipe, grain, columns, _warned(provenance, stored, data, where), options, data, judged, ())
-    scores = _scores(fitted, data, options.seed)
-    evaluation = evaluate(data.y, scores, data.groups, options.fpr, options.seed)
+    parts = Split("held-out", ((np.arange(len(stored.rows)), np.arange(len(data))),))
+    run = TrainingRun(recipe, grain, columns, _warned(provenance, stored, data, where), options, data, parts, ())
+    held = HeldOutScores(data.y, data.groups, _scores(fitted, data, options.seed))
+    evaluation = evaluated(run, held)
     steps("calibrating", 2, 3)
-    benign = _benign(scores, data.y, options)
+    benign = benign_scores(held, {}, options.seed)
     facts = facts_of(run, fitted, evaluation) | _own_facts(stored, fitted, options)
-    model = TrainedModel(
-        name=recipe.name,
-        family="svc",
-        recipe=recipe,
-        grain=grain,
-        feature_names=stored.features,
-        scaler=stored.scaler,
-        machine=fitted.machine,
-        twin=fitted.twin,
-        calibration=_calibrated("imported", scores["quantum"], data.y, options.prevalence),
-        twin_calibration=_calibrated("twin", scores["twin"], data.y, options.prevalence),
-        benign_scores=benign["quantum"],
-        twin_benign_scores=benign["twin"],
-        fpr=options.fpr,
-        reference=np.median(data.X[data.y == 0][:, where], axis=0),
-        facts=facts | {"line_rows": len(benign["quantum"])},
-    )
+    try:
+        model = assembled(run, fitted, held, benign, facts)
+    except UncalibratedScores as error:
+        which = "imported" if error.which == "quantum" else error.which
+        raise BadTrainingData(
+            f"the {which} machine says nothing that holds on these rows: {error}",
+            "Check positive= in write_qsvc, the features' units, and the labels of --data.",
+        ) from None
     steps("done", 3, 3)
     return model
 
@@ -108,19 +114,18 @@ def _fitted(stored: StoredQsvc, names: tuple[str, ...], where: Ints, seed: int) 
         machine=machine,
         twin=twin,
         yardsticks={},
-        searched=Searched(Found(1.0, 0.0, 0.0), found, len(GAMMAS) * len(COSTS)),
+        searched=Searched(GridPoint(1.0, 0.0, 0.0), found, _TWIN_SPACE.grid.pairs),
         second=("", "C"),
         rows=len(stored.rows),
     )
 
 
-def _twin(Z: Floats, y: Ints, seed: int) -> tuple[RbfTwin, Found]:
+def _twin(Z: Floats, y: Ints, seed: int) -> tuple[RbfTwin, GridPoint]:
     """The RBF machine on the same rows, its width and cost those of the best mean PR-AUC over inner folds."""
     try:
         parts = inner_folds(y, None, min(SEARCH_FOLDS, int(np.bincount(y, minlength=2).min())), seed)
         with threadpool_limits(limits=1):
-            tried = [Found(gamma, C, _mean_precision(Z, y, gamma, C, parts)) for gamma in GAMMAS for C in COSTS]
-            best = max(tried, key=lambda found: found.pr_auc)
+            best = best_point(_TWIN_SPACE, Z, y, np.ones(len(y)), parts)
             return fit_twin(Z, y, best.width, best.second, class_weight="balanced"), best
     except (FitError, ValueError) as error:
         raise BadTrainingData(
@@ -128,38 +133,10 @@ def _twin(Z: Floats, y: Ints, seed: int) -> tuple[RbfTwin, Found]:
         ) from None
 
 
-def _mean_precision(Z: Floats, y: Ints, gamma: float, C: float, parts: list[tuple[Ints, Ints]]) -> float:
-    trial = svc_trial(rbf_kernel, Z, y, gamma)
-    return float(np.mean([average_precision(y[held], trial(C, fit, held)) for fit, held in parts]))
-
-
 def _scores(fitted: Fitted, data: Dataset, seed: int) -> dict[str, Floats]:
     """Of every row by machine and twin, and by boosting that saw the other rows of the same file."""
     apart = boosted_apart(data, seed)
     return fitted.scores(data.X) | ({} if apart is None else {"boosting": apart})
-
-
-def _benign(scores: dict[str, Floats], y: Ints, options: TrainOptions) -> dict[str, Floats]:
-    count = int((y == 0).sum())
-    if options.fpr * (count + 1) < 1.0:
-        raise BadTrainingData(
-            f"{count} benign rows cannot set a line at a false-positive rate of {options.fpr:g}",
-            f"Add benign rows, or ask for --fpr {np.ceil(100.0 / (count + 1)) / 100:g}.",
-        )
-    kept = np.flatnonzero(y == 0)
-    if count > MAX_BENIGN:
-        kept = np.random.default_rng([options.seed, 2]).choice(kept, MAX_BENIGN, replace=False)
-    return {which: np.sort(scores[which][kept]) for which in ("quantum", "twin")}
-
-
-def _calibrated(which: str, scores: Floats, y: Ints, prevalence: float | None) -> Platt:
-    try:
-        return fit_platt(scores, y, prevalence)
-    except CalibrationError as error:
-        raise BadTrainingData(
-            f"the {which} machine says nothing that holds on these rows: {error}",
-            "Check positive= in write_qsvc, the features' units, and the labels of --data.",
-        ) from None
 
 
 def _warned(provenance: Provenance, stored: StoredQsvc, data: Dataset, where: Ints) -> Provenance:

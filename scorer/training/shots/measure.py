@@ -13,7 +13,7 @@ A projected model is estimated from its Bloch vectors: three circuits a row, eac
 Its score is no mean but a smooth function of means: biased by an amount that falls as 1 / S, twice as fast as its
 spread; the standard error is that of the linear part.
 
-Estimates are drawn from the exact probabilities (float64); ``scorer.engine.aer`` runs the circuit itself.
+Estimates are drawn from the exact probabilities (float64); ``scorer.engine.backends.aer`` runs the circuit itself.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.circuits.checks import MAX_QUBITS
+from scorer.circuits.limits import MAX_QUBITS
 from scorer.engine.bloch import axis_probabilities
 from scorer.engine.reference import amplitudes, fidelity_kernel
 from scorer.models.machine import Machine, ObservableMachine
+from scorer.models.observable import Observable
 from scorer.models.projected import ProjectedMachine
-from scorer.models.svc import Observable
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -54,7 +54,7 @@ class ShotScores:
 def measured(
     machine: Machine, Z: Array, shots: int, rng: np.random.Generator, method: str = "eigenbasis"
 ) -> ShotScores:
-    """Any machine's scores of scaled features Z (N, n) from ``shots`` shots a circuit.
+    """Measure scaled features Z (N, n) with any machine, ``shots`` shots a circuit.
 
     ``method`` is for observables. Raises ShotError.
     """
@@ -66,7 +66,7 @@ def measured(
 
 
 def sampled_projection(machine: ProjectedMachine, Z: Array, shots: int, rng: np.random.Generator) -> ShotScores:
-    """Scores from ``shots`` shots along each of three axes. Raises ShotError."""
+    """Score scaled features Z (N, n) from ``shots`` shots along each of three axes. Raises ShotError."""
     check_shots(shots)
     qubits = machine.circuit.qubits
     if qubits > MAX_QUBITS:
@@ -96,7 +96,7 @@ def _from_axes(machine: ProjectedMachine, counts: Counts) -> tuple[Array, Array]
 
 
 def probabilities(circuit: Any, observable: Observable, Z: Array) -> Array:
-    """Of each outcome k and, last, of all the others together: (N, r + 1) for scaled features Z (N, n)."""
+    """Compute the probability of each outcome k and, last, of all others, (N, r + 1), on scaled features Z (N, n)."""
     # Eigenvectors rounded to float32 may give a sum just above 1, which no sampler takes.
     p = fidelity_kernel(amplitudes(circuit, Z), observable.vectors.astype(np.complex128))
     p /= np.maximum(1.0, p.sum(1, keepdims=True))
@@ -111,7 +111,7 @@ def sampled(
     rng: np.random.Generator,
     method: str = "eigenbasis",
 ) -> ShotScores:
-    """Scores of scaled features Z (N, n) from ``shots`` shots a row (a row and eigenvector, for ``overlaps``).
+    """Score scaled features Z (N, n) from ``shots`` shots a row (a row and eigenvector, for ``overlaps``).
 
     Raises ShotError.
     """
@@ -127,9 +127,9 @@ def sampled(
 
 
 def from_counts(observable: Observable, counts: Counts) -> ShotScores:
-    """Estimates from how often each outcome was seen, (N, r + 1), the last column being every other outcome.
+    """Estimate scores from how often each outcome was seen, (N, r + 1), the last column being every other outcome.
 
-    The standard error is the sample's: sqrt(sum (value - mean)^2 / (S - 1) / S).
+    The standard error is the sample's: sqrt(sum (value - mean)^2 / (S - 1) / S). Raises ShotError.
     """
     shots = counts.sum(1)
     check_shots(int(shots.min(initial=MAX_SHOTS)))

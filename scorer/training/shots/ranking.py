@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from scorer.models.machine import Machine, ObservableMachine
-from scorer.training.options import Steps, no_steps
+from scorer.progress import Steps, no_steps
 from scorer.training.shots.measure import ShotScores, from_counts, measured
 from scorer.wire.errors import BadOption
 
@@ -43,9 +43,9 @@ def shot_table(
     repeats: int,
     steps: Steps = no_steps,
 ) -> list[ShotRow]:
-    """The exact model first, then each number of shots. ``measure(shots, repetition)`` gives scores (N,).
+    """Measure the exact model first, then each number of shots, on scaled features Z (N, n) with labels y (N,).
 
-    ``steps(text, done, total)`` hears of progress.
+    ``measure(shots, repetition)`` gives scores (N,). ``steps(text, done, total)`` hears of progress.
     """
     exact = machine.scores(Z)
     spread = max(float(exact.std()), 1e-300)
@@ -63,7 +63,7 @@ def shot_table(
 
 
 def exact_sampler(machine: Machine, Z: Floats, seed: int, method: str) -> Callable[[int, int], ShotScores]:
-    """Shots drawn from the exact probabilities: a perfect quantum computer."""
+    """Make what draws shots from the exact probabilities on Z (N, n): a perfect quantum computer."""
 
     def measure(shots: int, repetition: int) -> ShotScores:
         return measured(machine, Z, shots, np.random.default_rng([seed, shots, repetition]), method)
@@ -72,16 +72,16 @@ def exact_sampler(machine: Machine, Z: Floats, seed: int, method: str) -> Callab
 
 
 def noisy_sampler(machine: Machine, Z: Floats, seed: int, cx_error: float) -> Callable[[int, int], ShotScores]:
-    """Shots of the circuit itself on Qiskit Aer, a CX going wrong (depolarising) with probability ``cx_error``.
+    """Make what runs the circuit itself on Qiskit Aer for scaled features Z (N, n).
 
-    Raises BadOption for a machine that is no observable.
+    A CX goes wrong (depolarising) with probability ``cx_error``. Raises BadOption for a machine that is no observable.
     """
     if not isinstance(machine, ObservableMachine):
         raise BadOption("--cx-error takes a model that is one observable", "Leave it out for a projected model.")
     observable, circuit, noise = machine.observable, machine.circuit, _depolarising(cx_error)
 
     def measure(shots: int, repetition: int) -> ShotScores:
-        from scorer.engine.aer import observable_counts
+        from scorer.engine.backends.aer import observable_counts
 
         counts = observable_counts(circuit, observable.vectors, Z, shots, seed + 7919 * repetition, noise)
         return from_counts(observable, counts)

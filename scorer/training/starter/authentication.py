@@ -39,7 +39,7 @@ _CONTROLLERS = ESTATE.hosts.ranges["controller"]
 
 
 @dataclass(frozen=True)
-class Kind:
+class LogonKind:
     """One kind of event. ``seen``: "dest" names source and destination; "bare" has no source, as Windows writes it;
     "controller" is logged by a domain controller; "source" is logged on the host that the user sits at."""
 
@@ -50,22 +50,22 @@ class Kind:
 
 
 KINDS = {
-    "kerberos": Kind("4624", "3", "Kerberos"),
-    "ntlm": Kind("4624", "3", "NTLM"),
-    "rdp": Kind("4624", "10", "Negotiate"),
-    "console": Kind("4624", "2", "Negotiate"),
-    "service": Kind("4624", "5", "Negotiate"),
-    "ntlm_failure": Kind("4625", "3", "NTLM"),
-    "rdp_failure": Kind("4625", "10", "Negotiate"),
-    "console_failure": Kind("4625", "2", "Negotiate"),
-    "preauth_failure": Kind("4771", seen="controller"),
-    "explicit": Kind("4648", seen="source"),
-    "privileged": Kind("4672", seen="bare"),
-    "logoff": Kind("4634", "3", seen="bare"),
-    "share": Kind("5140"),
-    "share_file": Kind("5145"),
-    "tgt": Kind("4768", seen="controller"),
-    "ticket": Kind("4769", seen="controller"),
+    "kerberos": LogonKind("4624", "3", "Kerberos"),
+    "ntlm": LogonKind("4624", "3", "NTLM"),
+    "rdp": LogonKind("4624", "10", "Negotiate"),
+    "console": LogonKind("4624", "2", "Negotiate"),
+    "service": LogonKind("4624", "5", "Negotiate"),
+    "ntlm_failure": LogonKind("4625", "3", "NTLM"),
+    "rdp_failure": LogonKind("4625", "10", "Negotiate"),
+    "console_failure": LogonKind("4625", "2", "Negotiate"),
+    "preauth_failure": LogonKind("4771", seen="controller"),
+    "explicit": LogonKind("4648", seen="source"),
+    "privileged": LogonKind("4672", seen="bare"),
+    "logoff": LogonKind("4634", "3", seen="bare"),
+    "share": LogonKind("5140"),
+    "share_file": LogonKind("5145"),
+    "tgt": LogonKind("4768", seen="controller"),
+    "ticket": LogonKind("4769", seen="controller"),
 }
 _SEEN = ("dest", "bare", "controller", "source")
 
@@ -235,7 +235,7 @@ ATTACKS = (
 
 
 def generate(rows: int, label: int, rng: np.random.Generator) -> pa.Table:
-    """Authentication events that make about ``rows`` rows of ``label``."""
+    """Generate authentication events that make about ``rows`` rows of ``label``."""
     profiles = ATTACKS if label else BENIGN
     kinds = tuple(KINDS)
     pairs = shuffled(draw_pairs(profiles, rows, ESTATE, rng), rng)

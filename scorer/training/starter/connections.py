@@ -42,7 +42,7 @@ _ROW_OF_CLASS = ("admin", "rpc", "directory", "web", "other")
 
 
 @dataclass(frozen=True)
-class Kind:
+class ConnectionKind:
     """One kind of connection.
 
     ``group``: its port class. ``failing``: share without an answer or refused. ``seconds``, ``sent``, ``received``:
@@ -60,23 +60,23 @@ class Kind:
 
 
 KINDS = {
-    "web": Kind((80, 443, 443, 8080), "web", 0.02, 8.0, 2_500.0, 18_000.0, sigma=1.4),
-    "dns": Kind((53,), "directory", 0.02, 0.02, 45.0, 120.0, "udp", 0.5),
-    "kerberos": Kind((88,), "directory", 0.01, 0.05, 1_600.0, 1_700.0, sigma=0.4),
-    "ldap": Kind((389, 389, 636, 3268), "directory", 0.02, 4.0, 2_400.0, 5_000.0),
-    "smb": Kind((445, 445, 445, 139), "admin", 0.04, 15.0, 6_000.0, 14_000.0, sigma=1.5),
-    "smb_push": Kind((445,), "admin", 0.04, 12.0, 180_000.0, 8_000.0, sigma=1.6),
-    "smb_probe": Kind((445, 139, 3389, 22), "admin", 0.55, 0.4, 250.0, 180.0, sigma=1.3),
-    "rdp": Kind((3389,), "admin", 0.06, 300.0, 160_000.0, 900_000.0, sigma=1.5),
-    "ssh": Kind((22,), "admin", 0.05, 90.0, 9_000.0, 14_000.0, sigma=1.5),
-    "winrm": Kind((5985, 5985, 5986), "admin", 0.06, 6.0, 9_000.0, 6_000.0, sigma=1.3),
-    "mapper": Kind((135,), "rpc", 0.05, 2.0, 500.0, 400.0, sigma=0.8),
-    "rpc": Kind((EPHEMERAL,), "rpc", 0.05, 9.0, 4_000.0, 3_500.0, sigma=1.4),
-    "database": Kind((1433, 3306, 5432, 1521), "other", 0.02, 40.0, 9_000.0, 40_000.0, sigma=1.5),
-    "print": Kind((9100, 515, 631), "other", 0.05, 5.0, 60_000.0, 900.0, sigma=1.2),
-    "odd": Kind((8530, 161, 514, 4444, 7680), "other", 0.15, 3.0, 2_000.0, 2_500.0, sigma=1.5),
-    "probe": Kind((21, 25, 111, 1433, 5432, 6379, 8081), "other", 0.7, 0.2, 120.0, 90.0, sigma=1.2),
-    "time": Kind((123,), "other", 0.03, 0.05, 48.0, 48.0, "udp", 0.2),
+    "web": ConnectionKind((80, 443, 443, 8080), "web", 0.02, 8.0, 2_500.0, 18_000.0, sigma=1.4),
+    "dns": ConnectionKind((53,), "directory", 0.02, 0.02, 45.0, 120.0, "udp", 0.5),
+    "kerberos": ConnectionKind((88,), "directory", 0.01, 0.05, 1_600.0, 1_700.0, sigma=0.4),
+    "ldap": ConnectionKind((389, 389, 636, 3268), "directory", 0.02, 4.0, 2_400.0, 5_000.0),
+    "smb": ConnectionKind((445, 445, 445, 139), "admin", 0.04, 15.0, 6_000.0, 14_000.0, sigma=1.5),
+    "smb_push": ConnectionKind((445,), "admin", 0.04, 12.0, 180_000.0, 8_000.0, sigma=1.6),
+    "smb_probe": ConnectionKind((445, 139, 3389, 22), "admin", 0.55, 0.4, 250.0, 180.0, sigma=1.3),
+    "rdp": ConnectionKind((3389,), "admin", 0.06, 300.0, 160_000.0, 900_000.0, sigma=1.5),
+    "ssh": ConnectionKind((22,), "admin", 0.05, 90.0, 9_000.0, 14_000.0, sigma=1.5),
+    "winrm": ConnectionKind((5985, 5985, 5986), "admin", 0.06, 6.0, 9_000.0, 6_000.0, sigma=1.3),
+    "mapper": ConnectionKind((135,), "rpc", 0.05, 2.0, 500.0, 400.0, sigma=0.8),
+    "rpc": ConnectionKind((EPHEMERAL,), "rpc", 0.05, 9.0, 4_000.0, 3_500.0, sigma=1.4),
+    "database": ConnectionKind((1433, 3306, 5432, 1521), "other", 0.02, 40.0, 9_000.0, 40_000.0, sigma=1.5),
+    "print": ConnectionKind((9100, 515, 631), "other", 0.05, 5.0, 60_000.0, 900.0, sigma=1.2),
+    "odd": ConnectionKind((8530, 161, 514, 4444, 7680), "other", 0.15, 3.0, 2_000.0, 2_500.0, sigma=1.5),
+    "probe": ConnectionKind((21, 25, 111, 1433, 5432, 6379, 8081), "other", 0.7, 0.2, 120.0, 90.0, sigma=1.2),
+    "time": ConnectionKind((123,), "other", 0.03, 0.05, 48.0, 48.0, "udp", 0.2),
 }
 
 BENIGN = (
@@ -126,7 +126,7 @@ ATTACKS = (
 
 
 def generate(rows: int, label: int, rng: np.random.Generator) -> pa.Table:
-    """Connections that make about ``rows`` rows of ``label``."""
+    """Generate connections that make about ``rows`` rows of ``label``."""
     profiles = ATTACKS if label else BENIGN
     pairs = shuffled(draw_pairs(profiles, rows, ESTATE, rng), rng)
     groups = np.array([_ROW_OF_CLASS.index(k.group) for k in KINDS.values()])
@@ -186,7 +186,7 @@ def _outcome(kind: Ints, rng: np.random.Generator) -> dict[str, pa.Array]:
 
 def _measured(
     medians: list[float],
-    kinds: list[Kind],
+    kinds: list[ConnectionKind],
     kind: Ints,
     failed: np.ndarray[tuple[int], np.dtype[np.bool_]],
     digits: int,

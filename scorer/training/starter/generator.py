@@ -26,7 +26,7 @@ MIN_ROWS, MAX_ROWS = 100, 5_000_000
 
 
 def generate_events(model: str, rows: int, rng: np.random.Generator, attack_share: float = 0.05) -> pa.Table:
-    """Events of ``model`` that make about ``rows`` rows, ``attack_share`` of them malicious, in order of time.
+    """Generate events of ``model``, about ``rows`` rows of them, ``attack_share`` malicious, in order of time.
 
     The column ``label`` is 1 on an attacker's events, ``activity`` names what belongs together (use it as the group of
     a split) and ``profile`` says what the event is part of. Raises ValueError for a model without a generator and for

@@ -67,7 +67,7 @@ class Estate:
 
 
 def draw_pairs(profiles: tuple[Profile, ...], pairs: int, estate: Estate, rng: np.random.Generator) -> Pairs:
-    """``pairs`` pairs whose profiles stand in their shares."""
+    """Draw ``pairs`` pairs whose profiles stand in their shares."""
     shares = np.array([p.share for p in profiles])
     counts = rng.multinomial(pairs, shares / shares.sum())
     parts = [_of_profile(k, p, int(n), estate, rng) for k, (p, n) in enumerate(zip(profiles, counts, strict=True))]
@@ -100,7 +100,7 @@ def _joined(parts: list[Pairs]) -> Pairs:
 
 
 def draw_counts(profiles: tuple[Profile, ...], kinds: tuple[str, ...], pairs: Pairs, rng: np.random.Generator) -> Ints:
-    """Events of each kind on each pair, (P, K): Poisson with a gamma-distributed intensity, never all zero."""
+    """Draw the events of each kind on each pair, (P, K): Poisson with a gamma-distributed intensity, never all zero."""
     means = np.array([[p.means.get(kind, 0.0) for kind in kinds] for p in profiles])
     rates = means[pairs.profile] * rng.gamma(1.6, 1 / 1.6, size=(pairs.profile.size, 1))
     counts: Ints = rng.poisson(rates).astype(np.int64)
@@ -110,19 +110,19 @@ def draw_counts(profiles: tuple[Profile, ...], kinds: tuple[str, ...], pairs: Pa
 
 
 def first_rows(counts: Ints, row_of_kind: Ints, rows: int) -> Ints:
-    """``counts`` of as many leading pairs (in random order already) as make ``rows`` rows of the recipe."""
+    """Take the ``counts`` (P, K) of as many leading pairs (in random order already) as make ``rows`` rows."""
     made = np.stack([counts[:, row_of_kind == r].sum(axis=1) > 0 for r in np.unique(row_of_kind)]).sum(axis=0)
     return counts * (np.cumsum(made) <= rows)[:, None]
 
 
 def expand(counts: Ints) -> tuple[Ints, Ints]:
-    """Pair and kind of every single event: two arrays of length ``counts.sum()``."""
+    """Expand ``counts`` (P, K) to the pair and the kind of every single event, (E,) each."""
     flat = np.repeat(np.arange(counts.size), counts.ravel())
     return flat // counts.shape[1], flat % counts.shape[1]
 
 
 def shuffled(pairs: Pairs, rng: np.random.Generator) -> Pairs:
-    """The same pairs in random order of their activities, so that cutting the tail favours no profile."""
+    """Put pairs in random order of their activities, so that cutting the tail favours no profile."""
     rank = rng.permutation(int(pairs.activity.max()) + 1)
     order = np.argsort(rank[pairs.activity], kind="stable")
     names = ("profile", "activity", "user", "src", "dest", "window")

@@ -9,14 +9,15 @@ import numpy as np
 import pyarrow as pa
 
 from scorer.models.trained import TrainedModel
+from scorer.progress import Steps, no_steps
 from scorer.rows.builder import Columns, build_rows
 from scorer.rows.recipe import Recipe
 from scorer.training.facts import Provenance
-from scorer.training.families.table import METHODS
-from scorer.training.options import DEFAULTS, FIT_ROWS, Steps, TrainOptions, no_steps
+from scorer.training.families.table import training_of
+from scorer.training.options import DEFAULTS, FIT_ROWS, TrainOptions
 from scorer.training.prepare import Prepared
 from scorer.training.starter.generator import generate_events
-from scorer.training.train import train
+from scorer.training.train import check_options, train
 from scorer.wire.errors import BadTrainingData
 
 STARTER_ROWS = 20_000
@@ -29,7 +30,7 @@ STARTER_COLUMNS = Columns(label="label", group="activity")
 
 
 def starter_rows(recipe: Recipe, rows: int = STARTER_ROWS, seed: int | Sequence[int] = 0) -> Prepared:
-    """About ``rows`` rows of generated activity. Raises BadTrainingData for a recipe without a generator."""
+    """Generate about ``rows`` rows of activity. Raises BadTrainingData for a recipe without a generator."""
     try:
         events = generate_events(recipe.name, rows, np.random.default_rng(seed))
     except ValueError as error:
@@ -38,13 +39,15 @@ def starter_rows(recipe: Recipe, rows: int = STARTER_ROWS, seed: int | Sequence[
 
 
 def train_starter(recipe: Recipe, options: TrainOptions = DEFAULTS, steps: Steps = no_steps) -> TrainedModel:
-    """A model of ``starter_rows``, seeded by ``options.seed``."""
+    """Train a model of ``starter_rows``, seeded by ``options.seed``. Raises BadTrainingData."""
+    check_options(recipe, options)
+    steps("generating activity", 0, 1)
     made = starter_rows(recipe, seed=options.seed)
     sentence = (
         f"{made.rows.num_rows} rows of generated benign and malicious activity (seed {options.seed}): a starter that "
         "has never seen a real event; train on your own data before you rely on it"
     )
-    if options.fit_rows is None and METHODS[options.family].fit_rows == FIT_ROWS:
+    if options.fit_rows is None and training_of(options.family).fit_rows == FIT_ROWS:
         options = replace(options, fit_rows=STARTER_FIT_ROWS)
     others = [starter_rows(recipe, seed=(options.seed, company)).rows for company in range(1, LINE_COMPANIES + 1)]
     remark = f"the line was set on benign rows of {LINE_COMPANIES} other generated companies too"

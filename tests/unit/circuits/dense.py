@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.quantum_info import Statevector
 
-from scorer.circuits.plan import Affine, Fixed, Hadamards, Local, Phases, Plan, Step
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps.kinds import Affine, Fixed, Hadamards, Local, Phases, Step
 
 States = NDArray[np.complex128]
 _H: NDArray[Any] = np.array([[1, 1], [1, -1]]) / np.sqrt(2)

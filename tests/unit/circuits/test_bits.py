@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.circuits.bits import mask_of, members, runs
+from scorer.circuits.steps.bits import mask_of, members, runs
 
 
 @given(st.integers(0, 2**12 - 1))

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scorer.circuits.circuit import SIGNATURES, Circuit
+from scorer.circuits.circuit import Circuit
 from scorer.circuits.expressions import UNARY
-from scorer.circuits.plan import Hadamards, Phases
+from scorer.circuits.gates import SIGNATURES
 from scorer.circuits.plugins import installed, parameters_of
+from scorer.circuits.steps.kinds import Hadamards, Phases
 from scorer.training.qsvc.file import read_qsvc
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "circuits.md").read_text()

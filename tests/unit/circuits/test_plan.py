@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scorer.circuits import bits
+from scorer.circuits.decompile import decompile
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.expressions import Expression, apply, constant, feature
 from scorer.circuits.maps import hardware_efficient, qft
-from scorer.circuits.plan import Affine, Fixed, Hadamards, Local, Phases, Plan, is_constant
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps import bits
+from scorer.circuits.steps.kinds import Affine, Fixed, Hadamards, Local, Phases, is_constant
 from scorer.circuits.zz import ZZMap
 from tests.unit.circuits import dense
 
@@ -64,7 +66,7 @@ def test_features_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
 
 def test_gates_made_from_steps_do_the_same() -> None:
     states = dense.plan_states(EVERY_STEP, Z)
-    assert np.abs(dense.plan_states(EVERY_STEP.to_circuit().plan, Z) - states).max() <= 1e-14
+    assert np.abs(dense.plan_states(decompile(EVERY_STEP).plan, Z) - states).max() <= 1e-14
 
 
 def test_without_global_phase_nothing_else_changes() -> None:

@@ -12,7 +12,7 @@ from scorer.circuits.circuit import Circuit
 from scorer.circuits.errors import CircuitError, UnknownMap
 from scorer.circuits.plan import Plan
 from scorer.circuits.plugins import feature_map, installed, parameters_of
-from scorer.circuits.qiskit_export import to_qiskit
+from scorer.circuits.qiskit.exporting import to_qiskit
 from scorer.circuits.zz import ZZMap
 from scorer.engine.reference import amplitudes
 from tests.plugin_package.installed import install_into

@@ -14,12 +14,13 @@ from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import SparsePauliOp
 
 from scorer.circuits.circuit import Builder
+from scorer.circuits.decompile import circuit_of
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.expressions import apply, feature
 from scorer.circuits.maps import hardware_efficient, pauli, qft, reuploading, zz
 from scorer.circuits.plan import Plan
-from scorer.circuits.qiskit_export import to_qasm3, to_qiskit
-from scorer.circuits.qiskit_import import import_circuit
+from scorer.circuits.qiskit.exporting import to_qasm3, to_qiskit
+from scorer.circuits.qiskit.importing import import_circuit
 from scorer.engine.reference import amplitudes
 from tests.unit.circuits.dense import qiskit_states
 
@@ -230,4 +231,4 @@ def test_openqasm_3_names_every_gate_and_input(ours: Any) -> None:
     assert text.startswith("OPENQASM 3.0;")
     assert text.count("input float") == ours.features
     gates = [line for line in text.splitlines() if line.endswith(";") and "q[" in line and "qubit[" not in line]
-    assert len(gates) == len(ours.to_circuit().gates)
+    assert len(gates) == len(circuit_of(ours).gates)

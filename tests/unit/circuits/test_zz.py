@@ -10,7 +10,9 @@ import pytest
 from qiskit.circuit.library import zz_feature_map
 from qiskit.quantum_info import Statevector
 
-from scorer.circuits.zz import CircuitError, ZZMap
+from scorer.circuits.errors import CircuitError
+from scorer.circuits.steps.kinds import Hadamards, Phases
+from scorer.circuits.zz import ZZMap
 from scorer.engine.reference import amplitudes
 
 
@@ -50,11 +52,11 @@ def test_pairs() -> None:
     assert ZZMap(1).pairs == ()
 
 
-def test_angles_and_signs_by_hand() -> None:
-    circuit = ZZMap(2, bandwidth=0.5)
-    angles = circuit.angles(np.array([[1.0, 2.0]]))[:, 0]
+def test_angles_and_terms_by_hand() -> None:
+    plan = ZZMap(2, bandwidth=0.5).plan
+    angles = plan.angles(np.array([[1.0, 2.0]]))[:, 0]
     assert angles.tolist() == pytest.approx([1.0, 2.0, 2 * (math.pi - 0.5) * (math.pi - 1.0)])
-    assert circuit.signs.tolist() == [[0, 1, 0, 1], [0, 0, 1, 1], [0, 1, 1, 0]]
+    assert plan.steps == (Hadamards(3), Phases(((1, 0), (2, 1), (3, 2)))) * 2
 
 
 @pytest.mark.parametrize(
@@ -67,8 +69,8 @@ def test_impossible_maps_are_refused(arguments: tuple[Any, ...]) -> None:
 
 
 def test_features_of_another_width_are_refused() -> None:
-    with pytest.raises(CircuitError, match="3 qubits"):
-        ZZMap(3).angles(np.zeros((1, 2)))
+    with pytest.raises(CircuitError, match="3 features"):
+        ZZMap(3).plan.angles(np.zeros((1, 2)))
 
 
 def test_a_map_survives_its_dictionary() -> None:

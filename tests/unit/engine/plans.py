@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from scorer.circuits.expressions import feature
-from scorer.circuits.plan import Affine, Fixed, Hadamards, Local, Phases, Plan, Step
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps.kinds import Affine, Fixed, Hadamards, Local, Phases, Step
 
 _ANGLES = 6
 _GATES = ("rx", "ry", "rz", "p", "h", "x")

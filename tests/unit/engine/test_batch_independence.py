@@ -14,9 +14,9 @@ import pytest
 
 from scorer.circuits.maps import hardware_efficient, pauli, qft, reuploading
 from scorer.circuits.plan import Plan
-from scorer.circuits.qiskit_import import import_circuit
+from scorer.circuits.qiskit.importing import import_circuit
 from scorer.circuits.zz import ZZMap
-from scorer.engine.aer import mps_bloch_vectors
+from scorer.engine.backends.aer import mps_bloch_vectors
 from scorer.engine.bloch import projected
 from scorer.engine.fast import GaussianScorer, ObservableScorer
 from scorer.engine.gradient import CircuitGradient, of_observable

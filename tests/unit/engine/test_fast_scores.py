@@ -15,7 +15,8 @@ import pytest
 from scorer.circuits.circuit import Circuit
 from scorer.circuits.expressions import apply, feature
 from scorer.circuits.maps import hardware_efficient, pauli, qft, reuploading
-from scorer.circuits.plan import Hadamards, Local, Phases, Plan
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps.kinds import Hadamards, Local, Phases
 from scorer.circuits.zz import ZZMap
 from scorer.engine.fast import GaussianScorer, ObservableScorer, float32_bound
 from scorer.engine.reference import amplitudes, expectation
@@ -281,15 +282,13 @@ def test_scorers_turn_to_compiled_code_once_it_is_there_and_it_starts_no_threads
         "import numpy as np\n"
         "from scorer.circuits.zz import ZZMap\n"
         "from scorer.engine import fast\n"
-        "from scorer.engine.compiled import CompiledGaussians, CompiledStates\n"
         "scorer = fast.ObservableScorer(ZZMap(6), np.ones(1), np.eye(1, 64))\n"
         "gaussians = fast.GaussianScorer(np.zeros((3, 6)), np.ones(3), 1.0)\n"
         "Z = np.random.default_rng(0).random((3000, 6))\n"
         "before = scorer(Z), gaussians(Z)\n"
-        "print(isinstance(scorer._switch().run, CompiledStates), fast.enable_compiled())\n"
+        "print(scorer.compiled, gaussians.compiled, fast.enable_compiled())\n"
         "after = scorer(Z), gaussians(Z)\n"
-        "paths = scorer._switch().run, gaussians._switch().run\n"
-        "print(isinstance(paths[0], CompiledStates), isinstance(paths[1], CompiledGaussians))\n"
+        "print(scorer.compiled, gaussians.compiled)\n"
         "print(max(np.abs(a - b).max() for a, b in zip(before, after)) <= 1e-5, len(os.listdir('/proc/self/task')))\n"
     )
-    assert python(program).split("\n") == ["False True", "True True", "True 1", ""]
+    assert python(program).split("\n") == ["False False True", "True True", "True 1", ""]

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scorer.circuits.entanglement import ENTANGLEMENTS
 from scorer.circuits.expressions import feature
-from scorer.circuits.plan import Hadamards, Phases, Plan
-from scorer.circuits.zz import ENTANGLEMENTS, ZZMap
+from scorer.circuits.plan import Plan
+from scorer.circuits.steps.kinds import Hadamards, Phases
+from scorer.circuits.zz import ZZMap
 from scorer.engine.reference import CHUNK, amplitudes, expectation, fidelity_kernel, hadamard
 
 MAPS = st.builds(

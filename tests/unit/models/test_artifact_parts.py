@@ -13,17 +13,21 @@ import pytest
 
 from scorer.circuits.plugins import feature_map
 from scorer.circuits.zz import ZZMap
-from scorer.models.artifact import ArtifactFormatError, TrainedModel, from_parts, layout_of, to_parts
+from scorer.models.artifact import from_parts, layout_of, to_parts
 from scorer.models.calibration import Platt, Ranks
 from scorer.models.families import FAMILIES, Twin
 from scorer.models.machine import Machine, ObservableMachine
-from scorer.models.svc import FeatureMap
+from scorer.models.observable import FeatureMap
+from scorer.models.parts import ArtifactFormatError
+from scorer.models.trained import TrainedModel
 from scorer.registry.store import Registry
-from scorer.training.families.fit_nystrom import fit_nystrom_logistic, fit_nystrom_twin
-from scorer.training.families.fit_one_class import fit_density, fit_density_twin, fit_leverage, fit_leverage_twin
-from scorer.training.families.fit_projected import fit_projected
-from scorer.training.families.fit_svc import fit_svc, fit_twin
-from scorer.training.families.fit_vqc import fit_vqc
+from scorer.training.families.density import fit_density, fit_density_twin
+from scorer.training.families.leverage import fit_leverage, fit_leverage_twin
+from scorer.training.families.nystrom_logistic import fit_nystrom_logistic, fit_nystrom_twin
+from scorer.training.families.projected import fit_projected
+from scorer.training.families.svc import fit_svc, fit_twin
+from scorer.training.families.table import FAMILY_TRAINING
+from scorer.training.families.vqc import fit_vqc
 
 STORED = Path(__file__).parent / "data" / "format1"
 
@@ -52,7 +56,7 @@ def of_family(tiny: TrainedModel, family: str, map_name: str = "zz") -> TrainedM
     """The tiny model with the machine and twin of another family."""
     made = feature_map(map_name, 3, bandwidth=0.5)
     machine, twin = fitted(family, made if isinstance(made, ZZMap) else made.plan)
-    ranked = FAMILIES[family].one_class
+    ranked = FAMILY_TRAINING[family].one_class
     held = np.random.default_rng(2).random((150, 3))
     benign, twin_benign = np.sort(machine.scores(held)), np.sort(twin.scores(held))
     return dataclasses.replace(
@@ -91,7 +95,7 @@ def test_a_row_that_equals_held_out_rows_has_their_p_value_however_it_is_scored(
     few = np.random.default_rng(4).random((12, 3))
     model = of_family(tiny_model, family)
     benign = np.sort(np.repeat(model.scores(few), 20))
-    if FAMILIES[family].one_class:
+    if FAMILY_TRAINING[family].one_class:
         model = dataclasses.replace(model, calibration=Ranks(benign, model.machine.rounding), benign_scores=benign)
     else:
         model = dataclasses.replace(model, benign_scores=benign)
@@ -99,7 +103,7 @@ def test_a_row_that_equals_held_out_rows_has_their_p_value_however_it_is_scored(
     assert sorted((241.0 * expected).round().tolist()) == [1.0 + 20.0 * k for k in range(1, 13)]
     for ours in (model.machine.exact_scores(few), *(model.scores(few) + step for step in (-1e-7, 1e-7))):
         assert model.rule.pvalues(ours).tolist() == expected.tolist()
-        if FAMILIES[family].one_class:
+        if FAMILY_TRAINING[family].one_class:
             assert model.calibration.probability(ours).tolist() == (1.0 - expected).tolist()
 
 

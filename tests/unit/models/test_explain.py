@@ -16,8 +16,8 @@ from scorer.engine.gradient import CircuitGradient, of_observable
 from scorer.engine.reference import amplitudes, expectation
 from scorer.models.explain import TOLERANCE, attributions, integrated_gradients, occlusion
 from scorer.models.machine import ObservableMachine
+from scorer.models.observable import Observable
 from scorer.models.projected import ProjectedMachine, Projection
-from scorer.models.svc import Observable
 from scorer.models.twins import LeverageTwin, RbfTwin
 
 MAPS: dict[str, Any] = {
@@ -113,6 +113,19 @@ def test_attributions_sum_to_the_difference_in_score_within_the_bound(bandwidth:
     assert np.abs(found.values).max() > 1e-3
 
 
+@pytest.mark.parametrize("bandwidth", [0.05, 0.3, 1.0, 6.0])
+def test_quick_slopes_attribute_what_exact_ones_do(bandwidth: float) -> None:
+    machine = ObservableMachine(zz(6, 2, "full", bandwidth).plan, observable(6, 8))
+    Z = np.random.default_rng(6).random((200, 6))
+    Z[:3] = 0.2 + np.array([[0.0], [1e-7], [1e-3]])  # as usual as can be: there single precision sees noise alone
+    usual = np.full(6, 0.2)
+    found, exact = attributions(machine, Z, usual), integrated_gradients(machine, Z, usual).values
+    magnitude = np.abs(exact).sum(1)
+    assert (np.abs(found - exact).sum(1) <= 2.0 * TOLERANCE * magnitude + 1e-12).all()
+    wanted = machine.exact_scores(Z) - machine.exact_scores(usual[None])
+    assert (np.abs(found.sum(1) - wanted) <= 1.1 * TOLERANCE * magnitude + 1e-12).all()
+
+
 def test_a_usual_feature_gets_nothing_and_an_idle_one_neither() -> None:
     circuit = zz(4, 2, "linear", 0.5).plan
     machine = ObservableMachine(circuit, observable(4, 4))
@@ -181,5 +194,8 @@ def test_a_row_is_explained_alike_in_any_batch() -> None:
     machine = ObservableMachine(circuit, observable(5, 6))
     Z, usual = np.random.default_rng(7).random((700, 5)), np.full(5, 0.1)
     whole = attributions(machine, Z, usual)
-    assert np.abs(whole[300:301] - attributions(machine, Z[300:301], usual)).max() <= 1e-10
-    assert np.abs(whole[::-1] - attributions(machine, Z[::-1], usual)).max() <= 1e-10
+    least = 1e-4 * np.abs(whole).sum(1).min()
+    assert np.abs(whole[300:301] - attributions(machine, Z[300:301], usual)).max() <= least
+    assert np.abs(whole[::-1] - attributions(machine, Z[::-1], usual)).max() <= least
+    exact = integrated_gradients(machine, Z, usual).values
+    assert np.abs(exact[::-1] - integrated_gradients(machine, Z[::-1], usual).values).max() <= 1e-10

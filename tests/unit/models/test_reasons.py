@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +13,8 @@ import pytest
 
 from scorer.circuits.maps import reuploading
 from scorer.models.machine import ObservableMachine
-from scorer.models.reasons import NOT_EXPLAINED, _in_time, reasons
-from scorer.models.svc import Observable
+from scorer.models.observable import Observable
+from scorer.models.reasons import NOT_EXPLAINED, blocks_in_time, reasons
 from scorer.models.trained import TrainedModel
 from scorer.registry.store import Registry
 from scorer.rows.batches import FeatureBatch
@@ -27,12 +28,21 @@ from scorer.service.worker.process import scoring_worker
 from scorer.service.worker.scoring_task import Scored, score_job
 from scorer.wire.options import ScoreOptions
 
-ROWS = 4_000
+
+class Clock:
+    """A clock that goes on by ``seconds`` whenever it is looked at."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now, self.seconds = 0.0, seconds
+
+    def __call__(self) -> float:
+        self.now += self.seconds
+        return self.now
 
 
 @pytest.fixture(scope="module")
-def slow_model(tiny_model: TrainedModel) -> TrainedModel:
-    """Ten qubits: the reason of one row takes a millisecond or more."""
+def large_model(tiny_model: TrainedModel) -> TrainedModel:
+    """Ten qubits: the first block of rows to explain has four."""
     circuit = reuploading(3, qubits=10, layers=3).plan
     rng = np.random.default_rng(0)
     vectors = np.linalg.qr(rng.normal(size=(1024, 4)) + 1j * rng.normal(size=(1024, 4)))[0].T
@@ -51,27 +61,37 @@ def rows_of(model: TrainedModel, count: int) -> tuple[Any, Any, Any]:
     return X, Z, model.scores(Z)
 
 
-def test_the_highest_scores_are_explained_until_the_time_is_up(slow_model: TrainedModel) -> None:
-    X, Z, scores = rows_of(slow_model, ROWS)
-    start = time.monotonic()
-    found = reasons(slow_model, X, Z, scores, np.arange(ROWS), 0.25)
-    took = time.monotonic() - start
+def test_the_highest_scores_are_explained_until_the_time_is_up(large_model: TrainedModel) -> None:
+    """A tenth of a second a block: of 0.26 seconds the first, of four rows, leaves 0.16. Half of that is time for three
+    rows like these, which leave too little for another."""
+    X, Z, scores = rows_of(large_model, 60)
+    found = reasons(large_model, X, Z, scores, np.arange(60), 0.26, Clock(0.1))
     explained = found != NOT_EXPLAINED
-    assert 4 <= explained.sum() < ROWS  # the first block of rows is explained however slow the machine is
+    assert explained.sum() == 7
     assert scores[explained].min() >= scores[~explained].max()
-    assert took < 3.0  # all of them: ten seconds and more
-    few = np.flatnonzero(explained)[:10]
-    assert list(found[few]) == list(reasons(slow_model, X, Z, scores, few)[few])
+    alone = reasons(large_model, X, Z, scores, np.flatnonzero(explained))
+    assert list(found[explained]) == list(alone[explained])
 
 
-def test_no_block_is_begun_that_would_end_late() -> None:
-    """Rows of a millisecond each: of 0.4 seconds no more than 400 rows come, whatever else the machine does."""
-    done = []
-    for block in _in_time(np.arange(10_000), 0.4, 16):
-        time.sleep(0.001 * len(block))
+@pytest.mark.parametrize("each", [1e-4, 1e-3, 5e-3])
+def test_no_block_is_begun_that_would_end_late(each: float) -> None:
+    """Rows of ``each`` seconds: most of 0.4 seconds is used, and no more of it."""
+    clock, done, sizes = Clock(0.0), [], []
+    for block in blocks_in_time(np.arange(10_000), 0.4, 16, clock):
+        clock.now += each * len(block)
         done += block.tolist()
-    assert 16 <= len(done) <= 400
+        sizes.append(len(block))
     assert done == list(range(len(done)))
+    assert 0.3 <= each * len(done) <= 0.4
+    assert all(later <= 2 * earlier for earlier, later in itertools.pairwise(sizes))
+
+
+def test_the_first_block_is_done_however_slow_it_is() -> None:
+    clock, sizes = Clock(0.0), []
+    for block in blocks_in_time(np.arange(100), 0.4, 16, clock):
+        clock.now += 60.0
+        sizes.append(len(block))
+    assert sizes == [16]
 
 
 def test_with_time_enough_nothing_changes(tiny_model: TrainedModel) -> None:

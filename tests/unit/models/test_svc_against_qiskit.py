@@ -13,8 +13,9 @@ from sklearn.svm import SVC
 
 from scorer.circuits.zz import ZZMap
 from scorer.engine.reference import amplitudes, fidelity_kernel
-from scorer.models.svc import Observable, collapse, default_rank
-from scorer.training.families.fit_svc import FitError, fit_svc, fit_twin
+from scorer.models.observable import Observable, collapse, default_rank
+from scorer.training.families.checks import FitError
+from scorer.training.families.svc import fit_svc, fit_twin
 
 BANDWIDTH = 0.9
 

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from scorer.rows.recipe import load_recipe
+from scorer.rows.recipe_parts import Feature
 from scorer.rows.transform import (
     CLIP,
     FeatureError,
     Scaler,
     derive,
+    in_units,
     in_words,
     range_defects,
     required_inputs,
@@ -70,11 +72,15 @@ def test_impossible_inputs_are_named_by_row() -> None:
     assert found[4].startswith("failures is -1")
 
 
+def _words(feature: Feature, value: float, usual: float) -> str:
+    return in_words(feature, value, in_units(feature, usual))
+
+
 def test_words_use_the_units_of_the_inputs() -> None:
     by_name = RECIPE.feature_by_name
-    assert in_words(by_name["failure_ratio"], 0.8333, 0.0) == "share of failures 0.83 (usual 0)"
-    assert in_words(by_name["log_events"], math.log1p(12), math.log1p(3)) == "authentication events 12 (usual 3)"
-    assert in_words(by_name["signatures"], 1234.5, 0.0004) == "kinds of authentication event 1234 (usual 0.0004)"
+    assert _words(by_name["failure_ratio"], 0.8333, 0.0) == "share of failures 0.83 (usual 0)"
+    assert _words(by_name["log_events"], math.log1p(12), math.log1p(3)) == "authentication events 12 (usual 3)"
+    assert _words(by_name["signatures"], 1234.5, 0.0004) == "kinds of authentication event 1234 (usual 0.0004)"
 
 
 def test_scaler_takes_percentiles_and_falls_back_to_the_ends() -> None:

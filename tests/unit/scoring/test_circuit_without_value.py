@@ -16,7 +16,7 @@ from scorer.models.trained import TrainedModel
 from scorer.rows.batches import FeatureBatch
 from scorer.rows.transform import derive
 from scorer.scoring.score import score
-from scorer.training.families.fit_svc import fit_svc
+from scorer.training.families.svc import fit_svc
 from scorer.wire.options import ScoreOptions
 
 Read = Callable[..., FeatureBatch]

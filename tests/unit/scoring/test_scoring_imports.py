@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scorer.models.artifact import TrainedModel, to_parts
+from scorer.models.artifact import to_parts
+from scorer.models.trained import TrainedModel
 
 PROGRAM = """
 import json, sys

@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scorer.circuits.circuit import Builder
-from scorer.circuits.maps import hardware_efficient, zz
-from scorer.engine.aer import mps_bloch_vectors, observable_counts
-from scorer.engine.bloch import NoSimulator, bloch_vectors, projected
-from scorer.engine.reference import amplitudes
+from scorer.circuits.maps import zz
+from scorer.engine.backends.aer import observable_counts
+from scorer.engine.bloch import projected
 from scorer.models.machine import ObservableMachine
+from scorer.models.observable import Observable
 from scorer.models.projected import ProjectedMachine, Projection
-from scorer.models.svc import Observable
 from scorer.models.twins import RbfTwin
 from scorer.training.shots.measure import METHODS, ShotError, from_counts, measured, probabilities, sampled
 from scorer.training.shots.ranking import exact_sampler, shot_table
@@ -112,30 +110,6 @@ def test_noise_moves_scores_towards_those_of_no_information() -> None:
     noisy = from_counts(parts, observable_counts(CIRCUIT, parts.vectors, Z, 4000, 7, noise)).scores
     exact = machine().exact_scores(Z)
     assert np.abs(noisy - flat).mean() <= 0.5 * np.abs(exact - flat).mean()
-
-
-@pytest.mark.parametrize("circuit", [zz(5, 2, "full", 0.4), hardware_efficient(6, bandwidth=0.8)], ids=["zz", "he"])
-def test_matrix_product_states_give_the_exact_bloch_vectors(circuit: Any) -> None:
-    Z = rows(5, circuit.features)
-    assert np.abs(mps_bloch_vectors(circuit.plan, Z) - projected(circuit.plan, Z)).max() <= 1e-6
-
-
-def test_a_circuit_that_no_row_changes_gives_every_row_its_state() -> None:
-    """Without a parameter to bind Aer ran it once: all rows but the first held what was in memory."""
-    circuit = Builder("fixed", 3, 2).h(0).ry(0.3, 1).cx(0, 1).build()
-    Z = rows(4, 2)
-    exact = projected(circuit.plan, Z)
-    assert np.abs(mps_bloch_vectors(circuit.plan, Z) - exact).max() <= 1e-6
-    state = amplitudes(circuit, Z[:1])
-    assert observable_counts(circuit, state, Z, 4000, seed=9).tolist() == [[4000, 0]] * 4
-
-
-def test_fourteen_qubits_are_those_of_the_whole_state() -> None:
-    circuit = zz(14, 2, "linear", 0.3)
-    Z = rows(2, 14)
-    with pytest.raises(NoSimulator, match="14 qubits is scored by a worker of the qpu lane"):
-        projected(circuit.plan, Z)
-    assert np.abs(mps_bloch_vectors(circuit.plan, Z) - bloch_vectors(amplitudes(circuit, Z).T).T).max() <= 1e-6
 
 
 def test_who_waits_for_a_table_hears_of_every_measurement() -> None:

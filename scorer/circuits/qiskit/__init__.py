@@ -1,0 +1,1 @@
+"""Circuits from Qiskit and back. Needs the extra ``qiskit``; scoring never comes here."""
