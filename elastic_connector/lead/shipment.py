@@ -13,7 +13,7 @@ from elastic_connector.lead.ledger import Batch, Ledger
 from elastic_connector.read.pages import OF_THE_MODEL, RowPage
 from scorer.logs import get_log
 from scorer.service.queue.exchange import Outcome
-from scorer.wire.errors import QScoreError
+from scorer.wire.errors import MalformedBody, QScoreError
 
 
 class BatchQueue(Protocol):
@@ -74,7 +74,8 @@ class Shipment:
         """Take what has become of batches, waiting up to ``seconds`` for the first; whether anything came.
 
         A batch that is itself the reason why no worker could score it is cut in two; any other comes again. Raises
-        Unavailable, and after all was taken the error of a model that cannot be used: no row is to blame for that.
+        Unavailable, and after all was taken the error of a model that cannot be used (no row is to blame for that), or
+        MalformedBody of a row that is refused even as an error.
         """
         first = self.queue.wait_outcome(seconds) if seconds > 0 else None
         waited = first is not None and self._settle([first])
@@ -86,19 +87,19 @@ class Shipment:
         self.ledger.sent(batch.batch_id, self.ticks())
 
     def _settle(self, outcomes: Iterable[Outcome]) -> bool:
-        found, of_the_model = False, None
+        found, error = False, None
         for outcome in outcomes:
             found = True
             if outcome.ack is not None:
                 self.ledger.acknowledge(outcome.ack)
             else:
-                of_the_model = self._refuse(outcome) or of_the_model
-        if of_the_model is not None:
-            raise of_the_model
+                error = self._refuse(outcome) or error
+        if error is not None:
+            raise error
         return found
 
     def _refuse(self, outcome: Outcome) -> QScoreError | None:
-        """Deal with a batch that nobody could score; returns the error if it is one that every batch would have."""
+        """Deal with a batch that nobody could score; returns the error if it is more than a matter of its rows."""
         batch, problem = self.ledger.batch(outcome.batch_id), outcome.problem
         if batch is None or problem is None:
             return None
@@ -109,7 +110,11 @@ class Shipment:
         )
         if problem.code in OF_THE_MODEL:
             return error
-        if parts := in_place_of(batch, problem):
+        try:
+            parts = in_place_of(batch, problem)
+        except MalformedBody as unwritable:
+            return unwritable
+        if parts:
             self.ledger.split(batch.batch_id, parts)
         return None
 

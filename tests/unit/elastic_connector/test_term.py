@@ -176,6 +176,22 @@ def test_a_batch_that_is_at_fault_is_cut_and_sent_on(leader: Leader) -> None:
     assert leader.held.checkpoint == NOW - DAY, "nothing of it is acknowledged"
 
 
+def test_a_row_that_is_refused_even_as_an_error_holds_up_no_other(leader: Leader) -> None:
+    leader.reading.rounds = [[page(1, NOW - MINUTE), page(2, NOW - MINUTE)]]
+    leader.stop.set()
+    term = leader.term()
+    term.step()
+    for _ in range(2):  # as itself, and as an error
+        leader.queue.refuse(leader.queue.sent[-1], MalformedBody("the body is no Arrow", "Look."))
+        term.step()
+    assert leader.status.state == DEGRADED
+    assert "refused even as an error" in leader.status.reason
+    leader.ticks.now += 1.0
+    term.step()
+    assert leader.queue.sent[-1].rows == 2
+    assert leader.held.checkpoint == NOW - DAY, "the row is not lost"
+
+
 def test_documents_that_wait_are_counted_once_a_minute(leader: Leader) -> None:
     leader.reading.rounds = [[page(1, NOW - MINUTE), page(1, NOW - MINUTE), page(1, NOW - MINUTE)]]
     leader.reading.counted = 70
