@@ -177,18 +177,18 @@ def test_a_batch_that_is_at_fault_is_cut_and_sent_on(leader: Leader) -> None:
 
 
 def test_a_row_that_is_refused_even_as_an_error_holds_up_no_other(leader: Leader) -> None:
-    leader.reading.rounds = [[page(1, NOW - MINUTE), page(2, NOW - MINUTE)]]
+    leader.reading.rounds = [[page(rows, NOW - MINUTE) for rows in (1, 2, 3)]]
     leader.stop.set()
     term = leader.term()
     term.step()
-    for _ in range(2):  # as itself, and as an error
-        leader.queue.refuse(leader.queue.sent[-1], MalformedBody("the body is no Arrow", "Look."))
+    for number in range(2):  # as itself, and as an error
+        leader.queue.refuse(leader.queue.sent[number], MalformedBody("the body is no Arrow", "Look."))
         term.step()
     assert leader.status.state == DEGRADED
     assert "refused even as an error" in leader.status.reason
     leader.ticks.now += 1.0
     term.step()
-    assert leader.queue.sent[-1].rows == 2
+    assert [batch.rows for batch in leader.queue.sent] == [1, 1, 2, 3]
     assert leader.held.checkpoint == NOW - DAY, "the row is not lost"
 
 
