@@ -12,9 +12,8 @@ from elastic_connector.lead.lease_keeper import LeaseKeeper
 from elastic_connector.lead.ledger import Totals
 from elastic_connector.lead.shared import Setting
 from elastic_connector.lead.shipment import leading_sender
-from elastic_connector.lead.status import STANDBY, STOPPED
+from elastic_connector.lead.status import STANDBY, STOPPED, Trouble
 from elastic_connector.lead.term import ONCE_FAILURES, begin_term
-from elastic_connector.lead.trouble import Trouble
 from scorer.elastic_client.moments import Millis
 from scorer.elastic_client.settings import ElasticSource
 from scorer.logs import get_log

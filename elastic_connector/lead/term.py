@@ -12,8 +12,7 @@ from elastic_connector.lead.ledger import Ledger, Totals
 from elastic_connector.lead.rounds import Rounds
 from elastic_connector.lead.shared import Cards, Setting
 from elastic_connector.lead.shipment import BatchQueue, Shipment
-from elastic_connector.lead.status import LEADING
-from elastic_connector.lead.trouble import Trouble
+from elastic_connector.lead.status import LEADING, Trouble
 from elastic_connector.read.closed_indices import ClosedWatch
 from elastic_connector.read.pages import RowPage
 from elastic_connector.read.readers import ReaderPlan
