@@ -12,8 +12,8 @@ from scorer.elastic_client.moments import Millis
 from scorer.logs import get_log
 from scorer.wire.errors import QScoreError, QueueFull
 
-#: Seconds.
-LONGEST_PAUSE = 15.0
+#: Seconds between two tries at a source, at most.
+_LONGEST_PAUSE = 15.0
 STARTING, STANDBY, LEADING, DEGRADED, STOPPED = "starting", "standby", "leading", "degraded", "stopped"
 
 
@@ -106,7 +106,7 @@ class Trouble:
             if limit is not None and (not error.retryable or self.failures > limit):
                 raise error
         asked = error.retry_after if isinstance(error, ElasticBusy) else None
-        return min(LONGEST_PAUSE, asked or self.first * 2.0 ** min(self.failures - 1, 8))
+        return min(_LONGEST_PAUSE, asked or self.first * 2.0 ** min(self.failures - 1, 8))
 
     def over(self) -> bool:
         """Note that something succeeded; returns whether anything had failed before it."""

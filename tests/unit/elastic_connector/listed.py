@@ -16,7 +16,8 @@ Hit = Mapping[str, Any]
 class Listed:
     """``visible``: id -> from when on a document is searchable; others always were. ``now``: this moment.
 
-    ``faults``: pages, counted from 1, in whose place the cluster is away. ``size``: of a page.
+    ``faults``: pages, counted from 1, in whose place the cluster is away. ``size``: of a page of documents; pages of ids
+    alone are ten times as long.
     """
 
     hits: Sequence[Hit]
@@ -31,10 +32,10 @@ class Listed:
     def between(self, low: Millis, high: Millis, whole: bool) -> Iterator[list[Hit]]:
         there = [hit for hit in self.hits if low <= hit["sort"][0] < high and self._seen(hit)]
         self.asked += 0 if whole else len(there)
-        yield from self._paged(sorted(there, key=lambda hit: hit["sort"]))
+        yield from self._paged(sorted(there, key=lambda hit: hit["sort"]), self.size if whole else 10 * self.size)
 
     def fetch(self, found: Sequence[Hit]) -> Iterator[list[Hit]]:
-        yield from self._paged(found)
+        yield from self._paged(found, self.size)
 
     def count(self, since: Millis) -> int:
         return sum(hit["sort"][0] >= since and self._seen(hit) for hit in self.hits)
@@ -45,9 +46,9 @@ class Listed:
     def _seen(self, hit: Hit) -> bool:
         return self.visible.get(hit["_id"], self.now) <= self.now
 
-    def _paged(self, hits: Sequence[Hit]) -> Iterator[list[Hit]]:
-        for first in range(0, len(hits), self.size):
+    def _paged(self, hits: Sequence[Hit], size: int) -> Iterator[list[Hit]]:
+        for first in range(0, len(hits), size):
             self.pages += 1
             if self.pages in self.faults:
                 raise Unavailable("the cluster is away", "Wait.")
-            yield list(hits[first : first + self.size])
+            yield list(hits[first : first + size])
