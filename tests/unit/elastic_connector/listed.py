@@ -16,8 +16,8 @@ Hit = Mapping[str, Any]
 class Listed:
     """``visible``: id -> from when on a document is searchable; others always were. ``now``: this moment.
 
-    ``faults``: pages, counted from 1, in whose place the cluster is away. ``size``: of a page of documents; pages of ids
-    alone are ten times as long.
+    ``faults``: pages, counted from 1, in whose place the cluster is away. ``size``: of a page of documents; one of ids
+    alone is ten times as long.
     """
 
     hits: Sequence[Hit]

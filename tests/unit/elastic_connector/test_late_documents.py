@@ -94,7 +94,7 @@ def test_every_document_is_handed_out_once(
 
 @pytest.mark.parametrize("fault", range(1, 16))
 def test_a_fault_between_two_pages_of_late_documents_brings_none_of_them_again(fault: int) -> None:
-    source = opened([(0, 0), *[(number, 8_000) for number in range(1, 8)], (4_000, 0)])
+    source = opened([(0, 0), *[(number, 8_000) for number in range(1, 8)], (3_000, 0)])
     source.there.faults = {fault}
     for _ in range(12):
         source.there.now = later(source.there.now, 4.0)
