@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic lint wheel drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-elastic quality lock clean
+.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic lint macros wheel drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-elastic quality lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,6 +49,10 @@ lint: setup ## formatting, lint, types, import contracts, Python 3.9 paths
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/vermin -q --no-tips --eval-annotations -t=3.9- --violations bin splunk_app scorer/wire
+
+macros: setup ## renew the generated part of default/macros.conf, after a recipe changed
+	@$(BIN)/python -c 'from pathlib import Path; from scorer.rows.recipe.macros import renewed; \
+	  file = Path("default/macros.conf"); file.write_text(renewed(file.read_text("utf-8")), "utf-8")'
 
 wheel: setup ## build dist/qscore-<version>-py3-none-any.whl, which pip installs
 	@$(BIN)/python -m hatchling build -t wheel
@@ -95,6 +99,14 @@ bench-queue: setup ## gateway and queue against a raw msgpack round trip
 
 bench-command: setup package ## | qscore against a do-nothing splunklib command
 	@$(BIN)/python bench/command.py
+
+build/v010/.ready:
+	@mkdir -p build/v010
+	@git archive 53776b9 scorer | tar -x -C build/v010
+	@touch $@
+
+bench-delivery: setup build/v010/.ready ## what a written score costs beside scoring, against 0.1.0 in the same run
+	@$(BIN)/python bench/delivery.py --old build/v010
 
 bench-elastic: setup ## the Elastic connector against elasticsearch-py copying the same documents  [DOCUMENTS=200000]
 	@$(BIN)/python bench/elastic.py --documents $(or $(DOCUMENTS),200000)

@@ -21,7 +21,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ from scorer.registry.store import Registry
 from scorer.rows.recipe import load_recipe
 from scorer.rows.transform import derive, required_inputs
 from scorer.service.queue.broker import redis_client, socket_path
-from scorer.service.queue.celery_app import Lane, build_app
+from scorer.service.queue.celery_app import build_app
+from scorer.service.queue.lanes import SCORE, Clock
 from scorer.service.settings import Settings, load_settings
 from scorer.service.stack.up import StackState
 from scorer.wire.client import GatewayClient
@@ -50,8 +51,10 @@ from scorer.wire.options import ScoreOptions
 ROWS, COLUMNS, QUBITS = 1000, 12, 6
 GOAL = 3.0
 BLOCK = 25  # batches of one kind before the other kind's turn
-_LANE = Lane("bench", "qscore:bench:", ("bench",), 10.0, 24)
 _TASK = "bench.echo"
+_LANE = replace(
+    SCORE, name="bench", prefix="qscore:bench:", queues=("bench",), task=_TASK, clock=lambda _settings: Clock(10.0, 24)
+)
 
 
 @dataclass(frozen=True)

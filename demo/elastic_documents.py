@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from scorer.rows.fields import resolve
-from scorer.rows.recipe import Field, Recipe
+from scorer.rows.recipe import Recipe
+from scorer.rows.recipe.parts import Field
 
 #: Mappings of the fields that the recipes read, as the ECS component templates of Elasticsearch have them.
 MAPPINGS: dict[str, Any] = {

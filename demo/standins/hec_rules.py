@@ -8,6 +8,7 @@ the OpenTelemetry receiver, a batch is taken whole or not at all.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,12 +51,16 @@ def refusal(status: int, code: int, event: int | None = None, **headers: str) ->
 
 @dataclass(frozen=True)
 class HecRules:
-    """What this collector accepts: its token, the indexes that the token may write to, the largest request."""
+    """What this collector accepts: its token, the indexes that the token may write to, the largest request.
+
+    ``also``: HEC's code for what else is wrong with an event, 0 where nothing is.
+    """
 
     token: str
     indexes: tuple[str, ...] = ("qscore", "main")
     max_bytes: int = 1_000_000
     enabled: bool = True
+    also: Callable[[dict[str, Any]], int] = lambda _event: 0
 
     def answer(self, path: str, authorization: str | None, body: bytes) -> HecAnswer:
         """The answer to one POST."""
@@ -108,7 +113,7 @@ class HecRules:
             return 13
         if not _flat(event.get("fields", {})):
             return 15
-        return 0 if event.get("index", self.indexes[0]) in self.indexes else 7
+        return self.also(event) if event.get("index", self.indexes[0]) in self.indexes else 7
 
 
 def _metadata(event: dict[str, Any]) -> bool:

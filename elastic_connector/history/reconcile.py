@@ -12,10 +12,10 @@ from elastic_connector.history.unscored import Tally, VersionScores, lacking
 from elastic_connector.read.pages import RowPage
 from elastic_connector.read.snapshot import Json, Snapshots
 from elastic_connector.read.windows import WindowRow
-from elastic_connector.read.windows_recipe import WindowRecipe
 from scorer.elastic_client.failures import reached
 from scorer.elastic_client.lookup import is_there
 from scorer.elastic_client.moments import Millis, iso, millis, seconds
+from scorer.rows.recipe import Recipe
 from scorer.wire.errors import NonsenseReply
 
 _PAGE = 1000
@@ -108,7 +108,7 @@ def event_orphans(written: WrittenScores, low: Millis, high: Millis) -> Iterator
 
 def window_orphans(
     written: WrittenScores,
-    recipe: WindowRecipe,
+    recipe: Recipe,
     keys_between: Callable[[int, int], set[tuple[Any, ...]]],
     low: Millis,
     high: Millis,
@@ -129,12 +129,12 @@ def window_orphans(
         yield len(hits), orphans
 
 
-def window_key(row: WindowRow, recipe: WindowRecipe) -> tuple[Any, ...]:
+def window_key(row: WindowRow, recipe: Recipe) -> tuple[Any, ...]:
     """What tells a window's row from others, as its score carries it."""
     return (iso(millis(row.start)), *(row.keys[key] for key in recipe.keys if key in _KEY_FIELDS))
 
 
-def _scored_key(hit: Hit, recipe: WindowRecipe) -> tuple[Any, ...]:
+def _scored_key(hit: Hit, recipe: Recipe) -> tuple[Any, ...]:
     """The same of a score; a key that was missing stands on no document."""
     source = hit.get("_source") or {}
     keys = (_at(source, _KEY_FIELDS[key]) or recipe.null_key for key in recipe.keys if key in _KEY_FIELDS)

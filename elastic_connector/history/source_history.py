@@ -24,6 +24,7 @@ from elastic_connector.history.reconcile import (
 from elastic_connector.history.unscored import Tally, VersionScores, lacking
 from elastic_connector.lead.batches import Queues
 from elastic_connector.lead.lease import Lease, StreamState
+from elastic_connector.read.card_recipe import card_recipe
 from elastic_connector.read.documents import EventShaper
 from elastic_connector.read.events import event_reader
 from elastic_connector.read.pages import RowPage
@@ -31,11 +32,11 @@ from elastic_connector.read.readers import ReaderPlan, read_settings
 from elastic_connector.read.snapshot import Json, Snapshots
 from elastic_connector.read.source_documents import ReadSettings, source_query
 from elastic_connector.read.windows_reader import WindowSource, window_source
-from elastic_connector.read.windows_recipe import WindowRecipe
 from scorer.elastic_client.clock import ServerClock
 from scorer.elastic_client.failures import reached
 from scorer.elastic_client.moments import Millis, between, later, millis, seconds
 from scorer.elastic_client.settings import ElasticSettings, ElasticSource
+from scorer.rows.recipe import Recipe
 from scorer.wire.card import ModelCard
 from scorer.wire.errors import BadOption, NonsenseReply
 
@@ -59,8 +60,8 @@ class History:
         return VersionScores.of(self.client, self.elastic.namespace_of(self.source), self.card.name, self.card.version)
 
     @property
-    def recipe(self) -> WindowRecipe:
-        return WindowRecipe.from_card(self.card.details.get("recipe"), self.source.fields, self.card.required_fields)
+    def recipe(self) -> Recipe:
+        return card_recipe(self.card.recipe, self.source.fields, self.card.required_fields)
 
     def scope(self, low: Millis, high: Millis) -> HistoryScope:
         """The range as it can be worked on: what arrived a moment ago, and windows that are open, are left to live

@@ -13,7 +13,7 @@ from elastic_connector.read.pages import RowPage
 from scorer.elastic_client.lookup import backing_indices, existing_ids
 from scorer.elastic_client.names import SCORES_STREAM
 from scorer.rows.columns import CONTEXT_COLUMNS, REVISION_COLUMN
-from scorer.rows.identity import row_identity, score_id
+from scorer.rows.identity import score_ids
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,8 @@ class Tally:
 def row_ids(table: Any, model: str, version: str) -> list[str | None]:
     """The id of each row's score, as the worker will make it; None for a row without identity."""
     context = {name: _texts(table[name]) for name in CONTEXT_COLUMNS if name in table.column_names}
-    names = table.column_names
-    revisions = _texts(table[REVISION_COLUMN]) if REVISION_COLUMN in names else ["0"] * table.num_rows
-    identities = (row_identity(context, row) for row in range(table.num_rows))
-    return [
-        None if identity is None else score_id(model, version, identity, int(revision or 0))
-        for identity, revision in zip(identities, revisions, strict=True)
-    ]
+    revisions = _texts(table[REVISION_COLUMN]) if REVISION_COLUMN in table.column_names else [""] * table.num_rows
+    return score_ids(model, version, context, [int(revision or 0) for revision in revisions])
 
 
 def lacking(page: RowPage, scores: VersionScores, tally: Tally) -> RowPage:

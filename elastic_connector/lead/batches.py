@@ -8,19 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
-from celery import Celery
-from kombu.exceptions import OperationalError
 
 from elastic_connector.lead.ledger import Batch
 from elastic_connector.read.pages import RowPage
 from scorer.rows.columns import DEFECT_COLUMN
-from scorer.service.queue.celery_app import build_app, qpu_lane, queue_of, scoring_lane
-from scorer.service.queue.exchange import Exchange, Outcome, Pulse
-from scorer.service.queue.jobs import INLINE_BYTES, ScoreJob
-from scorer.service.queue.lanes import QUEUE_DELIVER, QUEUE_QPU, TASK_SCORE
+from scorer.rows.defects import LONGEST_STATUS, Defect
+from scorer.service.queue.exchange import BatchOutcome, Exchange
+from scorer.service.queue.jobs import ScoreJob
+from scorer.service.queue.lanes import QUEUE_DELIVER
+from scorer.service.queue.submit import Admission, Submitter
 from scorer.service.settings import Settings
 from scorer.wire.card import ModelCard
-from scorer.wire.errors import MalformedBody, Problem, QueueFull, ScoringTimeout, Unavailable
+from scorer.wire.errors import MalformedBody, Problem, ScoringTimeout
 from scorer.wire.names import MEDIA_ARROW, QUEUE_BULK
 from scorer.wire.options import ScoreOptions
 
@@ -78,7 +77,7 @@ def halves(batch: Batch, why: str) -> tuple[Batch, ...]:
                     f"batch {batch.batch_id} is refused even as an error: {why}", "See the worker's log."
                 )
             table = table.drop_columns([DEFECT_COLUMN])
-        marked = table.append_column(DEFECT_COLUMN, pa.array([f"not_scored: {why}"[:500]]))
+        marked = table.append_column(DEFECT_COLUMN, pa.array([str(Defect("not_scored", why))[:LONGEST_STATUS]]))
         return (Batch(uuid.uuid4().hex, packed(marked), 1, batch.position, batch.first_submitted),)
     middle = batch.rows // 2
     cut = ((table.slice(0, middle), None), (table.slice(middle), batch.position))
@@ -100,13 +99,14 @@ def in_place_of(batch: Batch, problem: Problem) -> tuple[Batch, ...]:
 
 @dataclass(frozen=True)
 class Sender:
-    """Puts batches of one leader on the queue by task name. Raises Unavailable, and QueueFull as backpressure.
+    """Puts batches of one leader on the queue. Raises Unavailable, and QueueFull as backpressure.
 
-    ``most_waiting``: messages on the queue from which on no more are added, so that searches keep their room.
+    ``most_waiting``: messages on the queue, and deliveries, from which on no more batches are added, so that searches
+    keep their room.
     """
 
     exchange: Exchange
-    app: Celery
+    submitter: Submitter
     queue: str
     card: ModelCard
     route: StreamRoute
@@ -120,34 +120,24 @@ class Sender:
 
     def busy(self) -> bool:
         """Whether messages wait for a worker."""
-        waiting = self.exchange.pulse().waiting
+        waiting = self.exchange.state().waiting
         return waiting[self.queue] + waiting[QUEUE_DELIVER] > 0
 
     def send(self, batch: Batch) -> None:
-        """Once more under the same id is harmless."""
-        large = len(batch.body) > INLINE_BYTES
-        pulse, key = self.exchange.offer(batch.body if large else None, _BODY_LIFE)
-        try:
-            self._admit(pulse)
-            self._enqueue(self._job(batch, key))
-        except Unavailable:
-            self.exchange.drop(key)
-            raise
+        """Put a batch on the queue; once more under the same id is harmless."""
+        remedy = "Add workers; nothing is lost meanwhile."
+        admission = Admission((self.queue, QUEUE_DELIVER), self.most_waiting, alive=False, remedy=remedy)
+        self.submitter.put(self._job(batch), self.queue, batch.body, _BODY_LIFE, admission)
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[BatchOutcome]:
         """What has become of batches since the last call; never waits."""
         return self.exchange.take_outcomes(self.route.submitter)
 
-    def wait_outcome(self, seconds: float) -> Outcome | None:
+    def wait_outcome(self, seconds: float) -> BatchOutcome | None:
         """The next outcome, or None after so many seconds."""
         return self.exchange.wait_outcome(self.route.submitter, seconds)
 
-    def _admit(self, pulse: Pulse) -> None:
-        waiting = pulse.waiting[self.queue] + pulse.waiting[QUEUE_DELIVER]
-        if waiting >= self.most_waiting:
-            raise QueueFull(f"{waiting} batches wait for a worker", "Add workers; nothing is lost meanwhile.")
-
-    def _job(self, batch: Batch, key: str | None) -> ScoreJob:
+    def _job(self, batch: Batch) -> ScoreJob:
         now = self.wall()
         return ScoreJob(
             batch_id=batch.batch_id,
@@ -157,8 +147,6 @@ class Sender:
             media_type=MEDIA_ARROW,
             deadline=now + _DEADLINE,
             submitted=now,
-            body=batch.body if key is None else None,
-            body_key=key,
             submitter=self.route.submitter,
             sink=SINK,
             namespace=self.route.namespace,
@@ -167,30 +155,20 @@ class Sender:
             first_submitted=batch.first_submitted,
         )
 
-    def _enqueue(self, job: ScoreJob) -> None:
-        kwargs = job.to_kwargs()
-        try:
-            self.app.send_task(TASK_SCORE, kwargs=kwargs, queue=self.queue, task_id=job.batch_id, kwargsrepr="")
-        except (OperationalError, OSError) as error:
-            raise Unavailable(f"a batch cannot be queued ({type(error).__name__})", "Run `qscore status`.") from error
-
 
 @dataclass(frozen=True)
 class Queues:
-    """The queue's two lanes for batches of documents, shared by all sources of a process."""
+    """The queue for batches of documents, shared by all sources of a process."""
 
     exchange: Exchange
-    bulk: Celery
-    qpu: Celery
+    submitter: Submitter
     most_waiting: int
 
     @classmethod
     def of(cls, settings: Settings, exchange: Exchange) -> Queues:
-        lanes = (build_app(settings, scoring_lane(settings)), build_app(settings, qpu_lane(settings)))
-        return cls(exchange, *lanes, max(1, settings.gateway.max_waiting // 2))
+        return cls(exchange, Submitter.of(settings, exchange.client), max(1, settings.gateway.max_waiting // 2))
 
     def sender(self, card: ModelCard, route: StreamRoute) -> Sender:
-        """For one model under one leader; a circuit too large for ordinary workers goes to the qpu lane."""
-        queue = queue_of(card, QUEUE_BULK)
-        app = self.qpu if queue == QUEUE_QPU else self.bulk
-        return Sender(self.exchange, app, queue, card, route, self.most_waiting)
+        """For one model under one leader; a model that one lane alone can score goes there."""
+        queue = self.submitter.lanes.queue_of(card, QUEUE_BULK)
+        return Sender(self.exchange, self.submitter, queue, card, route, self.most_waiting)

@@ -12,7 +12,7 @@ from elastic_connector.lead.lease import Lease
 from elastic_connector.lead.ledger import Batch, Ledger
 from elastic_connector.read.pages import OF_THE_MODEL, RowPage
 from scorer.logs import get_log
-from scorer.service.queue.exchange import Outcome
+from scorer.service.queue.exchange import BatchOutcome
 from scorer.wire.errors import MalformedBody, QScoreError
 
 
@@ -23,9 +23,9 @@ class BatchQueue(Protocol):
 
     def send(self, batch: Batch) -> None: ...
 
-    def outcomes(self) -> list[Outcome]: ...
+    def outcomes(self) -> list[BatchOutcome]: ...
 
-    def wait_outcome(self, seconds: float) -> Outcome | None: ...
+    def wait_outcome(self, seconds: float) -> BatchOutcome | None: ...
 
 
 def _anything() -> None:
@@ -86,7 +86,7 @@ class Shipment:
         self.queue.send(batch)
         self.ledger.sent(batch.batch_id, self.ticks())
 
-    def _settle(self, outcomes: Iterable[Outcome]) -> bool:
+    def _settle(self, outcomes: Iterable[BatchOutcome]) -> bool:
         found, error = False, None
         for outcome in outcomes:
             found = True
@@ -98,7 +98,7 @@ class Shipment:
             raise error
         return found
 
-    def _refuse(self, outcome: Outcome) -> QScoreError | None:
+    def _refuse(self, outcome: BatchOutcome) -> QScoreError | None:
         """Deal with a batch that nobody could score; returns the error if it is more than a matter of its rows."""
         batch, problem = self.ledger.batch(outcome.batch_id), outcome.problem
         if batch is None or problem is None:

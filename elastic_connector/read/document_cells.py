@@ -1,7 +1,7 @@
 """Fields of documents as columns: nested or flattened, scalars or arrays, whatever type the JSON has.
 
-The fast way is a field that pyarrow takes at once. Only where it refuses are cells looked at one by one; what is then
-wrong with a cell is said for its row alone.
+What a cell's text means is said by `scorer.rows.cells`. The fast way is a field that pyarrow takes at once. Only where
+it refuses are cells looked at one by one; what is then wrong with a cell is said for its row alone.
 """
 
 from __future__ import annotations
@@ -13,12 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-#: Characters of a value that are kept; a document may hold megabytes in a field.
-MAX_TEXT = 1024
-_SHOWN = 40
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_ZONE = r"(Z|[+-]\d\d:\d\d)$"
-_BARE_ZONE = r"(:\d\d(?:\.\d+)?[+-]\d\d)(\d\d)$"
+from scorer.rows import cells
+
 #: No time in seconds is that large; the number is milliseconds, Elasticsearch's own default.
 _MILLISECONDS = 1e11
 
@@ -95,18 +91,15 @@ class Column:
 
     def text(self) -> Any:
         """As build_rows sees it: whole numbers without the ".0" that JSON may carry."""
-        return self.values if pa.types.is_string(self.values.type) else _clean(self.values.cast(pa.string()))
+        return self.values if pa.types.is_string(self.values.type) else cells.clean(self.values)
 
     def numbers(self) -> tuple[Any, dict[int, str]]:
         """As float64, null where missing or unusable, and what is wrong with which row."""
         if not pa.types.is_string(self.values.type):
             return self.values.cast(pa.float64(), safe=False), {}
-        try:
-            return self.values.cast(pa.float64()), {}
-        except pa.ArrowInvalid:
-            plain = pc.fill_null(pc.match_substring_regex(self.values, _NUMBER), False)
-            kept = pc.if_else(plain, self.values, pa.scalar(None, pa.string()))
-            return kept.cast(pa.float64()), _no_numbers(self.name, self.values, plain)
+        numbers = cells.parsed(self.values)
+        wrong = cells.unread(self.values, numbers)
+        return numbers, {row: cells.no_number(self.name, self.values[row].as_py()) for row in wrong}
 
 
 def column(paths: Sequence[FieldPath], sources: Sequence[Any], scale: float = 1.0, account: bool = False) -> Column:
@@ -120,7 +113,7 @@ def column(paths: Sequence[FieldPath], sources: Sequence[Any], scale: float = 1.
     if scale != 1.0:
         found = [_scaled(one, scale) for one in found]
     merged = found[0] if len(found) == 1 else _first_of(found)
-    return Column(merged.name, _account(merged.text()), merged.defects) if account else merged
+    return Column(merged.name, cells.account(merged.text()), merged.defects) if account else merged
 
 
 def _first_of(found: Sequence[Column]) -> Column:
@@ -146,7 +139,7 @@ def _scaled(one: Column, scale: float) -> Column:
 def _read(path: FieldPath, values: list[Any]) -> Column:
     """A column of text, or of integers where every value is one."""
     try:
-        return Column(path.name, _clean(pa.array(values, pa.string())))
+        return Column(path.name, cells.clean(pa.array(values, pa.string())))
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
         pass
     try:
@@ -166,7 +159,7 @@ def _cell_by_cell(name: str, values: list[Any]) -> Column:
         texts.append(text)
         if defect:
             defects[row] = defect
-    return Column(name, _clean(pa.array(texts, pa.string())), defects)
+    return Column(name, cells.clean(pa.array(texts, pa.string())), defects)
 
 
 def _scalar(name: str, value: Any) -> tuple[str | None, str]:
@@ -182,32 +175,7 @@ def _scalar(name: str, value: Any) -> tuple[str | None, str]:
         return None, f"not_a_number: {name} holds an object; a single value is needed"
     if isinstance(value, bool):
         return ("true" if value else "false"), ""
-    return str(value)[:MAX_TEXT].encode("utf-8", "replace").decode(), ""
-
-
-def _clean(text: Any) -> Any:
-    """Trimmed; "" and "-" null; whole numbers without ".0"; nothing longer than MAX_TEXT."""
-    if (pc.max(pc.binary_length(text)).as_py() or 0) > MAX_TEXT:
-        text = pc.utf8_slice_codeunits(text, 0, MAX_TEXT)
-    text = pc.utf8_trim_whitespace(text)
-    text = pc.if_else(pc.is_in(text, pa.array(["", "-"])), pa.scalar(None, pa.string()), text)
-    if pc.any(pc.match_substring(text, ".0")).as_py():
-        text = pc.replace_substring_regex(text, r"^([+-]?\d+)\.0+$", r"\1")
-    return text
-
-
-def _account(text: Any) -> Any:
-    return _clean(pc.replace_substring_regex(pc.utf8_lower(text), "@.*$", ""))
-
-
-def _no_numbers(name: str, texts: Any, plain: Any) -> dict[int, str]:
-    wrong = pc.and_(pc.invert(plain), pc.is_valid(texts))
-    rows = pc.indices_nonzero(wrong).to_pylist()
-    return {row: f"not_a_number: {name} is {_shown(texts[row].as_py())}" for row in rows}
-
-
-def _shown(text: str) -> str:
-    return ascii(text[:_SHOWN]) + ("..." if len(text) > _SHOWN else "")
+    return str(value)[: cells.MAX_TEXT].encode("utf-8", "replace").decode(), ""
 
 
 def times(paths: Sequence[FieldPath], sources: Sequence[Any]) -> tuple[Any, dict[int, str]]:
@@ -217,12 +185,8 @@ def times(paths: Sequence[FieldPath], sources: Sequence[Any]) -> tuple[Any, dict
     """
     one = column(paths, sources)
     text = one.text()
-    plain = pc.fill_null(pc.match_substring_regex(text, _NUMBER), False)
-    nothing = pa.scalar(None, pa.string())
-    numbers = pc.if_else(plain, text, nothing).cast(pa.float64())
-    numbers = pc.if_else(pc.greater_equal(numbers, _MILLISECONDS), pc.divide(numbers, 1e3), numbers)
-    dates = _dates(pc.if_else(plain, nothing, text))
-    seconds = pc.coalesce(numbers, dates)
+    seconds = cells.moments(text)
+    seconds = pc.if_else(pc.greater_equal(seconds, _MILLISECONDS), pc.divide(seconds, 1e3), seconds)
     usable = pc.fill_null(pc.and_(pc.greater(seconds, 0.0), pc.less(seconds, _MILLISECONDS)), False)
     seconds = pc.if_else(usable, seconds, pa.scalar(None, pa.float64()))
     name = one.name or "the time"
@@ -232,34 +196,6 @@ def times(paths: Sequence[FieldPath], sources: Sequence[Any]) -> tuple[Any, dict
 
 
 def _no_time(name: str, text: str | None) -> str:
-    return f"bad_context: {name} is {_shown(text)}, which is no time" if text else f"bad_context: {name} is missing"
-
-
-def _dates(text: Any) -> Any:
-    """ISO 8601 -> float64 epoch seconds; null where it is none."""
-    if text.null_count == len(text):
-        return pa.nulls(len(text), pa.float64())
-    dates = pc.replace_substring_regex(text, _BARE_ZONE, r"\1:\2")
-    try:
-        return _epoch(dates)
-    except pa.ArrowInvalid:
-        return pa.array([_date(value) for value in dates.to_pylist()], pa.float64())
-
-
-def _date(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        seconds: float | None = _epoch(pa.array([text]))[0].as_py()
-    except pa.ArrowInvalid:
-        return None
-    return seconds
-
-
-def _epoch(dates: Any) -> Any:
-    nothing = pa.scalar(None, pa.string())
-    zoned = pc.fill_null(pc.match_substring_regex(dates, _ZONE), False)
-    aware = pc.if_else(zoned, dates, nothing).cast(pa.timestamp("ns", "UTC")).cast(pa.int64())
-    naive = pc.if_else(zoned, nothing, dates).cast(pa.timestamp("ns")).cast(pa.int64())
-    # Microseconds: the nanoseconds of our time are more than float64 holds exactly.
-    return pc.divide(pc.divide(pc.coalesce(aware, naive), 1000).cast(pa.float64()), 1e6)
+    return (
+        f"bad_context: {name} is {cells.shown(text)}, which is no time" if text else f"bad_context: {name} is missing"
+    )

@@ -1,8 +1,7 @@
 """Documents -> rows of grain "event", by the model card's recipe. Pure: hits in, a pyarrow table out.
 
-An event is a window of one: a count is 1 where its conditions hold, a distinct count 1 where there is a value, and sum,
-min and max are the value itself, exactly as `scorer.rows.builder.build_rows` makes them. A cell that cannot be used
-never costs another row its score: its row keeps its place and carries a status.
+An event is a window of one, and its inputs are made by `scorer.rows.operands`, as those of a file's events are. A cell
+that cannot be used never costs another row its score: its row keeps its place and carries a status.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from elastic_connector.read.document_cells import Column, FieldPath, column, times
-from elastic_connector.read.windows_recipe import WindowClass, WindowField, WindowInput, WindowRecipe
 from scorer.rows.columns import (
     DEFECT_COLUMN,
     ENTITY_COLUMNS,
@@ -25,6 +23,9 @@ from scorer.rows.columns import (
     MAX_FIELDS_BYTES,
     TIME_COLUMN,
 )
+from scorer.rows.operands import of_single, port_classes
+from scorer.rows.recipe import Recipe
+from scorer.rows.recipe.parts import Field
 
 #: Stands in a hit whose fields are more than one answer of Elasticsearch may hold.
 TOO_LARGE = "qscore_too_large"
@@ -43,14 +44,14 @@ Hit = Mapping[str, Any]
 class EventShaper:
     """Makes rows of documents. ``copy``: document fields that travel with the score, and no others do."""
 
-    recipe: WindowRecipe
+    recipe: Recipe
     copy: tuple[str, ...] = ()
     _paths: dict[str, FieldPath] = field(default_factory=dict, repr=False)
 
     @property
     def includes(self) -> list[str]:
         """The fields that must be read of a document (Elasticsearch's ``_source`` filter)."""
-        names = {name for f in self._fields() for name in f.names}
+        names = {name for f in self._fields() for name in f.ecs}
         return sorted({*names, *self.recipe.time_names, *self.copy})
 
     def table(self, hits: Sequence[Hit]) -> Any:
@@ -59,16 +60,15 @@ class EventShaper:
         made = _Making(len(sources))
         made.note({row: _TOO_LARGE_STATUS for row, hit in enumerate(hits) if TOO_LARGE in hit})
         made.note({row: _UNREADABLE_STATUS for row, hit in enumerate(hits) if UNREADABLE in hit})
-        fields = {f.name: self._column(f, sources) for f in self._fields()}
+        fields = _DocumentFields(self.recipe, {f.name: self._column(f, sources) for f in self._fields()}, made)
         time, wrong_times = self._times(sources)
         made.note(wrong_times)
         if wrong_times:  # its error still needs a place in time: when the document came
             came = pa.array([hit["sort"][0] / 1e3 for hit in hits], pa.float64())
             time = pc.coalesce(time, came)
-        classes = {c.name: _port_class(c, fields[c.of], made) for c in self._classes()}
         columns = {TIME_COLUMN: time}
-        columns |= {key: self._key(key, fields, classes, made) for key in self.recipe.keys if key in ENTITY_COLUMNS}
-        columns |= {i.name: _input(i, fields, classes, made) for i in self.recipe.inputs}
+        columns |= {key: fields.text(key) for key in self.recipe.keys if key in ENTITY_COLUMNS}
+        columns |= {i.name: of_single(i, fields) for i in self.recipe.inputs}
         columns["origin_id"] = pa.array([hit["_id"] for hit in hits], pa.string())
         columns["index"] = pa.array([hit["_index"] for hit in hits], pa.string()).dictionary_encode()
         if self.copy:
@@ -77,32 +77,23 @@ class EventShaper:
             columns[DEFECT_COLUMN] = pa.array([made.defects.get(row) for row in range(len(hits))], pa.string())
         return pa.table(columns)
 
-    def _fields(self) -> list[WindowField]:
+    def _fields(self) -> list[Field]:
         """Fields that a key, an input or a class of the recipe needs."""
-        needed = {name for i in self.recipe.inputs for name in (i.field, *(field_ for field_, _ in i.where))}
+        needed = {name for i in self.recipe.inputs for name in (i.field, *(c.field for c in i.where))}
         needed |= set(self.recipe.keys)
         needed |= {c.of for c in self.recipe.classes if c.name in needed}
         return [f for f in self.recipe.fields if f.name in needed]
 
-    def _classes(self) -> list[WindowClass]:
-        known = {f.name for f in self._fields()}
-        return [c for c in self.recipe.classes if c.of in known]
-
     def _path(self, name: str) -> FieldPath:
-        return self._paths.setdefault(name, FieldPath.of(name))
+        if name not in self._paths:
+            self._paths[name] = FieldPath.of(name)
+        return self._paths[name]
 
-    def _column(self, wanted: WindowField, sources: Sequence[Any]) -> Column:
-        paths = [self._path(name) for name in wanted.names]
-        return column(paths, sources, wanted.scale, wanted.account)
+    def _column(self, wanted: Field, sources: Sequence[Any]) -> Column:
+        return column([self._path(name) for name in wanted.ecs], sources, wanted.scale_ecs, wanted.account)
 
     def _times(self, sources: Sequence[Any]) -> tuple[Any, dict[int, str]]:
         return times([self._path(name) for name in self.recipe.time_names], sources)
-
-    def _key(self, key: str, fields: Mapping[str, Column], classes: Mapping[str, Any], made: _Making) -> Any:
-        if key in classes:
-            return classes[key]
-        made.note(fields[key].defects)
-        return pc.fill_null(fields[key].text(), self.recipe.null_key)
 
     def _copied(self, sources: Sequence[Any]) -> tuple[Any, Any]:
         paths = [self._path(name) for name in self.copy]
@@ -121,49 +112,38 @@ class _Making:
         for row, text in defects.items():
             self.defects.setdefault(row, text)
 
-    def constant(self, value: Any) -> Any:
-        return pa.repeat(value, self.rows)
 
+@dataclass(frozen=True)
+class _DocumentFields:
+    """`operands.Fields` of documents: what is wrong with a field is noted for its row, once the field is used."""
 
-def _port_class(wanted: WindowClass, ports: Column, made: _Making) -> Any:
-    """The class of each port; the default where there is none, as in every other builder of rows."""
-    number, defects = ports.numbers()
-    made.note(ports.defects)
-    made.note(defects)
-    result = made.constant(wanted.default)
-    for bin_ in reversed(wanted.bins):  # the first bin wins, so it is laid on top
-        listed = pc.is_in(number, pa.array(bin_.ports, pa.float64()))
-        ranged = pc.and_(pc.greater_equal(number, float(bin_.low)), pc.less_equal(number, float(bin_.high)))
-        result = pc.if_else(pc.fill_null(pc.or_(listed, ranged), False), bin_.name, result)
-    return result
+    recipe: Recipe
+    columns: Mapping[str, Column]
+    made: _Making
+    _classes: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def rows(self) -> int:
+        return self.made.rows
 
-def _input(wanted: WindowInput, fields: Mapping[str, Column], classes: Mapping[str, Any], made: _Making) -> Any:
-    """One input of the model, float64; null where it is missing and the recipe does not take that for 0."""
-    hit = made.constant(True)
-    for name, values in wanted.where:
-        hit = pc.and_(hit, _holds(_text(name, fields, classes, made), values))
-    if wanted.op == "count":
-        return hit.cast(pa.float64())
-    if wanted.op == "dc":
-        present = pc.is_valid(_text(wanted.field, fields, classes, made))
-        return pc.and_(hit, present).cast(pa.float64())
-    made.note(fields[wanted.field].defects)
-    numbers, defects = fields[wanted.field].numbers()
-    made.note(defects)
-    value = pc.if_else(hit, numbers, pa.scalar(None, pa.float64()))
-    return pc.fill_null(value, 0.0) if wanted.zero else value
+    def text(self, name: str) -> Any:
+        if name not in self.columns:
+            return self._class(name)
+        self.made.note(self.columns[name].defects)
+        text = self.columns[name].text()
+        return pc.fill_null(text, self.recipe.null_key) if name in self.recipe.keys else text
 
+    def numbers(self, name: str) -> Any:
+        numbers, defects = self.columns[name].numbers()
+        self.made.note(self.columns[name].defects)
+        self.made.note(defects)
+        return numbers
 
-def _text(name: str, fields: Mapping[str, Column], classes: Mapping[str, Any], made: _Making) -> Any:
-    if name in classes:
-        return classes[name]
-    made.note(fields[name].defects)
-    return fields[name].text()
-
-
-def _holds(text: Any, values: Sequence[str]) -> Any:
-    return pc.fill_null(pc.is_in(text, pa.array(values, pa.string())), False)
+    def _class(self, name: str) -> Any:
+        if name not in self._classes:
+            port_class = next(c for c in self.recipe.classes if c.name == name)
+            self._classes[name] = port_classes(port_class, self.numbers(port_class.of))
+        return self._classes[name]
 
 
 def _copied(paths: Sequence[FieldPath], source: Any) -> tuple[str | None, str | None]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
+from elastic_connector.read.card_recipe import card_recipe
 from elastic_connector.read.documents import EventShaper
 from elastic_connector.read.events import event_reader
 from elastic_connector.read.memory import Key
@@ -15,7 +16,6 @@ from elastic_connector.read.pages import RowReader
 from elastic_connector.read.snapshot import Snapshots
 from elastic_connector.read.source_documents import ReadSettings
 from elastic_connector.read.windows_reader import window_source
-from elastic_connector.read.windows_recipe import WindowRecipe
 from scorer.elastic_client.clock import Clock
 from scorer.elastic_client.copies import no_place
 from scorer.elastic_client.failures import reached
@@ -24,7 +24,8 @@ from scorer.elastic_client.moments import Millis
 from scorer.elastic_client.names import SCORES_STREAM
 from scorer.elastic_client.settings import ElasticSettings, ElasticSource
 from scorer.logs import get_log
-from scorer.rows.identity import score_id
+from scorer.rows.identity import score_ids
+from scorer.rows.recipe import Recipe
 from scorer.wire.card import ModelCard
 from scorer.wire.errors import ConfigurationError, Forbidden
 
@@ -62,7 +63,7 @@ def build_reader(plan: ReaderPlan) -> RowReader:
     _check_privileges(plan)
     snapshots = Snapshots(plan.client, plan.source.index)
     _warn_of_copies(plan.source)
-    recipe = WindowRecipe.from_card(plan.card.details.get("recipe"), plan.source.fields, plan.card.required_fields)
+    recipe = card_recipe(plan.card.recipe, plan.source.fields, plan.card.required_fields)
     return make(plan, snapshots, recipe, read_settings(plan))
 
 
@@ -129,22 +130,26 @@ def scored_documents(plan: ReaderPlan) -> Callable[[Sequence[Key]], set[Key]]:
     """Asks which documents have a score of the plan's model and version, over the whole stream of scores."""
 
     def scored(keys: Sequence[Key]) -> set[Key]:
-        ids = {score_id(plan.card.name, plan.card.version, ("origin", *key)): key for key in keys}
-        return {ids[known] for known in present_ids(plan.client, plan.stream, list(ids))} if ids else set()
+        if not keys:
+            return set()
+        context = {"index": [index for index, _ in keys], "origin_id": [document for _, document in keys]}
+        made = score_ids(plan.card.name, plan.card.version, context, [0] * len(keys))
+        ids = {known: key for known, key in zip(made, keys, strict=True) if known is not None}
+        return {ids[known] for known in present_ids(plan.client, plan.stream, list(ids))}
 
     return scored
 
 
-def _events(plan: ReaderPlan, snapshots: Snapshots, recipe: WindowRecipe, settings: ReadSettings) -> RowReader:
+def _events(plan: ReaderPlan, snapshots: Snapshots, recipe: Recipe, settings: ReadSettings) -> RowReader:
     shaper = EventShaper(recipe, plan.source.copy_fields)
     return event_reader(snapshots, shaper, settings, scored_documents(plan), plan.clock.millis, plan.began)
 
 
-def _windows(_plan: ReaderPlan, snapshots: Snapshots, recipe: WindowRecipe, settings: ReadSettings) -> RowReader:
+def _windows(_plan: ReaderPlan, snapshots: Snapshots, recipe: Recipe, settings: ReadSettings) -> RowReader:
     return window_source(snapshots, recipe, settings)
 
 
-_READERS: dict[str, Callable[[ReaderPlan, Snapshots, WindowRecipe, ReadSettings], RowReader]] = {
+_READERS: dict[str, Callable[[ReaderPlan, Snapshots, Recipe, ReadSettings], RowReader]] = {
     "event": _events,
     "window": _windows,
 }

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from elastic_connector.read.windows_query import PRECISION_THRESHOLD, Json, Span, WindowQuery, value, window_of
-from elastic_connector.read.windows_recipe import WindowRecipe
 from scorer.elastic_client.failures import AnswerTooLarge
 from scorer.elastic_client.moments import Millis, millis, seconds
 from scorer.logs import get_log
+from scorer.rows.recipe import Recipe
 from scorer.wire.errors import NonsenseReply
 
 #: What stands in qscore.flags where a distinct count lies above what Elasticsearch counts nearly exactly.
@@ -86,7 +86,7 @@ class WindowReader:
     _counted: OrderedDict[int, int] = field(default_factory=OrderedDict)
 
     @property
-    def recipe(self) -> WindowRecipe:
+    def recipe(self) -> Recipe:
         return self.query.recipe
 
     def pages(self, since: Millis, until: Millis) -> Iterator[WindowPage]:
@@ -166,7 +166,7 @@ class _Counting:
     query: WindowQuery
 
     @property
-    def recipe(self) -> WindowRecipe:
+    def recipe(self) -> Recipe:
         return self.query.recipe
 
     def rows(self, span: Span, at_once: int) -> Iterator[tuple[WindowRow, ...]]:

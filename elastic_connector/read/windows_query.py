@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elastic_connector.read.windows_recipe import WindowClass, WindowField, WindowInput, WindowRecipe
+from scorer.rows.recipe import Recipe
+from scorer.rows.recipe.parts import Field, Input, PortClass
 
 Json = dict[str, Any]
 
@@ -24,7 +25,7 @@ MAX_PAGE = 2_000
 _PREFIX = "qscore_window_"
 _WINDOW = "window"
 
-# The text of a document's field as scorer.rows.fields cleans it. Arrays give their least value; a field that is
+# The text of a document's field as scorer.rows.cells cleans it. Arrays give their least value; a field that is
 # mapped as text has no doc values and throws: its other names are tried.
 _CLEAN = """
 String clean(String raw) {
@@ -105,7 +106,7 @@ class Span:
 class WindowQuery:
     """Search bodies for one recipe. ``time``: the documents' time field; ``filters``: the source's own query."""
 
-    recipe: WindowRecipe
+    recipe: Recipe
     time: str
     filters: tuple[Json, ...] = ()
 
@@ -124,12 +125,12 @@ class WindowQuery:
         composite = _composite([self._window_source()], MAX_PAGE, after)
         return _search(filters, {"aggs": {"rows": composite}})
 
-    def _page(self, keys: tuple[str, ...], inputs: tuple[WindowInput, ...], span: Span, after: Json | None) -> Json:
+    def _page(self, keys: tuple[str, ...], inputs: tuple[Input, ...], span: Span, after: Json | None) -> Json:
         threshold = max(1, min(PRECISION_THRESHOLD, span.documents))
         sources = [self._window_source(), *({key: {"terms": {"field": _PREFIX + key}}} for key in keys)]
         composite = _composite(sources, _page_size(inputs, threshold), after)
         composite["aggs"] = {i.name: _metric(i, threshold) for i in inputs if not _is_doc_count(i)}
-        used = {*keys, *(i.field for i in inputs if i.field), *(name for i in inputs for name, _ in i.where)}
+        used = {*keys, *(i.field for i in inputs if i.field), *(c.field for i in inputs for c in i.where)}
         numbers = {i.field for i in inputs if i.op in ("sum", "min", "max")}
         body = {"aggs": {"rows": composite}, "runtime_mappings": runtime_fields(self.recipe, used, numbers)}
         return _search([*self.filters, self._in_windows(span)], body)
@@ -143,9 +144,9 @@ class WindowQuery:
         return {"bool": {"should": runs, "minimum_should_match": 1}}
 
 
-def runtime_fields(recipe: WindowRecipe, used: set[str], numbers: set[str]) -> Json:
+def runtime_fields(recipe: Recipe, used: set[str], numbers: set[str]) -> Json:
     """Runtime mappings of the fields ``used``, and of those in ``numbers`` a second one that holds a number."""
-    fields = {f.name: f for f in recipe.fields}
+    fields = recipe.field_by_name
     result: Json = {}
     for one in recipe.classes:
         if one.name in used:
@@ -155,12 +156,12 @@ def runtime_fields(recipe: WindowRecipe, used: set[str], numbers: set[str]) -> J
         params = {"names": _doc_names(fields[name]), "account": fields[name].account, "missing": missing}
         result[_PREFIX + name] = _runtime("keyword", _TEXT, params)
     for name in sorted(numbers):
-        params = {"names": _doc_names(fields[name]), "scale": fields[name].scale}
+        params = {"names": _doc_names(fields[name]), "scale": fields[name].scale_ecs}
         result[f"{_PREFIX}{name}_number"] = _runtime("double", _NUMBER, params)
     return result
 
 
-def value(input_: WindowInput, bucket: Mapping[str, Any]) -> float | None:
+def value(input_: Input, bucket: Mapping[str, Any]) -> float | None:
     """An input's value from its bucket; None where no document had one. Raises KeyError or TypeError on a bucket that
     is not what was asked for."""
     if _is_doc_count(input_):
@@ -182,8 +183,8 @@ def window_of(key: Mapping[str, Any]) -> int:
     return int(key[_WINDOW]) // 1000
 
 
-def _metric(input_: WindowInput, threshold: int) -> Json:
-    conditions = [{"terms": {_PREFIX + name: list(values)}} for name, values in input_.where]
+def _metric(input_: Input, threshold: int) -> Json:
+    conditions = [{"terms": {_PREFIX + c.field: list(c.values)}} for c in input_.where]
     if input_.op == "count":
         return {"filter": {"bool": {"filter": conditions}}}
     if input_.op == "dc":
@@ -193,11 +194,11 @@ def _metric(input_: WindowInput, threshold: int) -> Json:
     return {"filter": {"bool": {"filter": conditions}}, "aggs": {"value": metric}} if conditions else metric
 
 
-def _is_doc_count(input_: WindowInput) -> bool:
+def _is_doc_count(input_: Input) -> bool:
     return input_.op == "count" and not input_.where
 
 
-def _page_size(inputs: Sequence[WindowInput], threshold: int) -> int:
+def _page_size(inputs: Sequence[Input], threshold: int) -> int:
     """Buckets in a page. A distinct count takes 2^ceil(log2(4 threshold / 0.75)) bytes in every bucket of it."""
     each = 2 ** math.ceil(math.log2(4 * threshold / 0.75)) * sum(i.op == "dc" for i in inputs)
     return max(10, min(MAX_PAGE, _CARDINALITY_BYTES // each)) if each else MAX_PAGE
@@ -226,12 +227,12 @@ def _runs(starts: Sequence[int], span: int) -> list[tuple[int, int]]:
     return runs
 
 
-def _doc_names(field: WindowField) -> list[str]:
+def _doc_names(field: Field) -> list[str]:
     """Where a field's values may be: dynamic mappings make text of a string and put the keyword beneath it."""
-    return [name for base in field.names for name in (base, f"{base}.keyword")]
+    return [name for base in field.ecs for name in (base, f"{base}.keyword")]
 
 
-def _class_field(one: WindowClass, port: WindowField) -> Json:
+def _class_field(one: PortClass, port: Field) -> Json:
     bins = [{"name": b.name, "ports": [float(p) for p in b.ports], "low": b.low, "high": b.high} for b in one.bins]
     return _runtime("keyword", _CLASS, {"names": _doc_names(port), "missing": one.default, "bins": bins})
 

@@ -14,16 +14,16 @@ from elastic_connector.read.snapshot import Snapshots
 from elastic_connector.read.source_documents import ReadSettings, source_query
 from elastic_connector.read.windows import Search, WindowReader, WindowRow
 from elastic_connector.read.windows_query import WindowQuery
-from elastic_connector.read.windows_recipe import WindowRecipe
 from scorer.elastic_client.failures import reached
 from scorer.elastic_client.moments import Millis, later, millis
 from scorer.rows.columns import ENTITY_COLUMNS, FLAGS_COLUMN, REVISION_COLUMN, TIME_COLUMN
+from scorer.rows.recipe import Recipe
 
 #: The answer about a source that no index matches yet.
 _NOTHING: Mapping[str, Any] = {"aggregations": {"rows": {"buckets": []}, "metric": {"doc_count": 0, "value": None}}}
 
 
-def window_source(snapshots: Snapshots, recipe: WindowRecipe, settings: ReadSettings) -> WindowSource:
+def window_source(snapshots: Snapshots, recipe: Recipe, settings: ReadSettings) -> WindowSource:
     """The reader of a source for a model whose rows are windows."""
 
     @contextmanager
@@ -36,7 +36,7 @@ def window_source(snapshots: Snapshots, recipe: WindowRecipe, settings: ReadSett
     return WindowSource(reader, settings.overlap)
 
 
-def window_table(recipe: WindowRecipe, rows: Sequence[WindowRow]) -> Any:
+def window_table(recipe: Recipe, rows: Sequence[WindowRow]) -> Any:
     """One line per row: ``_time`` (the window's start), the keys, the inputs as float64, revision and flags."""
     columns = {TIME_COLUMN: pa.array([float(r.start) for r in rows], pa.float64())}
     for key in recipe.keys:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +18,7 @@ from rich.text import Text
 from scorer.delivery.dead_letters import DeadLetter, DeadLetters
 from scorer.delivery.replay import ReplayResult, replay
 from scorer.delivery.sink import Sink
+from scorer.delivery.stored_rows import row_objects
 from scorer.elastic_client.names import ELASTIC
 from scorer.service.settings import Settings, load_settings
 from scorer.service.worker.sinks import make_sink
@@ -79,9 +80,14 @@ def _table(letters: Sequence[DeadLetter]) -> Table:
 
 def _about(letter: DeadLetter) -> tuple[str, str]:
     """Model and entities, empty where the letter cannot be read."""
-    if letter.row is None:
+    row = _row(letter)
+    if row is None:
         return "", ""
-    return letter.row["model"], " ".join(f"{name}={value}" for name, value in letter.row["entities"].items())
+    return row["model"], " ".join(f"{name}={value}" for name, value in row["entities"].items())
+
+
+def _row(letter: DeadLetter) -> dict[str, Any] | None:
+    return None if letter.rows is None else next(row_objects(letter.rows))
 
 
 def _as_dict(letter: DeadLetter) -> dict[str, object]:
@@ -93,7 +99,7 @@ def _as_dict(letter: DeadLetter) -> dict[str, object]:
         "first_at": letter.first_at,
         "last_at": letter.last_at,
         "attempts": letter.attempts,
-        "row": letter.row,
+        "row": _row(letter),
         "fault": letter.fault,
     }
 

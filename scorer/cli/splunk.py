@@ -1,4 +1,4 @@
-"""`qscore splunk preview`: what the shipped correlation search would raise in Splunk."""
+"""`qscore splunk`: what the shipped correlation search would raise in Splunk, and the macros that build rows there."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from scorer.service.settings import load_settings
-from scorer.splunk_preview.notable import NOTICE, App, Notable, preview, read_events
-from scorer.wire.errors import BadOption
+from scorer.splunk_preview.conf import stale_macros
+from scorer.splunk_preview.notable import NOTICE, App, Notable, preview, read_events, shipped_app
+from scorer.wire.errors import BadOption, ConfigurationError
 
 _COLOURS = {"critical": "red", "high": "dark_orange", "medium": "yellow", "low": "green"}
 
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="What the Splunk app does, seen without Splunk.", no_args_is_help=True)
     group.callback()(_group)
     group.command("preview")(_preview)
+    group.command("macros")(_macros)
     app.add_typer(group, name="splunk")
 
 
@@ -58,6 +60,31 @@ def _preview(
             sys.stdout.write(json.dumps(asdict(notable)) + "\n")
         return
     show(Console(), notables, len(given), limit)
+
+
+def _macros(
+    recipe: Annotated[Path | None, typer.Option(help="A recipe of your own; default: those that are shipped.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Print nothing; fail where the app has other macros.")] = False,
+    app: Annotated[Path | None, typer.Option(help="With --check: folder of the app; default: the shipped one.")] = None,
+) -> None:
+    """Print the macros that build a recipe's rows in Splunk, for local/macros.conf of the app.
+
+    \b
+    Example:
+      qscore splunk macros --recipe iot_flow.toml
+    """
+    from scorer.rows.recipe.macros import recipe_macros, shipped_macros
+    from scorer.rows.recipe_files import recipe_for
+
+    text = shipped_macros() if recipe is None else recipe_macros(recipe_for(None, recipe))
+    if not check:
+        sys.stdout.write(text)
+        return
+    folder = app or shipped_app()
+    wrong = stale_macros(text, folder)
+    if wrong:
+        remedy = "Put what `qscore splunk macros` prints (without --check) into local/macros.conf there."
+        raise ConfigurationError(f"{folder} has no or other macros {', '.join(wrong)}", remedy)
 
 
 def show(console: Console, notables: list[Notable], events: int, limit: int = 20) -> None:

@@ -16,7 +16,8 @@ from rich.table import Table
 from scorer.registry.cards import CardStore
 from scorer.service.client.local import local_client
 from scorer.service.queue.broker import shown_url
-from scorer.service.queue.exchange import Pulse
+from scorer.service.queue.exchange import QueueState
+from scorer.service.queue.lanes import LANES, Lanes
 from scorer.service.settings import Settings, load_settings
 from scorer.service.stack.supervisor import Child
 from scorer.service.stack.up import Stack, exchange_of, model_lines, read_state
@@ -150,7 +151,7 @@ def _cells(child: Child) -> tuple[str, ...]:
 
 def _queue_cells(settings: Settings) -> tuple[str, ...]:
     try:
-        return (_depths(exchange_of(settings).pulse()),)
+        return (_depths(exchange_of(settings).state()),)
     except QScoreError:
         return ("does not answer",)
 
@@ -166,18 +167,19 @@ def _gateway_check(settings: Settings) -> tuple[bool, str]:
 
 
 def _queue_check(settings: Settings) -> tuple[bool, str]:
-    where = shown_url(settings)
     try:
-        pulse = exchange_of(settings).pulse()
+        state = exchange_of(settings).state()
     except QScoreError as error:
-        return False, f"queue: {where}: {error.sentence()}"
-    if pulse.workers["score"] == 0:
-        return False, f"queue: {where} answers, but no scoring worker is alive. Start one with `qscore up`."
-    if settings.delivers and pulse.workers["deliver"] == 0:
-        return False, f"queue: {where} answers, but no delivery worker is alive; scores are not written."
-    if settings.worker.qpu_processes and pulse.workers["qpu"] == 0:
-        return False, f"queue: {where} answers, but no worker of the qpu lane is alive; models above 12 qubits wait."
-    return True, f"queue: {where}; {_depths(pulse)}"
+        return False, f"queue: {shown_url(settings)}: {error.sentence()}"
+    return queue_line(settings, state)
+
+
+def queue_line(settings: Settings, state: QueueState, lanes: Lanes = LANES) -> tuple[bool, str]:
+    """Say whether somebody works on every lane that is wanted here, and what waits."""
+    for lane in lanes:
+        if lane.wanted(settings) and state.workers[lane.name] == 0:
+            return False, f"queue: {shown_url(settings)} answers, but {lane.silence.status}"
+    return True, f"queue: {shown_url(settings)}; {_depths(state, lanes)}"
 
 
 def _model_check(settings: Settings) -> tuple[bool, str]:
@@ -192,7 +194,9 @@ def _model_check(settings: Settings) -> tuple[bool, str]:
     return True, f"models: {', '.join(names)}"
 
 
-def _depths(pulse: Pulse) -> str:
-    waiting = ", ".join(f"{queue} {count}" for queue, count in pulse.waiting.items())
-    qpu = f", {pulse.workers['qpu']} of the qpu lane" if pulse.workers["qpu"] else ""
-    return f"waiting: {waiting}; workers: {pulse.workers['score']} scoring, {pulse.workers['deliver']} delivering{qpu}"
+def _depths(state: QueueState, lanes: Lanes = LANES) -> str:
+    """Say what waits and who works; a lane for special models is named where somebody works on it."""
+    waiting = ", ".join(f"{queue} {count}" for queue, count in state.waiting.items())
+    shown = [lane for lane in lanes if lane.takes is None or state.workers[lane.name]]
+    workers = ", ".join(f"{state.workers[lane.name]} {lane.counted_as}" for lane in shown)
+    return f"waiting: {waiting}; workers: {workers}"

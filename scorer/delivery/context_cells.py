@@ -10,6 +10,9 @@ from scorer.rows.columns import MAX_FIELDS_BYTES
 MAX_TEXT = 1024
 _LONGEST_LONG = 18  # digits that every long of Elasticsearch holds; a window may count more documents than an integer
 _MAX_COPIES = 100  # fields, and values of one
+_MAX_FLAGS, _MAX_FLAG = 8, 64
+#: Flag of a row whose copied fields could not be read; the score is right, the copies are left out.
+FIELDS_DROPPED = "fields_dropped"
 
 Copies = dict[str, str | list[str]]
 
@@ -28,9 +31,22 @@ def revision_of(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_LONG else None
 
 
+def flags_of(text: str) -> str:
+    """Flags that may be written, comma separated as they come: at most eight, clean and short."""
+    flags = [flag for flag in text.split(",") if flag][:_MAX_FLAGS]
+    return ",".join(clean(flag[:_MAX_FLAG]) for flag in flags)
+
+
+def copies_fit(text: str) -> bool:
+    """Whether a cell of copied fields is as short as it has to be."""
+    if len(text) > MAX_FIELDS_BYTES:
+        return False
+    return text.isascii() or len(text.encode("utf-8", "surrogatepass")) <= MAX_FIELDS_BYTES
+
+
 def copies_of(text: str) -> Copies | None:
     """Copied fields as they came, or None where they are not what the column holds."""
-    if len(text) > MAX_FIELDS_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_FIELDS_BYTES:
+    if not copies_fit(text):
         return None
     try:
         raw = json.loads(text)

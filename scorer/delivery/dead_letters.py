@@ -6,7 +6,6 @@ nothing is shared across forks.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import tempfile
@@ -18,8 +17,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from scorer.delivery.rows import ScoredRow, check_rows
+from scorer.delivery.rows import ScoredRows
 from scorer.delivery.sink import Refused
+from scorer.delivery.stored_rows import letters_of, read_letter
 from scorer.wire.errors import ConfigurationError, MalformedBody
 
 _SCHEMA = """
@@ -53,13 +53,13 @@ _BUSY_SECONDS = 10.0  # how long one process waits for another's write
 class DeadLetter:
     """One undelivered score. Times are epoch seconds; ``attempts`` counts how often it died.
 
-    ``row``: None where it cannot be read, and then ``fault`` says why.
+    ``rows``: the row, alone; None where it cannot be read, and then ``fault`` says why.
     """
 
     number: int
     sink: str
     qscore_id: str
-    row: ScoredRow | None
+    rows: ScoredRows | None
     reason: str
     first_at: float
     last_at: float
@@ -76,7 +76,11 @@ class DeadLetters:
     def add(self, sink: str, refused: Iterable[Refused]) -> int:
         """Keep rows; a row that is here already keeps its place and counts one attempt more. Returns rows given."""
         now = time.time()
-        values = [(sink, r.row["id"], _text(r.row), r.reason[:2000], now, now) for r in refused]
+        values = [
+            (sink, identity, payload, some.reason[:2000], now, now)
+            for some in refused
+            for identity, payload in zip(some.rows.ids, letters_of(some.rows), strict=True)
+        ]
         if values:
             with self._connection() as db:
                 db.executemany(_ADD, values)
@@ -148,15 +152,11 @@ class DeadLetters:
             Path(aside).replace(self.path)
 
 
-def _text(row: ScoredRow) -> str:
-    return json.dumps(row, sort_keys=True, separators=(",", ":"))
-
-
 def _letter(row: tuple[int, str, str, str, str, float, float, int]) -> DeadLetter:
     number, sink, qscore_id, payload, reason, first_at, last_at, attempts = row
     scored, fault = None, ""
     try:
-        scored = check_rows([json.loads(payload)])[0]
-    except (ValueError, RecursionError, MalformedBody) as error:
+        scored = read_letter(payload)
+    except MalformedBody as error:
         fault = f"it cannot be read: {error}"  # the others can: one damaged letter must not hide them
     return DeadLetter(number, sink, qscore_id, scored, reason, first_at, last_at, attempts, fault)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import stamina
 
 from scorer.delivery.dead_letters import DeadLetters
-from scorer.delivery.rows import ScoredRow
+from scorer.delivery.rows import NO_ROWS, ScoredRows, joined
 from scorer.delivery.sink import Refused, SendOutcome, Sink, SinkBusy, SinkRefused
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.wire.errors import ConfigurationError
@@ -26,7 +25,7 @@ class DeliveryResult:
     """
 
     ack: Acknowledgement
-    unsent: list[ScoredRow]
+    unsent: ScoredRows
     retry_after: float | None = None
     reason: str = ""
 
@@ -34,8 +33,8 @@ class DeliveryResult:
 class _Ledger:
     """Adds up the outcomes of several attempts."""
 
-    def __init__(self, rows: Sequence[ScoredRow]) -> None:
-        self.pending: tuple[ScoredRow, ...] = tuple(rows)
+    def __init__(self, rows: ScoredRows) -> None:
+        self.pending = rows
         self.taken = 0
         self.already_there = 0
         self.refused: list[Refused] = []
@@ -71,7 +70,7 @@ class _Ledger:
 
 
 def deliver(
-    rows: Sequence[ScoredRow],
+    rows: ScoredRows,
     sink: Sink,
     dead_letters: DeadLetters,
     final: bool,
@@ -90,19 +89,17 @@ def deliver(
     ledger = _Ledger(rows)
     if ledger.pending:
         _attempts(ledger, sink, retry_budget)
-    dead = list(ledger.refused)
-    final = final or (refusal_final and ledger.refuses)
-    if final:
-        dead.extend(Refused(row, ledger.fault_sentence) for row in ledger.pending)
-    unsent, reason = [] if final else list(ledger.pending), ledger.fault_sentence
+    dead, unsent, reason = list(ledger.refused), ledger.pending, ledger.fault_sentence
+    if unsent and (final or (refusal_final and ledger.refuses)):
+        dead.append(Refused(unsent, reason))
+        unsent = NO_ROWS
     try:
-        dead_letters.add(sink.name, dead)
+        died = dead_letters.add(sink.name, dead)
     except ConfigurationError as error:  # a full disk: nothing may be forgotten before it lies somewhere
-        unsent, dead, reason = [*unsent, *(refused.row for refused in dead)], [], error.sentence()
+        unsent, died, reason = joined([unsent, *(refused.rows for refused in dead)]), 0, error.sentence()
+    batch_id = batch_id or next((block.header.batch_id for block in rows.blocks), "")
     return DeliveryResult(
-        ack=Acknowledgement(
-            batch_id or (rows[0]["batch_id"] if rows else ""), ledger.taken, ledger.already_there, len(dead)
-        ),
+        ack=Acknowledgement(batch_id, ledger.taken, ledger.already_there, died),
         unsent=unsent,
         retry_after=ledger.retry_after,
         reason=reason,

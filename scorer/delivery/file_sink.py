@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from filelock import FileLock
 
-from scorer.delivery.hec.event import encode
-from scorer.delivery.rows import ScoredRow
+from scorer.delivery.hec.event import event_lines
+from scorer.delivery.rows import ScoredRows
 from scorer.delivery.sink import SendOutcome, SinkBusy
 
 _LOCK_SECONDS = 10.0
@@ -24,15 +23,14 @@ class FileSink:
         self._path = path
         self._index = index
 
-    def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
-        text = b"".join(encode(row, self._index) + b"\n" for row in rows)
+    def send(self, rows: ScoredRows) -> SendOutcome:
         try:
-            self._append(text)
+            self._append(event_lines(rows, self._index).body())
         except OSError as error:  # filelock's Timeout is one of them
             fault = SinkBusy(
                 f"{self._path} cannot be written: {error}", "Check the folder's permissions and free space."
             )
-            return SendOutcome(0, unsent=tuple(rows), fault=fault)
+            return SendOutcome(0, unsent=rows, fault=fault)
         return SendOutcome(len(rows))
 
     def _append(self, text: bytes) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
 
-from scorer.delivery.dead_letters import DeadLetters
-from scorer.delivery.sink import Sink
+from scorer.delivery.dead_letters import DeadLetter, DeadLetters
+from scorer.delivery.rows import joined
+from scorer.delivery.sink import SendOutcome, Sink
 from scorer.wire.errors import BadOption
 
 BATCH_ROWS = 500
@@ -40,24 +41,34 @@ def replay(dead_letters: DeadLetters, sink: Sink, progress: Callable[[int], None
 
 
 def _replay(dead_letters: DeadLetters, sink: Sink, progress: Callable[[int], None]) -> ReplayResult:
-    sent = refused = unreadable = after = 0
     total = dead_letters.counts().get(sink.name, 0)
+    sent = refused = unreadable = after = 0
     reason = ""
     while letters := dead_letters.list(sink.name, BATCH_ROWS, after):
-        readable = [letter for letter in letters if letter.row is not None]
-        outcome = sink.send([letter.row for letter in readable if letter.row is not None])
-        held = {row["id"] for row in outcome.unsent} | {r.row["id"] for r in outcome.refused}
-        dead_letters.remove(letter for letter in readable if letter.qscore_id not in held)
-        dead_letters.add(sink.name, outcome.refused)
-        unreadable += len(letters) - len(readable)
-        sent += len(readable) - len(held)
-        refused += len(outcome.refused)
+        outcome = sink.send(joined(letter.rows for letter in letters if letter.rows is not None))
+        confirmed = _confirmed(letters, outcome)
+        dead_letters.remove(confirmed)
+        refused += dead_letters.add(sink.name, outcome.refused)
+        sent += len(confirmed)
         progress(sent + refused)
-        if outcome.refused:
-            reason = outcome.refused[0].reason
-        elif len(readable) < len(letters):
-            reason = reason or next(letter.fault for letter in letters if letter.row is None)
+        reason = _reason(letters, outcome) or reason
         if outcome.fault is not None:
-            return ReplayResult(sent, refused, max(0, total - sent - refused), outcome.fault.sentence())
+            return ReplayResult(sent, refused, max(0, total - sent - refused), reason)
+        unreadable += sum(letter.rows is None for letter in letters)
         after = letters[-1].number
     return ReplayResult(sent, refused, unreadable, reason)
+
+
+def _confirmed(letters: Sequence[DeadLetter], outcome: SendOutcome) -> list[DeadLetter]:
+    """The letters whose rows the sink has now."""
+    held = {*outcome.unsent.ids, *(identity for refused in outcome.refused for identity in refused.rows.ids)}
+    return [letter for letter in letters if letter.rows is not None and letter.qscore_id not in held]
+
+
+def _reason(letters: Sequence[DeadLetter], outcome: SendOutcome) -> str:
+    """Why some of the letters stay; empty where none does."""
+    if outcome.fault is not None:
+        return outcome.fault.sentence()
+    if outcome.refused:
+        return outcome.refused[0].reason
+    return next((letter.fault for letter in letters if letter.rows is None), "")

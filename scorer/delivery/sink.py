@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from scorer.delivery.rows import ScoredRow
+from scorer.delivery.rows import NO_ROWS, ScoredRows
 from scorer.wire.errors import DeliveryFailed
 
 
@@ -26,12 +25,12 @@ class SinkRefused(DeliveryFailed):
 
 @dataclass(frozen=True)
 class Refused:
-    """A row that the sink will never take, and why.
+    """Rows that the sink will never take, and why.
 
-    ``logged``: the same for a log, where ``reason`` may quote what the row holds; empty: ``reason`` itself.
+    ``logged``: the reason as it may stand in a log, where ``reason`` may quote what a row holds; empty: the same.
     """
 
-    row: ScoredRow
+    rows: ScoredRows
     reason: str
     logged: str = ""
 
@@ -45,7 +44,7 @@ class SendOutcome:
 
     taken: int
     refused: tuple[Refused, ...] = ()
-    unsent: tuple[ScoredRow, ...] = ()
+    unsent: ScoredRows = NO_ROWS
     already_there: int = 0
     fault: DeliveryFailed | None = None
 
@@ -57,7 +56,7 @@ class Sink(Protocol):
     def name(self) -> str:
         """The sink's name in settings, dead letters and logs."""
 
-    def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
+    def send(self, rows: ScoredRows) -> SendOutcome:
         """Hand over rows once. Never raises for what the other side does: that is in the outcome."""
 
 

@@ -33,8 +33,7 @@ from scorer.models.parts import (
     texts,
 )
 from scorer.models.trained import TrainedModel
-from scorer.rows.parse import RecipeError
-from scorer.rows.recipe import Recipe
+from scorer.rows.recipe import Recipe, RecipeError
 from scorer.rows.transform import FeatureError, Scaler
 
 FORMAT = 2

@@ -17,9 +17,9 @@ from scorer.models.decision import DecisionError, DecisionRule
 from scorer.models.families import Family, Twin, UnknownFamily, family_named
 from scorer.models.machine import MAX_FEATURES, Machine
 from scorer.models.parts import ArtifactFormatError
-from scorer.rows.parse import is_name
 from scorer.rows.recipe import GRAINS, Recipe
 from scorer.rows.transform import LARGEST, Scaler
+from scorer.wire.names import is_name
 
 Array = NDArray[np.float64]
 

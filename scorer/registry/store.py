@@ -89,7 +89,6 @@ class Registry(CardStore):
 
 def card_of(model: TrainedModel, version: str) -> ModelCard:
     """Write the public card of a model under a version."""
-    macro = model.recipe.macro if model.grain == "window" else model.recipe.macro_event
     return ModelCard(
         name=model.name,
         version=version,
@@ -101,16 +100,19 @@ def card_of(model: TrainedModel, version: str) -> ModelCard:
         grain=model.grain,
         required_fields=required_inputs(model.recipe, model.feature_names),
         context_fields=CONTEXT_COLUMNS,
-        macro=macro,
+        macro=model.recipe.macro_for(model.grain),
         threshold=model.threshold,
         fpr=model.fpr,
         details={
             **model.facts,
             "mitre": list(model.recipe.mitre),
             "features": list(model.feature_names),
-            "qubits": model.machine.circuit.qubits,  # which workers can score it
+            "qubits": model.machine.circuit.qubits,
             "recipe": model.recipe.to_dict(),
         },
+        qubits=model.machine.circuit.qubits,  # which workers can score it
+        span=float(model.recipe.span) if model.grain == "window" else None,
+        mitre=tuple(model.recipe.mitre),
     )
 
 

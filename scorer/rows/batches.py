@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from scorer.rows.defects import Defect
+from scorer.wire.names import STATUS_OK
+
 
 @dataclass(frozen=True)
 class FeatureBatch:
@@ -13,7 +16,7 @@ class FeatureBatch:
 
     ``columns``: feature input -> float64 array of shape (N,), NaN where the cell is empty or unusable.
     ``context``: context column -> N strings, empty where unknown. ``row_ids``: N caller's row numbers or ids.
-    ``defects``: row position -> status text for rows that decoding already found unusable; such a row keeps its place.
+    ``defects``: row position -> why decoding already found the row unusable; such a row keeps its place.
     """
 
     batch_id: str
@@ -21,7 +24,7 @@ class FeatureBatch:
     columns: Mapping[str, Sequence[float]]
     context: Mapping[str, Sequence[str]]
     row_ids: Sequence[Any]
-    defects: Mapping[int, str] = field(default_factory=dict)
+    defects: Mapping[int, Defect] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.row_ids)
@@ -32,8 +35,8 @@ class ScoreBatch:
     """Scores in row order; every sequence has length N.
 
     ``probability``, ``pvalue``, ``classical``: float64, NaN where a row was not scored. ``risk``: integer 0-100.
-    ``band``: index into names.BANDS. ``alert``: booleans. ``reason``, ``status``: strings.
-    Of rows that were not scored only ``status`` means anything.
+    ``band``: index into names.BANDS. ``alert``: booleans. ``reason``: strings. ``defects``: row position -> why the row
+    was not scored, and then nothing else of it means anything; or why a scored row is not written.
     """
 
     batch_id: str
@@ -47,8 +50,16 @@ class ScoreBatch:
     band: Sequence[int]
     alert: Sequence[bool]
     reason: Sequence[str]
-    status: Sequence[str]
+    defects: Mapping[int, Defect] = field(default_factory=dict)
     serve: str = "quantum"
 
     def __len__(self) -> int:
         return len(self.row_ids)
+
+    @property
+    def status(self) -> list[str]:
+        """N texts as they stand in qscore_status: "ok", or the row's defect in words."""
+        texts = [STATUS_OK] * len(self)
+        for row, defect in self.defects.items():
+            texts[row] = str(defect)
+        return texts

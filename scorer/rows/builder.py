@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from scorer.rows.columns import TIME_COLUMN
-from scorer.rows.fields import numeric, resolve
-from scorer.rows.recipe import Condition, Input, Recipe
+from scorer.rows.fields import EventFields, resolve
+from scorer.rows.operands import Fields, finished, of_single, operand
+from scorer.rows.recipe import TIME, Recipe
+from scorer.rows.recipe.parts import Input
 from scorer.wire.errors import BadTrainingData
 
 _SLOT = "__slot"  # what makes a window of its own: its start, or with grain "event" the event's position
@@ -29,7 +31,7 @@ class Columns:
 
 def is_rows(recipe: Recipe, table: pa.Table) -> bool:
     """Whether the file holds rows already: every input that a row cannot do without is a column."""
-    return {i.name for i in recipe.inputs if i.missing == "reject"} <= set(table.column_names)
+    return {i.name for i in recipe.inputs if not i.zero} <= set(table.column_names)
 
 
 def build_rows(recipe: Recipe, events: pa.Table, grain: str | None = None, columns: Columns = Columns()) -> pa.Table:
@@ -40,14 +42,11 @@ def build_rows(recipe: Recipe, events: pa.Table, grain: str | None = None, colum
     BadTrainingData for events that no row can be made of.
     """
     grain = grain or recipe.grain
-    fields = resolve(recipe, events)
-    base = _base(recipe, events, grain, fields, columns)
-    keys = [*recipe.keys, _SLOT]
-    own = tuple(i for i in recipe.inputs if not i.over)
-    rows = _aggregated(base, keys, own, fields, _extras(base))
-    for over in sorted({i.over for i in recipe.inputs if i.over}):
-        shared = tuple(i for i in recipe.inputs if i.over == over)
-        rows = rows.join(_aggregated(base, [*over, _SLOT], shared, fields, []), [*over, _SLOT])
+    found = resolve(recipe, events)
+    found |= {key: pc.fill_null(found[key], recipe.null_key) for key in recipe.keys}
+    base = _base(recipe, events, found, grain, columns)
+    fields = EventFields(found, events.num_rows)
+    rows = _single(recipe, base, fields) if grain == "event" else _windows(recipe, base, fields)
     return _finished(recipe, rows, columns)
 
 
@@ -83,17 +82,16 @@ def _named_positive(text: pa.Array, positive: str, column: str) -> pa.Array:
     return hits
 
 
-def _base(recipe: Recipe, events: pa.Table, grain: str, fields: dict[str, pa.Array], columns: Columns) -> pa.Table:
-    """One line per event: filled keys, slot, time, and what is carried along."""
-    base = {key: pc.fill_null(fields[key], recipe.null_key) for key in recipe.keys}
-    fields.update(base)
-    base[TIME_COLUMN], base[_SLOT] = _slots(recipe, fields["time"], grain)
+def _base(recipe: Recipe, events: pa.Table, found: dict[str, pa.Array], grain: str, columns: Columns) -> pa.Table:
+    """One line per event: keys, slot, time, and what is carried along."""
+    base = {key: found[key] for key in recipe.keys}
+    base[TIME_COLUMN], base[_SLOT] = _slots(recipe, found[TIME], grain)
     if columns.label is not None:
         base[LABEL] = labels(events, columns)
     if columns.group is not None:
         base[GROUP] = _groups(events, columns.group)
-    if grain == "event" and "origin_id" in fields:
-        base["origin_id"] = fields["origin_id"]
+    if grain == "event" and "origin_id" in found:
+        base["origin_id"] = found["origin_id"]
     return pa.table(base)
 
 
@@ -115,43 +113,34 @@ def _groups(events: pa.Table, name: str) -> pa.Array:
     return pc.fill_null(events[name].combine_chunks().cast(pa.string()), "")
 
 
-def _extras(base: pa.Table) -> list[tuple[str, str]]:
-    carried = {TIME_COLUMN: "min", LABEL: "max", GROUP: "min", "origin_id": "min"}
-    return [(name, how) for name, how in carried.items() if name in base.column_names]
+def _single(recipe: Recipe, base: pa.Table, fields: Fields) -> pa.Table:
+    """One line per event with each input under its own name."""
+    for input_ in recipe.inputs:
+        base = base.append_column(input_.name, of_single(input_, fields))
+    return base
+
+
+def _windows(recipe: Recipe, base: pa.Table, fields: Fields) -> pa.Table:
+    """One line per window and keys with each input under its own name."""
+    carried = {TIME_COLUMN: "min", LABEL: "max", GROUP: "min"}
+    extras = [(name, how) for name, how in carried.items() if name in base.column_names]
+    rows = _aggregated(base, [*recipe.keys, _SLOT], recipe.inputs_over(()), fields, extras)
+    for over in recipe.overs:
+        rows = rows.join(_aggregated(base, [*over, _SLOT], recipe.inputs_over(over), fields, []), [*over, _SLOT])
+    return rows
 
 
 def _aggregated(
-    base: pa.Table,
-    keys: list[str],
-    inputs: tuple[Input, ...],
-    fields: dict[str, pa.Array],
-    extras: list[tuple[str, str]],
+    base: pa.Table, keys: list[str], inputs: tuple[Input, ...], fields: Fields, extras: list[tuple[str, str]]
 ) -> pa.Table:
     """One line per distinct ``keys`` with each input under its own name."""
     table = base.select([*keys, *(name for name, _ in extras)])
     for input_ in inputs:
-        table = table.append_column(f"in:{input_.name}", _operand(input_, fields, base.num_rows))
+        table = table.append_column(f"in:{input_.name}", operand(input_, fields))
     wanted = [(f"in:{i.name}", _AGGREGATES[i.op]) for i in inputs]
     grouped = table.group_by(keys, use_threads=False).aggregate([*extras, *wanted])
     names = {f"{name}_{how}": name.removeprefix("in:") for name, how in [*extras, *wanted]}
     return grouped.rename_columns([names.get(name, name) for name in grouped.column_names])
-
-
-def _operand(input_: Input, fields: dict[str, pa.Array], events: int) -> pa.Array:
-    """What is aggregated: 0 or 1 for a count, the field where the conditions hold and null elsewhere for the rest."""
-    hit = pa.array(np.ones(events, dtype=bool))
-    for condition in input_.where:
-        hit = pc.and_(hit, _holds(condition, fields[condition.field]))
-    if input_.op == "count":
-        return hit.cast(pa.int64())
-    values = fields[input_.field]
-    if input_.op != "dc":
-        values = numeric(input_.field, values)
-    return pc.if_else(hit, values, pa.scalar(None, values.type))
-
-
-def _holds(condition: Condition, values: pa.Array) -> pa.Array:
-    return pc.fill_null(pc.is_in(values, pa.array(condition.values)), False)
 
 
 def _finished(recipe: Recipe, rows: pa.Table, columns: Columns) -> pa.Table:
@@ -159,8 +148,7 @@ def _finished(recipe: Recipe, rows: pa.Table, columns: Columns) -> pa.Table:
     rows = rows.sort_by(order)
     result = {name: rows[name] for name in (TIME_COLUMN, *recipe.keys, "origin_id") if name in rows.column_names}
     for input_ in recipe.inputs:
-        values = rows[input_.name].cast(pa.float64())
-        result[input_.name] = pc.fill_null(values, 0.0) if input_.missing == "zero" else values
+        result[input_.name] = finished(input_, rows[input_.name])
     for name, kept in ((columns.label, LABEL), (columns.group, GROUP)):
         if name is not None:
             result[name] = rows[kept]

@@ -2,28 +2,60 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 
 from scorer.rows.columns import KEY_COLUMNS, TIME_COLUMN
 
+Context = Mapping[str, Sequence[str]]
+
+_ORIGIN, _WINDOW = "origin", "window"
+
 
 def score_id(model: str, version: str, identity: Sequence[str], revision: int = 0) -> str:
-    """``qscore_id``: SHA-256 over model, version, origin id or entities and window start, and revision.
+    """Make ``qscore_id``: SHA-256 over model, version, origin id or entities and window start, and revision.
 
     Parts are length-prefixed, so that no two lists of parts share a digest by concatenation. Never the search id: a
     search that runs twice writes nothing twice.
     """
-    digest = hashlib.sha256()
-    for part in (model, version, *identity, str(revision)):
-        raw = part.encode("utf-8", "surrogatepass")
-        digest.update(b"%d:" % len(raw))
-        digest.update(raw)
-    return digest.hexdigest()
+    parts = "".join(map(_part, (model, version, *identity, str(revision))))
+    return sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def score_ids(model: str, version: str, context: Context, revisions: Sequence[int | None]) -> list[str | None]:
+    """Make `score_id` of every row of ``context``, in order; there are as many rows as ``revisions``.
+
+    None where a row has no identity (see `row_identity`) or no revision. Raises ValueError where a column of
+    ``context`` has another length.
+    """
+    return _ids(model, version, _bodies(context, len(revisions)), revisions)
+
+
+def score_and_row_ids(
+    model: str, version: str, context: Context, revisions: Sequence[int | None]
+) -> tuple[list[str | None], list[str | None] | None]:
+    """Make `score_ids`, and beside them the ids of revision 0, which all counts of one window share.
+
+    The second list is None where no row has a revision above 0, and so has its own id for that.
+    """
+    bodies = _bodies(context, len(revisions))
+    shared = _ids(model, version, bodies, [0] * len(revisions)) if any(revisions) else None
+    return _ids(model, version, bodies, revisions), shared
+
+
+def _ids(model: str, version: str, bodies: Sequence[str], revisions: Sequence[int | None]) -> list[str | None]:
+    head = _part(model) + _part(version)
+    tails = {revision: "" if revision is None else _part(str(revision)) for revision in set(revisions)}
+    return [
+        sha256(f"{head}{body}{tail}".encode("utf-8", "surrogatepass")).hexdigest()
+        if body and (tail := tails[revision])
+        else None
+        for body, revision in zip(bodies, revisions, strict=True)
+    ]
 
 
 def canonical_time(text: str) -> str | None:
-    """Epoch seconds as they enter an id: milliseconds, always three decimals. None where the text is no usable time."""
+    """Write epoch seconds as they enter an id: milliseconds, always three decimals. None where it is no usable time."""
     try:
         seconds = float(text)
     except ValueError:
@@ -31,8 +63,13 @@ def canonical_time(text: str) -> str | None:
     return f"{seconds:.3f}" if 0 < seconds < 1e11 else None
 
 
-def row_identity(context: Mapping[str, Sequence[str]], row: int) -> tuple[str, ...] | None:
-    """What makes a row itself: its origin's id and index where there is one, else entities and window start.
+def origin_identity(index: str, origin_id: str) -> tuple[str, ...]:
+    """Say what makes the row of one event or document itself, whose id is unique in its index."""
+    return (_ORIGIN, index, origin_id)
+
+
+def row_identity(context: Context, row: int) -> tuple[str, ...] | None:
+    """Say what makes a row itself: its origin's id and index where there is one, else entities and window start.
 
     None where the row has neither, so that it cannot be written without risking duplicates.
     """
@@ -42,9 +79,55 @@ def row_identity(context: Mapping[str, Sequence[str]], row: int) -> tuple[str, .
         return column[row] if column is not None else ""
 
     if at("origin_id"):
-        return ("origin", at("index"), at("origin_id"))
+        return origin_identity(at("index"), at("origin_id"))
     entities = tuple(at(name) for name in KEY_COLUMNS)
     start = canonical_time(at(TIME_COLUMN))
     if start is not None and any(entities):
-        return ("window", start, *entities)
+        return (_WINDOW, start, *entities)
     return None
+
+
+def _part(text: str) -> str:
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return f"{size}:{text}"
+
+
+class _Parts(dict[str, str]):
+    """Texts as parts, each made once: rows share most of their cells."""
+
+    def __missing__(self, text: str) -> str:
+        made = self[text] = _part(text)
+        return made
+
+
+def _bodies(context: Context, rows: int) -> list[str]:
+    """Each row's identity as parts, one after the other; empty where it has none."""
+    nothing = [""] * rows
+    origins = context.get("origin_id", nothing)
+    if not any(origins):
+        return _windows(context, rows)
+    indices = map(_Parts().__getitem__, context.get("index", nothing))
+    plain = "".join(origins).isascii()  # then a part's size is its length
+    windows = nothing if all(origins) else _windows(context, rows)
+    of_origin = _part(_ORIGIN)
+    return [
+        (f"{of_origin}{index}{len(origin)}:{origin}" if plain else f"{of_origin}{index}{_part(origin)}")
+        if origin
+        else window
+        for origin, index, window in zip(origins, indices, windows, strict=True)
+    ]
+
+
+def _windows(context: Context, rows: int) -> list[str]:
+    """Each row's window start and entities as parts; empty where it lacks the one or all of the other."""
+    nothing = [""] * rows
+    part = _Parts().__getitem__
+    times = context.get(TIME_COLUMN, nothing)
+    starts = {text: canonical_time(text) for text in set(times)}
+    heads = {text: "" if start is None else _part(_WINDOW) + _part(start) for text, start in starts.items()}
+    columns = (map(part, context.get(name, nothing)) for name in KEY_COLUMNS)
+    entities = map("".join, zip(*columns, strict=True))
+    nobody = _part("") * len(KEY_COLUMNS)
+    return [
+        head + who if (head := heads[time]) and who != nobody else "" for time, who in zip(times, entities, strict=True)
+    ]

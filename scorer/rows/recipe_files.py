@@ -50,7 +50,7 @@ def _read(file: Path) -> Recipe:
         return Recipe.from_dict(tomllib.loads(raw.decode("utf-8")))
     except OSError as error:
         raise BadTrainingData(f"the recipe {file} cannot be read: {error.strerror}", "Name a readable file.") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadTrainingData(f"the recipe {file} is no TOML: {error}", _REMEDY) from None
     except RecipeError as error:
         raise BadTrainingData(f"the recipe {file}: {error}", _REMEDY) from None
+    except ValueError as error:  # of the text, of TOML, or of a number without end
+        raise BadTrainingData(f"the recipe {file} is no TOML: {error}", _REMEDY) from None

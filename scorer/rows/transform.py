@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scorer.rows.recipe import Feature, Recipe
+from scorer.rows.recipe import Recipe
+from scorer.rows.recipe.parts import Feature
 
 Array = NDArray[np.float64]
 

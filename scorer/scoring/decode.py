@@ -8,15 +8,15 @@ import numpy as np
 
 from scorer.models.trained import TrainedModel
 from scorer.rows.batches import FeatureBatch
+from scorer.rows.cells import filled, numbers, texts
 from scorer.rows.columns import CONTEXT_COLUMNS, DEFECT_COLUMN, EDGE_COLUMNS
-from scorer.rows.number_cells import filled, numbers, texts
+from scorer.rows.defects import Defect
 from scorer.rows.transform import required_inputs
 from scorer.scoring.tables import Table, read_table
 from scorer.wire.errors import BodyTooLarge, RowCountMismatch
-from scorer.wire.names import MAX_ROWS, STATUS_CODES
+from scorer.wire.names import MAX_ROWS
 
 _MULTIVALUE = "__mv_"
-_LONGEST_STATUS = 500
 _CONTEXT = (*CONTEXT_COLUMNS, *EDGE_COLUMNS)
 
 
@@ -60,14 +60,12 @@ def _table(body: bytes, media_type: str, rows: int, wanted: tuple[frozenset[str]
     return table
 
 
-def _edge_defects(statuses: list[str]) -> dict[int, str]:
+def _edge_defects(statuses: list[str]) -> dict[int, Defect]:
     """What the edge found wrong with a document before it became a row; a code that nobody knows is `not_scored`."""
-    found = {row: " ".join(text.split())[:_LONGEST_STATUS] for row, text in enumerate(statuses) if text}
-    known = {row: text.partition(":")[0] in STATUS_CODES for row, text in found.items()}
-    return {row: text if known[row] else f"not_scored: {text}" for row, text in found.items()}
+    return {row: Defect.read(text) for row, text in enumerate(statuses) if text}
 
 
-def _read_input(table: Table, name: str, columns: dict[str, Any], defects: dict[int, str]) -> None:
+def _read_input(table: Table, name: str, columns: dict[str, Any], defects: dict[int, Defect]) -> None:
     """Add one input's column, and its defects for rows that have none yet."""
     if name not in table.columns:
         return
@@ -81,6 +79,6 @@ def _read_input(table: Table, name: str, columns: dict[str, Any], defects: dict[
         text = f"duplicate_column: two columns are called {name}; send one"
         several = dict.fromkeys(range(table.rows), text)
     for row, text in {**found.defects, **several}.items():
-        defects.setdefault(row, text)
+        defects.setdefault(row, Defect.read(text))
     if several:
         columns[name] = np.where(np.isin(np.arange(table.rows), list(several)), np.nan, found.values)

@@ -83,7 +83,9 @@ def _tails(scores: ScoreBatch, unscored: Mask) -> Any:
     middle = f",{_quoted(scores.model)},{_quoted(scores.version)},"
     rare = _told(scores)
     texts = [
-        f"{'' if unscored[row] else _quoted(scores.reason[row])}{middle}{_quoted(scores.status[row])}\n" for row in rare
+        f"{'' if unscored[row] else _quoted(scores.reason[row])}{middle}"
+        f"{_quoted(str(scores.defects.get(row, STATUS_OK)))}\n"
+        for row in rare
     ]
     which = np.zeros(len(scores), np.int32)
     which[rare] = np.arange(1, len(rare) + 1)
@@ -91,11 +93,8 @@ def _tails(scores: ScoreBatch, unscored: Mask) -> Any:
 
 
 def _told(scores: ScoreBatch) -> list[int]:
-    """Positions of rows with a reason or a status of their own, rising; found without a loop in Python."""
-    rows = range(len(scores))
-    told = set(compress(rows, scores.reason))
-    told.update(compress(rows, map(STATUS_OK.__ne__, scores.status)))
-    return sorted(told)
+    """Positions of rows with a reason or a defect, rising; found without a loop in Python."""
+    return sorted({*compress(range(len(scores)), scores.reason), *scores.defects})
 
 
 def _quoted(text: str) -> str:

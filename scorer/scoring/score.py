@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scorer.models.reasons import reasons
 from scorer.models.trained import TrainedModel
 from scorer.rows.batches import FeatureBatch, ScoreBatch
+from scorer.rows.defects import Defect
 from scorer.rows.transform import derive, range_defects, required_inputs
 from scorer.scoring.distinct import distinct
-from scorer.wire.names import STATUS_OK
 from scorer.wire.options import ScoreOptions
 
 Array = NDArray[np.float64]
@@ -38,10 +38,10 @@ def score(
     probability is at least that. ``options.explain`` says which rows get a reason; ``reasons_until``, by when of
     ``time.monotonic()`` (``models.reasons``), None: as long as it takes.
     """
-    columns, statuses = _usable(model, batch)
-    rows = np.flatnonzero(statuses.ok)
+    columns, marks = _usable(model, batch)
+    rows = np.flatnonzero(marks.ok)
     X = derive(model.recipe, model.feature_names, {name: column[rows] for name, column in columns.items()})
-    rows, X = _defined(model, rows, X, statuses)
+    rows, X = _defined(model, rows, X, marks)
     equal = distinct(X)
     first, inverse = equal if equal is not None else (slice(None), slice(None))
     made = _scores(model, X[first], options, reasons_until)
@@ -64,7 +64,7 @@ def score(
         band=each(made.band, 0),
         alert=each(made.alert, False),
         reason=each(made.reason, "").tolist(),
-        status=statuses.texts,
+        defects=marks.defects,
     )
 
 
@@ -104,55 +104,55 @@ def _left(until: float | None) -> float | None:
 
 
 @dataclass
-class _Statuses:
-    """Status text of each row; the first complaint about a row stays. ``ok``: rows without one, booleans (N,)."""
+class _Marks:
+    """What is wrong with which row; the first complaint about a row stays. ``ok``: rows without one, booleans (N,)."""
 
-    texts: list[str]
+    defects: dict[int, Defect]
     ok: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, defects: Mapping[int, str], rows: int) -> _Statuses:
-        statuses = cls([STATUS_OK] * rows, np.ones(rows, np.bool_))
-        statuses.add(defects)
-        return statuses
+    def of(cls, defects: Mapping[int, Defect], rows: int) -> _Marks:
+        marks = cls({}, np.ones(rows, np.bool_))
+        marks.add(defects)
+        return marks
 
-    def add(self, complaints: Mapping[int, str]) -> None:
-        for row, text in complaints.items():
+    def add(self, complaints: Mapping[int, Defect]) -> None:
+        for row, defect in complaints.items():
             if self.ok[row]:
-                self.texts[row], self.ok[row] = text, False
+                self.defects[row], self.ok[row] = defect, False
 
-    def mark(self, where: NDArray[np.bool_], text: str) -> None:
-        self.add(dict.fromkeys(np.flatnonzero(where).tolist(), text))
+    def mark(self, where: NDArray[np.bool_], defect: Defect) -> None:
+        """``where``: booleans (N,), true for rows that the defect is about."""
+        self.add(dict.fromkeys(np.flatnonzero(where).tolist(), defect))
 
 
-def _usable(model: TrainedModel, batch: FeatureBatch) -> tuple[dict[str, Array], _Statuses]:
-    """The model's inputs as float64 (N,), and the status of each row; rows that are not ok may hold anything.
+def _usable(model: TrainedModel, batch: FeatureBatch) -> tuple[dict[str, Array], _Marks]:
+    """The model's inputs as float64 (N,), and what is wrong with which row; rows that are not ok may hold anything.
 
     An absent value means 0 where the recipe says so.
     """
-    statuses = _Statuses.of(batch.defects, len(batch))
+    marks = _Marks.of(batch.defects, len(batch))
     columns: dict[str, Array] = {}
     for name in required_inputs(model.recipe, model.feature_names):
-        columns[name] = _input(model, batch, name, statuses)
+        columns[name] = _input(model, batch, name, marks)
     found = range_defects(model.recipe, model.feature_names, columns)
-    statuses.add({row: f"out_of_range: {text}; {_remedy(model)}" for row, text in found.items()})
-    return columns, statuses
+    marks.add({row: Defect("out_of_range", f"{text}; {_remedy(model)}") for row, text in found.items()})
+    return columns, marks
 
 
-def _defined(
-    model: TrainedModel, rows: NDArray[np.intp], X: Array, statuses: _Statuses
-) -> tuple[NDArray[np.intp], Array]:
+def _defined(model: TrainedModel, rows: NDArray[np.intp], X: Array, marks: _Marks) -> tuple[NDArray[np.intp], Array]:
     """The rows on which the circuit's formulas have a value; the others are marked."""
     found = model.machine.circuit.plan.defined(model.scaler.apply(X))
     if found.all():
         return rows, X
-    undefined = np.zeros(len(statuses.ok), np.bool_)
+    undefined = np.zeros(len(marks.ok), np.bool_)
     undefined[rows[~found]] = True
-    statuses.mark(undefined, f"out_of_range: a formula of the model's circuit has no value here; {_remedy(model)}")
+    what = f"a formula of the model's circuit has no value here; {_remedy(model)}"
+    marks.mark(undefined, Defect("out_of_range", what))
     return rows[found], X[found]
 
 
-def _input(model: TrainedModel, batch: FeatureBatch, name: str, statuses: _Statuses) -> Array:
+def _input(model: TrainedModel, batch: FeatureBatch, name: str, marks: _Marks) -> Array:
     given = batch.columns.get(name)
     values = np.full(len(batch), np.nan) if given is None else np.asarray(given, np.float64)
     if np.isfinite(values).all():
@@ -162,8 +162,8 @@ def _input(model: TrainedModel, batch: FeatureBatch, name: str, statuses: _Statu
         values = np.where(empty, 0.0, values)
     else:
         what = "is absent" if given is None else "is empty"
-        statuses.mark(empty, f"missing_feature: {name} {what}; {_remedy(model)}")
-    statuses.mark(np.isinf(values), f"infinite: {name} is infinite; {_remedy(model)}")
+        marks.mark(empty, Defect("missing_feature", f"{name} {what}; {_remedy(model)}"))
+    marks.mark(np.isinf(values), Defect("infinite", f"{name} is infinite; {_remedy(model)}"))
     return values
 
 

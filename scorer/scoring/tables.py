@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from scorer.scoring.arrow_stream import read_arrow
+from scorer.rows.arrow_stream import read_arrow
 from scorer.wire.errors import MalformedBody, UnsupportedMediaType
 from scorer.wire.names import MEDIA_ARROW, MEDIA_CSV, MEDIA_JSON
 

@@ -13,19 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from scorer.elastic_client.settings import ElasticSettings, ElasticSource
+from scorer.elastic_client.settings import ElasticSettings
 from scorer.wire.errors import ConfigurationError
-
-__all__ = [
-    "ElasticSettings",
-    "ElasticSource",
-    "GatewaySettings",
-    "HecSettings",
-    "Settings",
-    "WorkerSettings",
-    "config_file",
-    "load_settings",
-]
 
 #: A DNS name (international ones as xn--...), or an address.
 _HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9*._:-]{1,253}$")]

@@ -39,6 +39,23 @@ def parse_conf(text: str, name: str = "conf") -> Conf:
     return stanzas
 
 
+def stale_macros(text: str, folder: Path) -> list[str]:
+    """Name the macros of ``text`` that the app in ``folder`` lacks or defines otherwise; local/ wins over default/.
+
+    Raises ConfError for a macros.conf that cannot be read.
+    """
+    files = [folder / place / "macros.conf" for place in ("default", "local")]
+    held: dict[str, Mapping[str, str]] = {}
+    for file in files:
+        if file.exists() or file is files[0]:
+            held |= {name: {**held.get(name, {}), **keys} for name, keys in read_conf(file).items()}
+    return [name for name, keys in parse_conf(text).items() if _one_line(keys) != _one_line(held.get(name, {}))]
+
+
+def _one_line(keys: Mapping[str, str]) -> dict[str, str]:
+    return {key: " ".join(value.split()) for key, value in keys.items()}
+
+
 def _logical_lines(text: str) -> list[tuple[int, str]]:
     """(number of its first line, line) with continued lines joined by a line break."""
     lines: list[tuple[int, str]] = []

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from scorer.rows.builder import Columns, labels
+from scorer.rows.fields import input_numbers
 from scorer.rows.recipe import Recipe
 from scorer.rows.transform import derive, range_defects, required_inputs
 from scorer.wire.errors import BadTrainingData
@@ -92,7 +93,7 @@ def _input(recipe: Recipe, rows: pa.Table, name: str) -> Floats:
         raise BadTrainingData(
             f"the rows have no column {name}", f"Build rows with `qscore rows --model {recipe.name}`."
         )
-    values = _as_floats(name, rows[name].combine_chunks())
+    values = input_numbers(name, rows[name].combine_chunks())
     if zero:
         values = np.where(np.isnan(values), 0.0, values)
     wrong = np.flatnonzero(~np.isfinite(values))
@@ -100,16 +101,6 @@ def _input(recipe: Recipe, rows: pa.Table, name: str) -> Floats:
         where = ", ".join(str(int(k) + 1) for k in wrong[:_EXAMPLES])
         raise BadTrainingData(f"{name} is empty or infinite on {wrong.size} rows (first: {where})", "Correct them.")
     return values
-
-
-def _as_floats(name: str, column: pa.Array) -> Floats:
-    try:
-        if pa.types.is_string(column.type):
-            column = pa.array([None if v == "" else v for v in column.to_pylist()], pa.string())
-        floats: Floats = column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise BadTrainingData(f"{name} holds what is not a number: {str(error)[:120]}", "Correct it.") from None
-    return floats
 
 
 def _check_ranges(recipe: Recipe, names: tuple[str, ...], inputs: dict[str, Any]) -> None:

@@ -54,14 +54,19 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 QUEUE_INTERACTIVE = "interactive"
 QUEUE_BULK = "bulk"
 
-_MODEL = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _VERSION = re.compile(r"[0-9]{1,9}(-starter)?\Z")
 ALIASES = ("live", "shadow")
 
 
+def is_name(text: object) -> bool:
+    """Say whether a value is a name: lower-case letters, digits, underscores, at most 64, a letter first."""
+    return isinstance(text, str) and _NAME.match(text) is not None
+
+
 def check_model_name(name: str) -> str:
     """A model's name as it may appear in a path or a key; anything else is an unknown model."""
-    if not _MODEL.match(name):
+    if not is_name(name):
         raise UnknownModel(
             "%r cannot be a model's name" % name[:80],
             "Names are lower-case letters, digits and underscores, such as model=lateral; `qscore models` lists them.",

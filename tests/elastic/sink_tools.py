@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from elasticsearch import Elasticsearch
 
 from scorer.delivery.elastic.sink import ElasticSink
-from scorer.delivery.rows import ScoredRow, ScoringFacts, scored_rows
+from scorer.delivery.rows import ScoredRows
+from scorer.delivery.scored import ScoringFacts, scored_rows
 from scorer.elastic_client.client import connect
 from scorer.elastic_client.settings import ElasticSettings
 from tests.unit.delivery.builders import make_batches, make_card
@@ -19,7 +20,7 @@ Result = TypeVar("Result")
 FACTS = ScoringFacts(errors=True, sha256="ab" * 32, scored=1_700_000_000.0)
 
 
-def rows_of(count: int, **context: list[str]) -> list[ScoredRow]:
+def rows_of(count: int, **context: list[str]) -> ScoredRows:
     """Rows as a worker makes them for documents."""
     batch, scores = make_batches(count, **context)
     return scored_rows(batch, scores, make_card(), FACTS).rows

@@ -11,13 +11,15 @@ import pytest
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.elastic.sink import ElasticSink
 from scorer.delivery.replay import replay
-from scorer.delivery.rows import ScoredRow
+from scorer.delivery.rows import joined
 from scorer.delivery.sink import Refused, SendOutcome, SinkBusy, SinkRefused
 from scorer.elastic_client.lookup import backing_indices, existing_ids, present_ids
-from scorer.service.settings import ElasticSettings, Settings
+from scorer.elastic_client.settings import ElasticSettings
+from scorer.service.settings import Settings
 from scorer.service.worker.sinks import make_sink
 from tests.elastic.conftest import Server
 from tests.elastic.sink_tools import make_elastic_sink, rows_of, sources, stream_ids, under_flood_stage
+from tests.unit.delivery.builders import changed
 from tests.unit.elastic_client.servers import CuttingProxy
 
 MakeKey = Callable[[str], Path]
@@ -41,10 +43,6 @@ def once(ids: list[str]) -> dict[str, int]:
     return dict.fromkeys(ids, 1)
 
 
-def ids_of(rows: list[ScoredRow]) -> list[str]:
-    return [row["id"] for row in rows]
-
-
 def test_a_first_send_makes_the_stream_and_a_second_finds_everything_there(
     sink: ElasticSink, installed: Server
 ) -> None:
@@ -53,13 +51,13 @@ def test_a_first_send_makes_the_stream_and_a_second_finds_everything_there(
     # Not looked up, but created: 409 is what says that they are there.
     assert counts(sink.session(2e9, repeated=False).send(rows)) == (0, 25, 0, 0)
     assert counts(sink.send(rows)) == (0, 25, 0, 0)
-    assert stream_ids(installed.admin, sink.stream) == once(ids_of(rows))
+    assert stream_ids(installed.admin, sink.stream) == once(rows.ids)
 
 
 def test_the_document_is_what_kibana_and_its_rules_read(sink: ElasticSink, installed: Server) -> None:
-    row = rows_of(1, origin_id=["doc-1"], index=[".ds-logs-x-000001"])[0]
-    assert sink.send([row]).taken == 1
-    found = sources(installed.admin, sink.stream)[row["id"]]
+    rows = rows_of(1, origin_id=["doc-1"], index=[".ds-logs-x-000001"])
+    assert sink.send(rows).taken == 1
+    found = sources(installed.admin, sink.stream)[rows.ids[0]]
     assert found["event"]["kind"] == "enrichment"
     assert found["event"]["ingested"]  # by the pipeline
     assert found["data_stream"]["namespace"] == sink.namespace
@@ -78,12 +76,12 @@ def test_a_rollover_of_the_scores_between_two_sends_gives_no_duplicate(
     assert sink.session(since, repeated=False).send(rows[:30]).taken == 30
     installed.admin.indices.rollover(alias=sink.stream)
     assert counts(sink.session(since, repeated=False).send(rows)) == (10, 30, 0, 0)
-    assert stream_ids(installed.admin, sink.stream) == once(ids_of(rows))
+    assert stream_ids(installed.admin, sink.stream) == once(rows.ids)
     names = [index.name for index in backing_indices(sink.client, sink.stream)]
     assert len(names) == 2
-    assert existing_ids(sink.client, names, [rows[0]["id"], rows[39]["id"], "none"]) == {
-        rows[0]["id"]: [names[0]],
-        rows[39]["id"]: [names[1]],
+    assert existing_ids(sink.client, names, [rows.ids[0], rows.ids[39], "none"]) == {
+        rows.ids[0]: [names[0]],
+        rows.ids[39]: [names[1]],
     }
 
 
@@ -106,10 +104,10 @@ def test_an_uncertain_write_and_a_rollover_give_no_duplicate(installed: Server, 
         first = session.send(rows[1:])
         assert isinstance(first.fault, SinkBusy)
         assert counts(first) == (0, 0, 0, 29)
-        assert stream_ids(installed.admin, sink.stream) == once(ids_of(rows[:11]))  # ten were written all the same
+        assert stream_ids(installed.admin, sink.stream) == once(rows.ids[:11])  # ten were written all the same
         installed.admin.indices.rollover(alias=sink.stream)
         assert counts(session.send(first.unsent)) == (19, 10, 0, 0)
-    assert stream_ids(installed.admin, sink.stream) == once(ids_of(rows))
+    assert stream_ids(installed.admin, sink.stream) == once(rows.ids)
 
 
 def test_a_lost_request_that_the_cluster_carries_out_later_gives_no_duplicate(
@@ -135,7 +133,7 @@ def test_a_lost_request_that_the_cluster_carries_out_later_gives_no_duplicate(
     assert "still under way" in waiting.fault.detail
     admin.indices.put_settings(index=first, settings={"index.number_of_replicas": 0})
     assert counts(later.send(rows)) == (0, 6, 0, 0)
-    assert stream_ids(admin, sink.stream) == once(ids_of(rows))
+    assert stream_ids(admin, sink.stream) == once(rows.ids)
 
 
 def test_a_copy_that_a_mapping_of_the_users_has_no_place_for_costs_no_score(
@@ -145,13 +143,12 @@ def test_a_copy_that_a_mapping_of_the_users_has_no_place_for_costs_no_score(
     mine = {"winlog": {"properties": {"event_data": {"type": "keyword"}}}}
     installed.admin.indices.put_mapping(index=sink.stream, properties=mine)
     fields = ['{"winlog.event_data.x": "copied"}', '{"user.name.first": "copied"}', '{"user.id": "copied"}']
-    rows = rows_of(4, qscore_fields=["", *fields])[1:]
-    rows[1]["entities"] = {}
+    rows = changed(rows_of(4, qscore_fields=["", *fields])[1:], 1, entities={})
     assert counts(sink.send(rows)) == (3, 0, 0, 0)
     found = sources(installed.admin, sink.stream)
-    flags = [found[row["id"]]["qscore"].get("flags") for row in rows]
+    flags = [found[identity]["qscore"].get("flags") for identity in rows.ids]
     assert flags == [["copied_field_left_out"], ["copied_field_left_out"], None]
-    assert found[rows[2]["id"]]["user"]["id"] == "copied"
+    assert found[rows.ids[2]]["user"]["id"] == "copied"
 
 
 def test_a_mapping_conflict_refuses_its_own_document_alone(
@@ -163,21 +160,21 @@ def test_a_mapping_conflict_refuses_its_own_document_alone(
     admin.ingest.put_pipeline(id=pipeline, processors=[{"set": nonsense}])
     assert sink.send(rows[:1]).taken == 1
     admin.indices.put_settings(index=sink.stream, settings={"index.final_pipeline": pipeline})
-    rows[2]["fields"] = {"host.id": "h2"}  # which are not to blame
+    rows = changed(rows, 2, fields={"host.id": "h2"})  # which are not to blame
     outcome = sink.send(rows)
     admin.indices.put_settings(index=sink.stream, settings={"index.final_pipeline": "_none"})
     admin.ingest.delete_pipeline(id=pipeline)
     assert counts(outcome) == (4, 1, 1, 0)
-    assert outcome.refused[0].row == rows[2]
+    assert outcome.refused[0].rows.ids == rows.ids[2:3]
     assert "user.name" in outcome.refused[0].reason
-    assert rows[2]["id"] not in stream_ids(installed.admin, sink.stream)
+    assert rows.ids[2] not in stream_ids(installed.admin, sink.stream)
 
 
 def test_a_flood_stage_block_is_busy_and_nothing_is_lost(sink: ElasticSink, installed: Server) -> None:
     rows = rows_of(16)
     sink.send(rows[:1])
     outcome = under_flood_stage(
-        installed.admin, sink.stream, lambda attempt: sink.send([rows[0], *rows[1 + 3 * attempt :][:3]])
+        installed.admin, sink.stream, lambda attempt: sink.send(joined([rows[:1], rows[1 + 3 * attempt :][:3]]))
     )
     assert isinstance(outcome.fault, SinkBusy)
     assert "flood-stage" in outcome.fault.sentence()
@@ -194,7 +191,7 @@ def test_a_revoked_key_is_refused_with_what_to_do(installed: Server, key_file: M
     outcome = sink.send(rows)
     assert isinstance(outcome.fault, SinkRefused)
     assert "elastic.api_key_file" in outcome.fault.sentence()
-    assert outcome.unsent == tuple(rows)
+    assert outcome.unsent.ids == rows.ids
 
 
 def test_a_key_without_the_privilege_is_told_which(installed: Server, key_file: MakeKey, namespace: str) -> None:
@@ -211,10 +208,9 @@ def test_a_key_without_the_privilege_is_told_which(installed: Server, key_file: 
 
 def test_large_documents_travel_alone_and_within_the_limits(installed: Server, key: Path, namespace: str) -> None:
     sink = make_elastic_sink(installed.url, key, namespace, bulk_bytes=64 * 1024)
-    rows = rows_of(7)
-    rows[3]["reason"] = "x" * 5_000_000
+    rows = changed(rows_of(7), 3, reason="x" * 5_000_000)
     assert counts(sink.send(rows)) == (7, 0, 0, 0)
-    assert stream_ids(installed.admin, sink.stream) == once(ids_of(rows))
+    assert stream_ids(installed.admin, sink.stream) == once(rows.ids)
 
 
 def test_sends_of_the_same_rows_at_once_write_each_once(installed: Server, key: Path, namespace: str) -> None:
@@ -223,7 +219,7 @@ def test_sends_of_the_same_rows_at_once_write_each_once(installed: Server, key: 
     outcomes: list[SendOutcome] = []
 
     def send() -> None:
-        left: tuple[ScoredRow, ...] = tuple(rows)
+        left = rows
         for _ in range(50):  # a shard that is starting is busy, and is asked again
             outcomes.append(sink.send(left))
             left = outcomes[-1].unsent
@@ -237,7 +233,7 @@ def test_sends_of_the_same_rows_at_once_write_each_once(installed: Server, key: 
         thread.join()
     assert sum(outcome.taken for outcome in outcomes) == 300
     assert sum(outcome.already_there for outcome in outcomes) == 900
-    assert stream_ids(installed.admin, sink.stream) == once(ids_of(rows))
+    assert stream_ids(installed.admin, sink.stream) == once(rows.ids)
 
 
 def test_a_closed_backing_index_is_busy_until_it_is_opened(sink: ElasticSink, installed: Server) -> None:
@@ -261,8 +257,8 @@ def test_a_deleted_backing_index_holds_nothing(sink: ElasticSink, installed: Ser
     old = backing_indices(sink.client, sink.stream)[0].name
     installed.admin.indices.rollover(alias=sink.stream)
     installed.admin.indices.delete(index=old)
-    assert existing_ids(sink.client, [old], [rows[0]["id"]]) == {}
-    assert present_ids(sink.client, sink.stream, ids_of(rows)) == set()
+    assert existing_ids(sink.client, [old], rows.ids[:1]) == {}
+    assert present_ids(sink.client, sink.stream, rows.ids) == set()
     assert sink.send(rows).taken == 3
 
 
@@ -297,21 +293,20 @@ def test_dead_letters_replay_into_their_own_stream_once(
     sink: ElasticSink, installed: Server, key: Path, tmp_path: Path
 ) -> None:
     rows, store = rows_of(12), DeadLetters(tmp_path / "dead.sqlite")
-    store.add(sink.name, [Refused(row, "was down") for row in rows])
+    store.add(sink.name, [Refused(rows, "was down")])
     sink.send(rows[:5])  # some were written before their run broke off
     installed.admin.indices.rollover(alias=sink.stream)
     settings = Settings(elastic=ElasticSettings(url=installed.url, api_key_file=key))
     result = replay(store, make_sink(settings, sink.name))
     assert (result.sent, result.refused, result.left) == (12, 0, 0)
     assert store.counts() == {}
-    assert stream_ids(installed.admin, sink.stream) == once(ids_of(rows))
+    assert stream_ids(installed.admin, sink.stream) == once(rows.ids)
 
 
 def test_error_rows_are_documents_of_their_own_kind(sink: ElasticSink, installed: Server) -> None:
-    row = rows_of(1)[0]
-    row["error"] = "missing_feature: events is empty; build the rows with the macro"
-    assert sink.send([row]).taken == 1
-    found = sources(installed.admin, sink.stream)[row["id"]]
+    row = changed(rows_of(1), error="missing_feature: events is empty; build the rows with the macro")
+    assert sink.send(row).taken == 1
+    found = sources(installed.admin, sink.stream)[row.ids[0]]
     assert found["event"]["kind"] == "pipeline_error"
     assert found["error"]["code"] == "missing_feature"
     assert "score" not in found["qscore"]

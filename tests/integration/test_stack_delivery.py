@@ -12,7 +12,7 @@ import pytest
 from demo.running_stack import running_stack
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.rows.acknowledgement import Acknowledgement
-from scorer.service.queue.exchange import Outcome
+from scorer.service.queue.exchange import BatchOutcome
 from scorer.service.stack.up import StackState, exchange_of
 from scorer.wire.options import ScoreOptions
 from tests.integration.stack_tools import body, client_of, eventually, qscore, settings_of
@@ -104,4 +104,4 @@ def test_a_sink_that_cannot_work_ends_in_the_dead_letters(tmp_path: Path, publis
         assert eventually(lambda: len(letters.list()) == 2, 60)
         assert "hec.token_file is not set" in letters.list()[0].reason
         outcome = exchange_of(settings_of(home), 30.0).wait_outcome("dead", 10.0)
-        assert outcome == Outcome.of(Acknowledgement("batch-dead", 0, 0, 2))
+        assert outcome == BatchOutcome.of(Acknowledgement("batch-dead", 0, 0, 2))

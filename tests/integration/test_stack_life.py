@@ -198,7 +198,7 @@ def test_a_stopped_worker_means_a_timeout_and_a_full_queue_a_refusal(home: Path)
         with pytest.raises(QueueFull, match="1 batches wait"):
             other.score("lateral", body(1), 1, timeout=2.0)
         os.kill(main, signal.SIGCONT)
-        assert eventually(lambda: Exchange(redis_client(settings_of(home))).pulse().waiting["interactive"] == 0)
+        assert eventually(lambda: Exchange(redis_client(settings_of(home))).state().waiting["interactive"] == 0)
         assert other.score("lateral", body(1), 1).scored == 1
 
 

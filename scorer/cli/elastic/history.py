@@ -14,10 +14,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from scorer.elastic_client.extra import elastic_extra
 from scorer.elastic_client.moments import Millis, given_time, iso
+from scorer.elastic_client.settings import ElasticSource
 from scorer.service.client.local import local_client
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.exchange import Exchange
-from scorer.service.settings import ElasticSource, Settings, load_settings
+from scorer.service.settings import Settings, load_settings
 from scorer.wire.errors import BadOption
 
 if TYPE_CHECKING:

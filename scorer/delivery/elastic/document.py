@@ -8,240 +8,223 @@ of sending by the cluster's clock: an ingest pipeline that sets it costs the clu
 
 from __future__ import annotations
 
-import math
-import re
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
 
-import orjson
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from scorer.delivery.elastic.copied import flag_lists, with_copies, without_copies
 from scorer.delivery.elastic.techniques import threat
-from scorer.delivery.rows import ScoredRow
-from scorer.elastic_client.copies import no_place
+from scorer.delivery.json_columns import Raw, Text, lists, objects
+from scorer.delivery.known import bands, known, message, without
+from scorer.delivery.lines import Lines
+from scorer.delivery.number_columns import chosen, floats, integers, iso, iso_text, rounded, steps_up
+from scorer.delivery.rows import Block, Header, ScoredRows, hex_texts
 from scorer.elastic_client.names import SCORES_DATASET
+from scorer.rows.columns import BANDS
 
 ECS_VERSION = "8.17.0"
 #: Kibana's own numbers for the severities of rules.
 SEVERITIES = {"low": 21, "medium": 47, "high": 73, "critical": 99}
 #: What the recipes put in place of a missing key; as a name it would gather everybody.
 UNKNOWN = "unknown"
-#: Flag of a document that lacks a copied field, because the template has no place for it.
-COPY_LEFT_OUT = "copied_field_left_out"
 
-_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}\Z")
 _ORIGIN = {"origin_id": "id", "index": "index", "sourcetype": "sourcetype"}
-_ECS = {"version": ECS_VERSION}
-_CATEGORY = ["intrusion_detection"]
+_CATEGORY = ("intrusion_detection",)
+_SEVERITIES = tuple(str(SEVERITIES[band]) for band in BANDS)
+_LIKE_IP: Final = r":|^[0-9.]+$"  # whatever else it may be, an IP address has one of these forms
+_PLACES: Final = 6
+_PVALUE: Final = 5  # places
 
-Document = dict[str, Any]
+Members = Mapping[str, Any]
+Kind = Callable[[Block, str, str], Members]
 
 
-def document(row: ScoredRow, namespace: str, ingested: str = "", bare: bool = False) -> Document:
-    """One document, without its ``_id``, which is the row's id. Parts that documents share are not to be changed.
+def document_lines(rows: ScoredRows, namespace: str, ingested: str = "", bare: bool = False) -> Lines:
+    """Write the two lines of each row in a bulk request: the action with the row's id, and its document.
 
-    ``ingested``: when it is sent, as ``iso`` writes it. ``bare``: without the copied fields, and flagged.
+    ``ingested``: when it is sent, as `iso_text` writes it. ``bare``: without the copied fields, and flagged.
     """
-    time, span = iso(row["time"]), row.get("span")
-    made: Document = {
-        "@timestamp": time,
-        "ecs": _ECS,
-        "data_stream": _data_stream(namespace),
-        "event": _event(row),
-        "qscore": _qscore(row),
-    }
-    if "error" in row:
-        code = row["error"].partition(":")[0]
-        made["error"] = {"message": row["error"], "code": code}
-        made["message"] = f"{row['title']}: not scored ({code})"
-    else:
-        made["message"] = _message(row)
-    if span:
-        event = made["event"]
-        event["start"], event["end"], event["duration"] = time, iso(row["time"] + span), int(span * 1e9)
-    if ingested:
-        made["event"]["ingested"] = ingested
-    if row["mitre"]:
-        made["threat"] = threat(tuple(row["mitre"]))
-    _add_entities(made, row["entities"])
+    return Lines.of(_block_lines(block, namespace, ingested, bare) for block in rows.blocks)
+
+
+def _block_lines(block: Block, namespace: str, ingested: str, bare: bool) -> Any:
+    """Scores and errors are shaped apart, and put back into the order of the rows."""
+    errors = block.column("error")
+    failed = np.zeros(len(block), np.bool_) if errors is None else pc.not_equal(errors, "").to_numpy(False)
+    kinds: list[tuple[Any, Kind]] = [
+        (mask, members) for mask, members in ((~failed, _score), (failed, _error)) if mask.any()
+    ]
+    made = [_documents(block.where(mask), members, namespace, ingested, bare) for mask, members in kinds]
+    if len(made) == 1:
+        return made[0]
+    order = np.argsort(np.concatenate([np.flatnonzero(mask) for mask, _ in kinds]))
+    return pa.concat_arrays(made).take(pa.array(order))
+
+
+def _documents(block: Block, kind: Kind, namespace: str, ingested: str, bare: bool) -> Any:
+    members = kind(block, namespace, ingested)
     if bare:
-        flag_left_out(made)
-    elif "fields" in row:
-        _add_copies(made, row["fields"])
-    return made
+        members = without_copies(members, block)
+    elif block.column("fields") is not None:
+        members = with_copies(members, block)
+    action = ('{"create":{"_id":"', hex_texts(block.column("id")), '"}}\n')
+    return objects(members, before=action, after="\n")
 
 
-def encode(row: ScoredRow, namespace: str, ingested: str = "", bare: bool = False) -> bytes:
-    """The two lines of one row in a bulk request; see ``document``."""
-    return b'{"create":{"_id":"%b"}}\n%b\n' % (_id(row), orjson.dumps(document(row, namespace, ingested, bare)))
-
-
-def _id(row: ScoredRow) -> bytes:
-    if not _ID.match(row["id"]):  # it stands in the action line as it is
-        raise ValueError(f"{row['id'][:80]!r} is no score's id")
-    return row["id"].encode()
-
-
-def _event(row: ScoredRow) -> Document:
-    if "error" in row:
-        event: Document = {"kind": "pipeline_error", "action": "not_scored", "type": ["error"]}
-    else:
-        event = {
-            "kind": "enrichment",
-            "action": "scored",
-            "type": ["info"],
-            "risk_score": row["risk"],
-            "risk_score_norm": row["risk"],
-            "severity": SEVERITIES.get(row["band"], 0),
-        }
-    event["category"], event["module"], event["dataset"] = _CATEGORY, "qscore", SCORES_DATASET
-    event["id"] = row["id"]
-    if row.get("scored"):
-        event["created"] = iso(row["scored"])
-    return event
-
-
-def _qscore(row: ScoredRow) -> Document:
-    found: Document = {"status": "ok"} | _numbers(row) if "error" not in row else {"status": row["error"]}
-    found["revision"] = row.get("revision", 0)
-    found["row"] = {"id": row.get("row_id", row["id"])}
-    found["grain"] = row["grain"]
-    found["model"] = _model(
-        row["model"], row["version"], row["title"], row["serve"], row["starter"],
-        row.get("family", ""), row.get("sha256", ""),
-    )  # fmt: skip
-    found["backend"] = _backend(row["serve"])
-    found["job"] = {"id": row["batch_id"]}
-    if "latency_ms" in row:
-        found["job"]["latency_ms"] = row["latency_ms"]
-    origin = row["origin"]
-    if origin:
-        found["source"] = {_ORIGIN[name]: text for name, text in origin.items() if name in _ORIGIN}
-    if "port_class" in row["entities"]:
-        found["port_class"] = row["entities"]["port_class"]
-    if row.get("flags"):
-        found["flags"] = row["flags"]
-    return found
-
-
-@lru_cache(maxsize=64)
-def _data_stream(namespace: str) -> Document:
-    return {"type": "logs", "dataset": SCORES_DATASET, "namespace": namespace}
-
-
-@lru_cache(maxsize=256)
-def _model(name: str, version: str, title: str, serve: str, starter: bool, family: str, sha256: str) -> Document:
-    texts = {"name": name, "version": version, "title": title, "serve": serve, "family": family, "sha256": sha256}
-    known: Document = {key: text for key, text in texts.items() if text}
-    return {"id": f"{name}-{version}", **known, "starter": starter}
-
-
-@lru_cache(maxsize=8)
-def _backend(serve: str) -> Document:
-    """The exact engine: amplitudes are computed, not measured. It falls back to the twin where the alias says so."""
-    return {"name": "exact", "type": "simulator", "fallback": serve == "twin"}
-
-
-def _numbers(row: ScoredRow) -> Document:
-    """The score itself; what is no number is left out."""
-    probability, alert = row["probability"], row["alert"]
-    found: Document = {
-        "score": round(probability, 6),
-        "prediction": int(alert),
-        "prediction_probability": round(probability if alert else 1.0 - probability, 6),
-        "decision": alert,
-        "band": row["band"],
+def _score(block: Block, namespace: str, ingested: str) -> Members:
+    """A document of a row that was scored."""
+    risk = Raw(integers(block.numbers("risk")))
+    event = {
+        "kind": "enrichment",
+        "action": "scored",
+        "type": ["info"],
+        "risk_score": risk,
+        "risk_score_norm": risk,
+        "severity": Raw(chosen(_SEVERITIES, block.numbers("band"))),
     }
-    if row.get("threshold") is not None:
-        found["threshold"] = round(row["threshold"], 6)
-    if math.isfinite(row["pvalue"]):  # rounded up, so that none looks smaller than it is
-        found["pvalue"] = math.ceil(row["pvalue"] * 100_000 - 1e-6) / 100_000
-    if math.isfinite(row["classical"]):
-        found["classical"] = round(row["classical"], 6)
-    if row["reason"]:
-        found["reason"] = row["reason"]
-    return found
+    said = _said(block, {"status": "ok", **_numbers(block)})
+    return _document(block, event, said, {"message": message(block)}, namespace, ingested)
 
 
-def _add_entities(made: Document, entities: dict[str, str]) -> None:
+def _error(block: Block, namespace: str, ingested: str) -> Members:
+    """A document of a row that could not be scored: never a score of zero."""
+    status = block.column("error")
+    code = pc.struct_field(pc.extract_regex(status, r"^(?P<code>[^:]*)"), "code")
+    event = {"kind": "pipeline_error", "action": "not_scored", "type": ["error"]}
+    words = {
+        "error": {"message": Text(status), "code": Text(code)},
+        "message": Text(f"{block.header.title}: not scored (", code, ")"),
+    }
+    return _document(block, event, _said(block, {"status": Text(status)}), words, namespace, ingested)
+
+
+def _document(block: Block, event: Members, said: Members, words: Members, namespace: str, ingested: str) -> Members:
+    header = block.header
+    time = Text(iso(block.numbers("time")))
+    return {
+        "@timestamp": time,
+        "ecs": {"version": ECS_VERSION},
+        "data_stream": {"type": "logs", "dataset": SCORES_DATASET, "namespace": namespace},
+        "event": {**event, **_event(block), **_window(block, time), "ingested": ingested or None},
+        "qscore": said,
+        **words,
+        "threat": threat(header.mitre) if header.mitre else None,
+        **_entities(block),
+    }
+
+
+def _event(block: Block) -> Members:
+    return {
+        "category": list(_CATEGORY),
+        "module": "qscore",
+        "dataset": SCORES_DATASET,
+        "id": Text(hex_texts(block.column("id"))),
+        "created": iso_text(block.header.scored) if block.header.scored else None,
+    }
+
+
+def _window(block: Block, start: Text) -> Members:
+    """When a window began and ended; nothing where a row is an event."""
+    span = block.header.span
+    if not span:
+        return {}
+    return {"start": start, "end": Text(iso(block.numbers("time") + span)), "duration": int(span * 1e9)}
+
+
+def _said(block: Block, numbers: Members) -> Members:
+    """What stands under ``qscore``."""
+    header, ids = block.header, block.column("row_id")
+    revision = block.column("revision")
+    origin = {name: Text(known(block, column)) for column, name in _ORIGIN.items()}
+    return {
+        **numbers,
+        "revision": 0 if revision is None else Raw(integers(revision)),
+        "row": {"id": Text(hex_texts(block.column("id") if ids is None else ids))},
+        "grain": header.grain,
+        "model": _model(header),
+        # The exact engine: amplitudes are computed, not measured. It falls back to the twin where the alias says so.
+        "backend": {"name": "exact", "type": "simulator", "fallback": header.serve == "twin"},
+        "job": {"id": header.batch_id, "latency_ms": header.latency_ms},
+        "source": origin,
+        "port_class": Text(known(block, "port_class")),
+        "flags": flag_lists(known(block, "flags")),
+    }
+
+
+def _model(header: Header) -> Members:
+    names = ("version", "title", "serve", "family", "sha256")
+    known_of = {name: getattr(header, name) or None for name in names}
+    return {
+        "id": f"{header.model}-{header.version}",
+        "name": header.model or None,
+        **known_of,
+        "starter": header.starter,
+    }
+
+
+def _numbers(block: Block) -> Members:
+    """The score itself; what is no number is left out."""
+    probability, alert = block.numbers("probability"), block.numbers("alert")
+    threshold = block.header.threshold
+    return {
+        "score": _share(probability),
+        "prediction": Raw(chosen(("0", "1"), alert)),
+        "prediction_probability": _share(np.where(alert, probability, 1.0 - probability)),
+        "decision": Raw(chosen(("false", "true"), alert)),
+        "band": Text(bands(block)),
+        "threshold": None if threshold is None else round(threshold, _PLACES),
+        "pvalue": Raw(floats(steps_up(block.numbers("pvalue"), _PVALUE) / 10**_PVALUE)),
+        "classical": _share(block.numbers("classical")),
+        "reason": Text(known(block, "reason")),
+    }
+
+
+def _share(values: NDArray[np.float64]) -> Raw:
+    return Raw(floats(rounded(values, _PLACES)))
+
+
+def _entities(block: Block) -> Members:
     """User, host and both ends, and what relates the document to others."""
-    user, src, dest, host = (_name(entities, key) for key in ("user", "src", "dest", "host"))
-    if not host and dest and not _ip(dest):
-        host = dest
-    if user:
-        made["user"] = {"name": user}
-    if host:
-        made["host"] = {"name": host}
-    ends = [_end(made, "source", src), _end(made, "destination", dest)]
-    ips = [ip for ip, _ in ends if ip]
-    hosts = [name for name in (host, *(name for _, name in ends)) if name]
-    related: Document = {}
-    if ips:
-        related["ip"] = list(dict.fromkeys(ips))
-    if hosts:
-        related["hosts"] = list(dict.fromkeys(hosts))
-    if user:
-        related["user"] = [user]
-    if related:
-        made["related"] = related
+    user, src, dest, host = (_name(block, name) for name in ("user", "src", "dest", "host"))
+    src_ip, src_name = _ends(src)
+    dest_ip, dest_name = _ends(dest)
+    host = dest_name if host is None else host if dest_name is None else pc.coalesce(host, dest_name)
+    return {
+        "user": {"name": Text(user)},
+        "host": {"name": Text(host)},
+        "source": {"address": Text(src), "ip": Text(src_ip)},
+        "destination": {"address": Text(dest), "ip": Text(dest_ip)},
+        "related": {
+            "ip": Raw(lists(src_ip, dest_ip)),
+            "hosts": Raw(lists(host, src_name, dest_name)),
+            "user": Raw(lists(user)),
+        },
+    }
 
 
-def _name(entities: dict[str, str], key: str) -> str:
-    text = entities.get(key, "")
-    return "" if text == UNKNOWN else text
+def _name(block: Block, name: str) -> Any:
+    return without(known(block, name), UNKNOWN)
 
 
-def _end(made: Document, name: str, address: str) -> tuple[str, str]:
-    """Adds one end of a connection; its IP address and its name, of which one is empty."""
-    if not address:
-        return "", ""
-    ip = _ip(address)
-    made[name] = {"address": address, "ip": ip} if ip else {"address": address}
-    return (ip, "") if ip else ("", address)
+def _ends(addresses: Any) -> tuple[Any, Any]:
+    """One end of a connection: its IP address and its name, of which one is null."""
+    if addresses is None or not pc.any(pc.match_substring_regex(addresses, _LIKE_IP)).as_py():
+        return None, addresses
+    different = addresses.dictionary_encode()
+    ips = pa.array([_ip(text) for text in different.dictionary.to_pylist()], pa.string()).take(different.indices)
+    return ips, pc.if_else(ips.is_valid(), pa.scalar(None, pa.string()), addresses)
 
 
 @lru_cache(maxsize=65_536)
-def _ip(text: str) -> str:
-    """The address in its usual form, empty where the text is none; a zone, which Elasticsearch refuses, is cut."""
-    if ":" not in text and not text.replace(".", "").isdigit():
-        return ""  # a name: quickly told
+def _ip(text: str) -> str | None:
+    """The address in its usual form, None where the text is none; a zone, which Elasticsearch refuses, is cut."""
     try:
         return str(ip_address(text.partition("%")[0]))
     except ValueError:
-        return ""
-
-
-def _message(row: ScoredRow) -> str:
-    who = " ".join(f"{name}={value}" for name, value in row["entities"].items())
-    return f"{row['title']}: risk {row['risk']} ({row['band']})" + (f" for {who}" if who else "")
-
-
-@lru_cache(maxsize=8192)
-def iso(seconds: float) -> str:
-    """UTC with milliseconds. Times outside what Python's calendar holds cannot reach this: canonical_time's limits."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-
-
-def _add_copies(made: Document, copies: dict[str, str | list[str]]) -> None:
-    """Copied fields where the document has nothing yet and may have something. One that fits nowhere is left out, and
-    flagged: Elasticsearch would refuse the whole document."""
-    left_out = [name for name, value in copies.items() if no_place(name) or not _put(made, name.split("."), value)]
-    if left_out:
-        flag_left_out(made)
-
-
-def flag_left_out(made: Document) -> None:
-    """Note on a document that a copied field does not stand on it."""
-    made["qscore"]["flags"] = [*made["qscore"].get("flags", ()), COPY_LEFT_OUT]
-
-
-def _put(made: Document, parts: list[str], value: str | list[str]) -> bool:
-    """Whether the document has the field now, or had it before."""
-    at: Any = made
-    for part in parts[:-1]:
-        at = at.setdefault(part, {})
-        if not isinstance(at, dict):
-            return False
-    at.setdefault(parts[-1], value)
-    return True
+        return None

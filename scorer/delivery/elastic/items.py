@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from scorer.delivery.rows import ScoredRow
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.delivery.rows import ScoredRows
 from scorer.delivery.sink import Refused, SendOutcome, SinkBusy, SinkRefused
 from scorer.elastic_client.failures import printable
 from scorer.wire.errors import DeliveryFailed, NonsenseReply
 
+Positions = NDArray[np.intp]
 _TAKEN = frozenset({200, 201})
 CREATE = "index privileges create_doc and auto_configure on the stream of scores"
 INSTALL = "Run `qscore elastic install`: it sets up the stream's template and pipeline."
@@ -34,21 +38,27 @@ class Item:
     reason: str = ""
 
 
-@dataclass
 class Ledger:
-    """Counts every row once. ``fault``: why rows are left; ``settled``: the rows that are not, by identity."""
+    """Counts each of ``rows`` once; a row is named by its position. ``fault``: why rows are left."""
 
-    taken: int = 0
-    already_there: int = 0
-    refused: list[Refused] = field(default_factory=list)
-    settled: set[int] = field(default_factory=set)
-    #: Refused with the fields that were copied onto them: to be sent without.
-    burdened: list[ScoredRow] = field(default_factory=list)
-    fault: DeliveryFailed | None = None
-    uncertain: bool = False
+    def __init__(self, rows: ScoredRows) -> None:
+        self.rows = rows
+        self.taken = 0
+        self.already_there = 0
+        self.refused: list[Refused] = []
+        self.fault: DeliveryFailed | None = None
+        self.uncertain = False
+        #: Positions of rows that were refused with the fields that were copied onto them: to be sent without.
+        self.burdened: list[int] = []
+        self._left = np.ones(len(rows), np.bool_)
 
-    def account(self, row: ScoredRow, item: Item, bare: bool = False) -> None:
-        """``bare``: the row was sent without its copies."""
+    @property
+    def left(self) -> Positions:
+        """Positions of the rows that are not settled."""
+        return np.flatnonzero(self._left)
+
+    def account(self, at: int, item: Item, copied: bool = False) -> None:
+        """Count what became of one row. ``copied``: it was sent with copied fields."""
         if item.status in _TAKEN:
             self.taken += 1
         elif item.status == 409:
@@ -57,33 +67,38 @@ class Ledger:
             self.fault = self.fault or fault
             self.uncertain = self.uncertain or item.status >= 500
             return
-        elif item.status == 400 and row.get("fields") and not bare:
-            self.burdened.append(row)
+        elif item.status == 400 and copied:
+            self.burdened.append(at)
             return
         else:
-            self.refused.append(Refused(row, _reason(item), _logged(item)))
-        self.settled.add(id(row))
+            self.refused.append(Refused(self.rows[at : at + 1], _reason(item), _logged(item)))
+        self._left[at] = False
 
-    def refuse(self, row: ScoredRow, reason: str) -> None:
-        self.refused.append(Refused(row, reason))
-        self.settled.add(id(row))
+    def refuse(self, at: int, reason: str) -> None:
+        self.refused.append(Refused(self.rows[at : at + 1], reason))
+        self._left[at] = False
 
-    def outcome(self, pending: Sequence[ScoredRow], fault: DeliveryFailed | None) -> SendOutcome:
-        unsent = tuple(row for row in pending if id(row) not in self.settled)
+    def found(self, there: NDArray[np.bool_]) -> None:
+        """Note which of the rows, none of which is settled, the stream has already."""
+        self.already_there += int(there.sum())
+        self._left &= ~there
+
+    def outcome(self, fault: DeliveryFailed | None) -> SendOutcome:
+        unsent = self.rows.where(self._left)
         return SendOutcome(self.taken, tuple(self.refused), unsent, self.already_there, fault if unsent else None)
 
 
-def items(body: Any, rows: Sequence[ScoredRow]) -> list[Item]:
-    """The items of an answer that accounts for every row, in order. Raises NonsenseReply for any other."""
+def items(body: Any, ids: Sequence[str]) -> list[Item]:
+    """Read the items of an answer that accounts for every id, in order. Raises NonsenseReply for any other."""
     raw = body.get("items") if isinstance(body, dict) else None
-    if not isinstance(raw, list) or len(raw) != len(rows):
-        _nonsense(f"{len(raw) if isinstance(raw, list) else 'no'} items for {len(rows)} documents")
-    return [_item(entry, row) for entry, row in zip(raw, rows, strict=True)]
+    if not isinstance(raw, list) or len(raw) != len(ids):
+        _nonsense(f"{len(raw) if isinstance(raw, list) else 'no'} items for {len(ids)} documents")
+    return [_item(entry, one) for entry, one in zip(raw, ids, strict=True)]
 
 
-def _item(entry: Any, row: ScoredRow) -> Item:
+def _item(entry: Any, identity: str) -> Item:
     answer = entry.get("create") if isinstance(entry, dict) else None
-    if not isinstance(answer, dict) or answer.get("_id") != row["id"] or not isinstance(answer.get("status"), int):
+    if not isinstance(answer, dict) or answer.get("_id") != identity or not isinstance(answer.get("status"), int):
         _nonsense("an item without the id and the status of its document")
     error = answer.get("error")
     if not isinstance(error, dict):

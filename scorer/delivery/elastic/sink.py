@@ -17,18 +17,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from elasticsearch import Elasticsearch
+from numpy.typing import NDArray
 
-from scorer.delivery.elastic.document import encode, iso
-from scorer.delivery.elastic.items import CREATE, INSTALL, Item, Ledger, items
-from scorer.delivery.hec.event import by_bytes
-from scorer.delivery.rows import ScoredRow
+from scorer.delivery.elastic.document import document_lines
+from scorer.delivery.elastic.items import CREATE, INSTALL, Item, Ledger, Positions, items
+from scorer.delivery.lines import Lines
+from scorer.delivery.number_columns import iso_text
+from scorer.delivery.rows import ScoredRows
 from scorer.delivery.sink import SendOutcome, SinkBusy, SinkRefused
 from scorer.elastic_client.clock import ServerClock
-from scorer.elastic_client.failures import ElasticBusy, Missing, RefusedRequest, printable, reached
+from scorer.elastic_client.failures import ElasticBusy, Missing, RefusedRequest, reached
 from scorer.elastic_client.lookup import BackingIndex, backing_indices, existing_ids
 from scorer.elastic_client.names import ELASTIC, SCORES_STREAM
 from scorer.elastic_client.under_way import bulk_tasks
@@ -47,21 +50,25 @@ _AGE_OF_EARLIER = 1.0
 _COPIES = "Run `qscore elastic doctor`: a name in `copy` of a source does not fit the mapping of the scores."
 
 
-@dataclass(frozen=True)
 class ElasticSink:
     """Writes into ``logs-qscore.scores-<namespace>``. Requests hold at most so many documents and bytes."""
 
-    client: Elasticsearch
-    namespace: str = "default"
-    bulk_documents: int = 1000
-    bulk_bytes: int = 3 * 1024 * 1024
-    #: How long a run waits for earlier requests; what is still under way then is the next run's to wait for.
-    under_way_seconds: float = 3.0
-    clock: ServerClock = field(init=False, repr=False)
-    _checked: list[bool] = field(default_factory=list, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "clock", ServerClock(self.client))
+    def __init__(
+        self,
+        client: Elasticsearch,
+        namespace: str = "default",
+        bulk_documents: int = 1000,
+        bulk_bytes: int = 3 << 20,
+        under_way_seconds: float = 3.0,
+    ) -> None:
+        self.client = client
+        self.namespace = namespace
+        self.bulk_documents = bulk_documents
+        self.bulk_bytes = bulk_bytes
+        #: How long a run waits for earlier requests; what is still under way then is the next run's to wait for.
+        self.under_way_seconds = under_way_seconds
+        self.clock = ServerClock(client)
+        self._checked = False
 
     @property
     def name(self) -> str:
@@ -78,7 +85,10 @@ class ElasticSink:
         return f"qscore-{self.stream}"
 
     def check_stream(self) -> None:
-        """Once a process: was the stream made from our template? Another one would map scores as anything."""
+        """Look once a process: was the stream made from our template? Another one would map scores as anything.
+
+        Raises SinkRefused where it was not.
+        """
         if self._checked:
             return
         with reached(f"read the mapping of {self.stream}", "index privilege view_index_metadata on it"):
@@ -88,21 +98,21 @@ class ElasticSink:
                 f"{self.stream} was not made from qscore's template: it has no keyword {_MARK} in its newest index",
                 "Run `qscore elastic install`, then roll the stream over (POST <stream>/_rollover) or delete it.",
             )
-        self._checked.append(True)
+        self._checked = True
 
     def arrival(self) -> str:
         """``event.ingested`` of what is sent now. Rules look by it, so it is the cluster's time; ours only where the
         cluster does not tell (no privilege ``monitor``)."""
         try:
-            return iso(self.clock.now())
+            return iso_text(self.clock.now())
         except (Forbidden, Missing, RefusedRequest) as error:
             get_log().warning("clock_not_asked", reason=error.sentence())
-            return iso(time.time())
+            return iso_text(time.time())
 
     def session(self, since: float, repeated: bool) -> ElasticSession:
         return ElasticSession(self, since, repeated)
 
-    def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
+    def send(self, rows: ScoredRows) -> SendOutcome:
         """Rows of which nothing is known: they are looked up first."""
         return self.session(0.0, repeated=True).send(rows)
 
@@ -120,27 +130,26 @@ class ElasticSession:
     def name(self) -> str:
         return self.sink.name
 
-    def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
+    def send(self, rows: ScoredRows) -> SendOutcome:
         """Look up what may be there, then create the rest, request by request, until all are settled or a fault."""
-        ledger = Ledger()
+        ledger = Ledger(rows)
         until = self.clock() + SEND_SECONDS
-        pending = list(rows)
         try:
             self._await_earlier()
             indices = backing_indices(self.sink.client, self.sink.stream)
             if indices:
                 self.sink.check_stream()
-            pending = self._not_there(indices, pending, ledger)
+            self._look_up(indices, ledger)
             # A stream that is not there yet is made by its first document, and looked at before more follow.
-            for some in (pending,) if indices else (pending[:1], pending[1:]):
-                for batch, body in self._requests(some, ledger):
+            for some in (ledger.left,) if indices else (ledger.left[:1], ledger.left[1:]):
+                for request in self._requests(some, ledger.rows):
                     if self.clock() > until:
                         raise SinkBusy("the run's time is over", "The rest is sent in the next run.")
-                    self._create(batch, body, ledger)
+                    self._create(request, ledger)
                     self.sink.check_stream()
         except QScoreError as error:
-            return ledger.outcome(pending, error if isinstance(error, DeliveryFailed) else _fault(error))
-        return ledger.outcome(pending, None)
+            return ledger.outcome(error if isinstance(error, DeliveryFailed) else _fault(error))
+        return ledger.outcome(None)
 
     def _await_earlier(self) -> None:
         """Until no request is under way that may hold these rows. Raises SinkBusy where that takes long."""
@@ -157,14 +166,14 @@ class ElasticSession:
             time.sleep(_LOOK)
             earlier &= bulk_tasks(self.sink.client, self.sink.tag)
 
-    def _not_there(self, indices: Sequence[BackingIndex], rows: list[ScoredRow], ledger: Ledger) -> list[ScoredRow]:
+    def _look_up(self, indices: Sequence[BackingIndex], ledger: Ledger) -> None:
+        """Settle the rows that the stream has already, where it may have some."""
         if not self._may_be_there(indices):
-            return rows
-        ids = list(dict.fromkeys(row["id"] for row in rows))
-        known = existing_ids(self.sink.client, [index.name for index in indices], ids)
+            return
+        ids = ledger.rows.ids
+        known = existing_ids(self.sink.client, [index.name for index in indices], list(dict.fromkeys(ids)))
         self.uncertain = False
-        ledger.already_there += sum(row["id"] in known for row in rows)
-        return [row for row in rows if row["id"] not in known]
+        ledger.found(np.array([one in known for one in ids], np.bool_))
 
     def _may_be_there(self, indices: Sequence[BackingIndex]) -> bool:
         """Rows sent for the first time are in the newest index or nowhere, if that is older than their submission."""
@@ -172,37 +181,30 @@ class ElasticSession:
             return bool(indices)
         return len(indices) > 1 and indices[-1].created > self.since - CLOCK_MARGIN
 
-    def _requests(self, rows: Sequence[ScoredRow], ledger: Ledger) -> Iterator[tuple[Sequence[ScoredRow], list[bytes]]]:
-        """Bodies within the limits; shaped one request at a time, so that memory stays flat."""
-        step = self.sink.bulk_documents
-        for first in range(0, len(rows), step):
-            now = self.sink.arrival()
-            shaped = [(row, body) for row in rows[first : first + step] if (body := self._shaped(row, ledger, now))]
-            bodies = [body for _, body in shaped]
-            for start, end in by_bytes(bodies, self.sink.bulk_bytes):
-                yield [row for row, _ in shaped[start:end]], bodies[start:end]
+    def _requests(self, positions: Positions, rows: ScoredRows) -> Iterator[_Request]:
+        """Requests within the limits; shaped one after the other, so that memory stays flat."""
+        pending, step = rows.where(_mask(positions, len(rows))), self.sink.bulk_documents
+        for first in range(0, len(positions), step):
+            some = pending[first : first + step]
+            lines = document_lines(some, self.sink.namespace, self.sink.arrival())
+            whole = _Request(positions[first : first + step], some, lines)
+            for start, end in lines.within(self.sink.bulk_bytes):
+                yield whole[start:end]
 
-    def _shaped(self, row: ScoredRow, ledger: Ledger, now: str, bare: bool = False) -> bytes | None:
-        try:
-            return encode(row, self.sink.namespace, now, bare)
-        except (ValueError, TypeError, OverflowError, OSError) as error:
-            ledger.refuse(row, f"the row makes no document: {printable(str(error))}")
-            return None
-
-    def _create(self, rows: Sequence[ScoredRow], bodies: Sequence[bytes], ledger: Ledger, bare: bool = False) -> None:
+    def _create(self, request: _Request, ledger: Ledger) -> None:
         """One request; a body that is too large for the cluster, or for a proxy before it, is halved."""
         try:
-            answers = self._bulk(rows, bodies)
+            answers = self._bulk(request)
         except _TooLarge as error:
-            if len(rows) == 1:
-                ledger.refuse(rows[0], error.sentence())
+            if len(request) == 1:
+                ledger.refuse(int(request.at[0]), error.sentence())
                 return
-            middle = len(rows) // 2
-            self._create(rows[:middle], bodies[:middle], ledger, bare)
-            self._create(rows[middle:], bodies[middle:], ledger, bare)
+            middle = len(request) // 2
+            self._create(request[:middle], ledger)
+            self._create(request[middle:], ledger)
             return
-        for row, answer in zip(rows, answers, strict=True):
-            ledger.account(row, answer, bare)
+        for at, answer, copied in zip(request.at.tolist(), answers, request.copied(), strict=True):
+            ledger.account(at, answer, copied)
         if ledger.fault is not None:
             self.uncertain = self.uncertain or ledger.uncertain
             raise ledger.fault
@@ -210,17 +212,18 @@ class ElasticSession:
 
     def _create_bare(self, ledger: Ledger) -> None:
         """What was refused with copied fields, without them: a mapping of the user's may have no place for one."""
-        burdened, ledger.burdened = ledger.burdened, []
-        now = self.sink.arrival() if burdened else ""
-        shaped = [(row, body) for row in burdened if (body := self._shaped(row, ledger, now, bare=True))]
-        if shaped:
-            get_log().warning("copied_fields_refused", stream=self.sink.stream, documents=len(shaped), remedy=_COPIES)
-            self._create([row for row, _ in shaped], [body for _, body in shaped], ledger, bare=True)
+        burdened, ledger.burdened = np.array(ledger.burdened, np.intp), []
+        if not len(burdened):
+            return
+        rows = ledger.rows.where(_mask(burdened, len(ledger.rows)))
+        lines = document_lines(rows, self.sink.namespace, self.sink.arrival(), bare=True)
+        get_log().warning("copied_fields_refused", stream=self.sink.stream, documents=len(rows), remedy=_COPIES)
+        self._create(_Request(burdened, rows, lines, bare=True), ledger)
 
-    def _bulk(self, rows: Sequence[ScoredRow], bodies: Sequence[bytes]) -> list[Item]:
+    def _bulk(self, request: _Request) -> list[Item]:
         try:
             with reached(f"write to {self.sink.stream}", CREATE):
-                lines: Any = [b"".join(bodies)]  # ready-made; the client's types know objects alone
+                lines: Any = [request.lines.body()]  # ready-made; the client's types know objects alone
                 body: Any = (
                     self.sink.client.options(opaque_id=self.sink.tag)
                     .bulk(
@@ -232,7 +235,7 @@ class ElasticSession:
                     )
                     .body
                 )
-            return items(body, rows)
+            return items(body, request.rows.ids)
         except ElasticBusy as error:
             self.uncertain = self.uncertain or not error.certain
             raise
@@ -243,6 +246,33 @@ class ElasticSession:
         except (Unreachable, NonsenseReply):
             self.uncertain = True
             raise
+
+
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """Documents of one request. ``at``: the positions of their rows among all that are sent. ``bare``: without the
+    copied fields."""
+
+    at: Positions
+    rows: ScoredRows
+    lines: Lines
+    bare: bool = False
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def __getitem__(self, some: slice) -> _Request:
+        return _Request(self.at[some], self.rows[some], self.lines[some], self.bare)
+
+    def copied(self) -> list[bool]:
+        """Say of each document whether it carries copied fields."""
+        return [False] * len(self) if self.bare else self.rows.filled("fields").tolist()
+
+
+def _mask(positions: Positions, rows: int) -> NDArray[np.bool_]:
+    mask = np.zeros(rows, np.bool_)
+    mask[positions] = True
+    return mask
 
 
 class _TooLarge(Exception):

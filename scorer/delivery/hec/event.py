@@ -6,12 +6,17 @@ the same to a person who reads the raw event; props.conf keeps Splunk from extra
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
-from scorer.delivery.rows import ScoredRow
+import pyarrow.compute as pc
+
+from scorer.delivery.json_columns import Raw, Text, objects
+from scorer.delivery.known import bands, known, message
+from scorer.delivery.lines import Lines
+from scorer.delivery.number_columns import chosen, fixed, floats, integers, rounded, steps, steps_up
+from scorer.delivery.rows import Block, ScoredRows, hex_texts
+from scorer.rows.columns import ENTITY_COLUMNS
 
 SOURCETYPE = "qscore:score"
 
@@ -20,99 +25,74 @@ SOURCETYPE = "qscore:score"
 ENTITY_FIELDS = {"user": "user", "src": "src", "dest": "dest", "port_class": "port_class"}
 ORIGIN_FIELDS = {"origin_id": "orig_id", "index": "orig_index", "sourcetype": "orig_sourcetype"}
 
-
-def indexed_fields(row: ScoredRow) -> dict[str, str | list[str]]:
-    """The flat ``fields`` of one row, values as text; what is unknown is left out."""
-    fields: dict[str, str | list[str]] = {
-        "qscore": _probability(row["probability"]),
-        "qscore_risk": str(row["risk"]),
-        "qscore_band": row["band"],
-        "qscore_alert": "1" if row["alert"] else "0",
-        "qscore_pvalue": _pvalue(row["pvalue"]),
-        "qscore_classical": _probability(row["classical"]),
-        "qscore_model": row["model"],
-        "qscore_version": row["version"],
-        "qscore_serve": row["serve"],
-        "qscore_starter": "1" if row["starter"] else "0",
-        "qscore_grain": row["grain"],
-        "qscore_id": row["id"],
-        "qscore_batch": row["batch_id"],
-        "qscore_reason": row["reason"],
-    }
-    if row["mitre"]:
-        fields["qscore_mitre"] = row["mitre"] if len(row["mitre"]) > 1 else row["mitre"][0]
-    fields.update({ENTITY_FIELDS[k]: v for k, v in row["entities"].items() if k in ENTITY_FIELDS})
-    fields.update({ORIGIN_FIELDS[k]: v for k, v in row["origin"].items() if k in ORIGIN_FIELDS})
-    return {name: value for name, value in fields.items() if value != ""}
+_PROBABILITY: Final = 4  # places
+_PVALUE: Final = 5
 
 
-def readable_event(row: ScoredRow) -> dict[str, Any]:
-    """What a person reads in the raw event."""
-    event: dict[str, Any] = {
-        "message": _message(row),
-        "model": row["model"],
-        "version": row["version"],
-        "qscore": round(row["probability"], 4),
-        "risk": row["risk"],
-        "band": row["band"],
-        "alert": row["alert"],
-        "entities": row["entities"],
-        "qscore_id": row["id"],
-    }
-    if row["reason"]:
-        event["reason"] = row["reason"]
-    if row["starter"]:
-        event["starter"] = "trained on generated activity, not on yours"
-    return event
+def event_lines(rows: ScoredRows, index: str) -> Lines:
+    """Write one HEC event a row, as compact JSON with the row's own time, in ``index`` (empty: the token's default)."""
+    return Lines.of(_events(block, index) for block in rows.blocks)
 
 
-def hec_event(row: ScoredRow, index: str) -> dict[str, Any]:
-    """One HEC event with the row's own time, in ``index`` (empty: the token's default)."""
-    event: dict[str, Any] = {
-        "time": round(row["time"], 3),
-        "source": f"qscore:{row['model']}",
+def _events(block: Block, index: str) -> Any:
+    host, dest = known(block, "host"), known(block, "dest")
+    members = {
+        "time": Raw(floats(rounded(block.numbers("time"), 3))),
+        "source": f"qscore:{block.header.model}",
         "sourcetype": SOURCETYPE,
-        "event": readable_event(row),
-        "fields": indexed_fields(row),
+        "event": _readable(block),
+        "fields": _indexed(block),
+        "host": Text(host if dest is None else dest if host is None else pc.coalesce(host, dest)),
+        "index": index or None,
     }
-    host = row["entities"].get("host") or row["entities"].get("dest")
-    if host:
-        event["host"] = host
-    if index:
-        event["index"] = index
-    return event
+    return objects(members, after="\n")
 
 
-def encode(row: ScoredRow, index: str) -> bytes:
-    """One HEC event as compact UTF-8 JSON without a newline inside or after it."""
-    return json.dumps(hec_event(row, index), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+def _readable(block: Block) -> Mapping[str, Any]:
+    """What a person reads in the raw event."""
+    header = block.header
+    return {
+        "message": message(block),
+        "model": header.model,
+        "version": header.version,
+        "qscore": Raw(floats(rounded(block.numbers("probability"), _PROBABILITY))),
+        "risk": Raw(integers(block.numbers("risk"))),
+        "band": Text(bands(block)),
+        "alert": Raw(chosen(("false", "true"), block.numbers("alert"))),
+        "entities": _entities(block),
+        "qscore_id": Text(hex_texts(block.column("id"))),
+        "reason": Text(known(block, "reason")),
+        "starter": "trained on generated activity, not on yours" if header.starter else None,
+    }
 
 
-def by_bytes(bodies: Sequence[bytes], limit: int) -> Iterator[tuple[int, int]]:
-    """Half-open ranges of ``bodies`` whose joined size stays within ``limit`` bytes; a larger one stands alone."""
-    start, size = 0, 0
-    for at, body in enumerate(bodies):
-        if at > start and size + len(body) + 1 > limit:
-            yield start, at
-            start, size = at, 0
-        size += len(body) + 1
-    if start < len(bodies):
-        yield start, len(bodies)
+def _entities(block: Block) -> Any:
+    """Those that are known; an empty object where none is."""
+    found = {name: Text(column) for name in ENTITY_COLUMNS if (column := known(block, name)) is not None}
+    return Raw(pc.fill_null(objects(found), "{}")) if found else {}
 
 
-def _probability(value: float) -> str:
-    return f"{value:.4f}" if math.isfinite(value) else ""
-
-
-def _pvalue(value: float) -> str:
-    """Rounded up, as in a reply, so that none looks smaller than it is."""
-    return f"{math.ceil(value * 100_000 - 1e-6) / 100_000:.5f}" if math.isfinite(value) else ""
-
-
-def _message(row: ScoredRow) -> str:
-    who = _words(row["entities"])
-    return f"{row['title']}: risk {row['risk']} ({row['band']})" + (f" for {who}" if who else "")
-
-
-def _words(entities: Mapping[str, str]) -> str:
-    return " ".join(f"{name}={value}" for name, value in entities.items())
+def _indexed(block: Block) -> Mapping[str, Any]:
+    """The flat ``fields`` of each row, values as text; what is unknown is left out."""
+    header, mitre = block.header, block.header.mitre
+    shared = {
+        "qscore_model": header.model,
+        "qscore_version": header.version,
+        "qscore_serve": header.serve,
+        "qscore_starter": "1" if header.starter else "0",
+        "qscore_grain": header.grain,
+    }
+    return {
+        "qscore": Text(fixed(steps(block.numbers("probability"), _PROBABILITY), _PROBABILITY)),
+        "qscore_risk": Text(integers(block.numbers("risk"))),
+        "qscore_band": Text(bands(block)),
+        "qscore_alert": Text(chosen(("0", "1"), block.numbers("alert"))),
+        "qscore_pvalue": Text(fixed(steps_up(block.numbers("pvalue"), _PVALUE), _PVALUE)),
+        "qscore_classical": Text(fixed(steps(block.numbers("classical"), _PROBABILITY), _PROBABILITY)),
+        **{name: text or None for name, text in shared.items()},
+        "qscore_id": Text(hex_texts(block.column("id"))),
+        "qscore_batch": header.batch_id or None,
+        "qscore_reason": Text(known(block, "reason")),
+        "qscore_mitre": (list(mitre) if len(mitre) > 1 else mitre[0]) if mitre else None,
+        **{field: Text(known(block, name)) for name, field in (ENTITY_FIELDS | ORIGIN_FIELDS).items()},
+    }

@@ -15,11 +15,10 @@ A batch sent again may be indexed twice in part; every event carries its qscore_
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
-from scorer.delivery.hec.event import by_bytes, encode
+from scorer.delivery.hec.event import event_lines
 from scorer.delivery.hec.http import HecClient, HecReply
-from scorer.delivery.rows import ScoredRow
+from scorer.delivery.rows import NO_ROWS, ScoredRows
 from scorer.delivery.sink import Refused, SendOutcome, SinkBusy, SinkRefused
 from scorer.wire.errors import DeliveryFailed
 
@@ -45,16 +44,16 @@ class HecSink:
         self._index = index
         self._batch_bytes = batch_bytes
 
-    def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
+    def send(self, rows: ScoredRows) -> SendOutcome:
         """Send batch after batch until all are settled, or the collector is busy or refuses."""
-        bodies = [encode(row, self._index) for row in rows]
-        todo = list(by_bytes(bodies, self._batch_bytes))[::-1]  # a stack: the first batch is the last entry
+        lines = event_lines(rows, self._index)
+        todo = list(lines.within(self._batch_bytes))[::-1]  # a stack: the first batch is the last entry
         taken, refused, fault = 0, list[Refused](), None
         with self._client.connected() as post:
             while todo and fault is None:
                 start, end = todo.pop()
                 try:
-                    reply = post(b"\n".join(bodies[start:end]))
+                    reply = post(lines[start:end].body())
                     parts = _verdict(reply, start, end)
                 except DeliveryFailed as error:
                     todo.append((start, end))
@@ -62,11 +61,11 @@ class HecSink:
                 else:
                     taken += 0 if parts else end - start
                     if parts == [(start, end)]:
-                        refused.append(Refused(rows[start], _reason(reply)))
+                        refused.append(Refused(rows[start:end], _reason(reply)))
                     else:
                         todo += parts[::-1]
-        unsent = tuple(row for start, end in todo[::-1] for row in rows[start:end])
-        return SendOutcome(taken, tuple(refused), unsent, fault=fault)
+        left = rows[min(start for start, _ in todo) :] if todo else NO_ROWS
+        return SendOutcome(taken, tuple(refused), left, fault=fault)
 
 
 def _verdict(reply: HecReply, start: int, end: int) -> list[tuple[int, int]]:

@@ -18,10 +18,10 @@ from scorer.service.access.api_keys import ApiKey, KeyFile
 from scorer.service.gateway.metrics import Metrics, new_metrics
 from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
 from scorer.service.queue.broker import redis_client
-from scorer.service.queue.celery_app import queue_of
 from scorer.service.queue.exchange import Exchange
-from scorer.service.queue.jobs import INLINE_BYTES, Reply, ScoreJob
-from scorer.service.queue.submit import Enqueuer, no_worker
+from scorer.service.queue.jobs import ScoreJob, WorkerReply
+from scorer.service.queue.lanes import LANES, Lanes
+from scorer.service.queue.submit import Admission, Submitter
 from scorer.service.settings import Settings
 from scorer.wire.client import REPLY_HEADER
 from scorer.wire.errors import (
@@ -42,6 +42,7 @@ from scorer.wire.names import (
     MAX_BODY_BYTES,
     MEDIA_CSV,
     MEDIA_PROBLEM,
+    QUEUE_INTERACTIVE,
 )
 
 _RETRY_AFTER = {429: "2", 503: "5"}  # seconds
@@ -57,7 +58,7 @@ class Gateway:
     keys: KeyFile
     cards: CardStore
     exchange: Exchange
-    queue: Enqueuer
+    submitter: Submitter
     metrics: Metrics
 
     def allow(self, scope: str) -> ApiKey:
@@ -66,12 +67,11 @@ class Gateway:
         key.allows(scope)
         return key
 
-    def run(self, asked: ScoreRequest, body: bytes) -> Reply:
+    def run(self, asked: ScoreRequest, body: bytes) -> WorkerReply:
         """Queue one body and wait for its reply. Raises QueueFull, ScoringTimeout or Unavailable."""
-        large = len(body) > INLINE_BYTES
-        job = _job(asked, None if large else body)
-        # The key outlives the caller a little: what is never fetched goes by itself.
-        self.queue.put(job, asked.queue, body if large else None, asked.timeout + 30)
+        admission = Admission.to_lane(self.exchange.lanes.serving(asked.queue), self.settings.gateway.max_waiting)
+        # A body's key outlives the caller a little: what is never fetched goes by itself.
+        job = self.submitter.put(_job(asked), asked.queue, body, asked.timeout + 30, admission)
         reply = self.exchange.wait_reply(str(job.reply_key), job.deadline - time.time())
         if reply is None:
             self.exchange.drop(job.body_key)
@@ -82,8 +82,8 @@ class Gateway:
         return reply
 
 
-def _job(asked: ScoreRequest, body: bytes | None) -> ScoreJob:
-    """The job of a request; without ``body``, with a key for one that travels apart."""
+def _job(asked: ScoreRequest) -> ScoreJob:
+    """The job of a request, without its body."""
     now = time.time()
     return ScoreJob(
         asked.batch_id,
@@ -94,23 +94,22 @@ def _job(asked: ScoreRequest, body: bytes | None) -> ScoreJob:
         deadline=now + asked.timeout,
         submitted=now,
         reply_key=f"qscore:reply:{uuid.uuid4().hex}",
-        body=body,
-        body_key=f"qscore:body:{uuid.uuid4().hex}" if body is None else None,
         submitter=asked.submitter,
     )
 
 
-def create_app(settings: Settings) -> Flask:
-    """The WSGI application. Connects to nothing until the first request."""
+def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
+    """Make the WSGI application. Connects to nothing until the first request."""
     longest = settings.gateway.max_timeout
-    exchange = Exchange(redis_client(settings, connections=settings.gateway.threads + 2, longest_wait=longest))
+    client = redis_client(settings, connections=settings.gateway.threads + 2, longest_wait=longest)
+    exchange = Exchange(client, lanes)
     gateway = Gateway(
         settings,
         KeyFile(settings.api_keys),
         CardStore(settings.registry, settings.trusted_keys),
         exchange,
-        Enqueuer.of(settings, exchange.client),
-        new_metrics(exchange.pulse),
+        Submitter.of(settings, client, lanes),
+        new_metrics(exchange.state),
     )
     app = Flask("qscore", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
@@ -128,10 +127,11 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
 
     @app.get("/readyz")
     def readyz() -> Response:
-        pulse = gateway.exchange.pulse()
-        if pulse.workers["score"] == 0:
-            raise no_worker("score")
-        return jsonify(status="ready", workers=dict(pulse.workers), waiting=dict(pulse.waiting))
+        state = gateway.exchange.state()
+        lane = gateway.exchange.lanes.serving(QUEUE_INTERACTIVE)
+        if state.workers[lane.name] == 0:
+            raise lane.nobody()
+        return jsonify(status="ready", workers=dict(state.workers), waiting=dict(state.waiting))
 
     @app.get("/metrics")
     def metrics() -> Response:
@@ -167,7 +167,7 @@ def _score(gateway: Gateway, name: str) -> Response:
     g.log = {"batch_id": asked.batch_id, "model": asked.model, "version": asked.options.version, "rows": asked.rows}
     body = read_body(request)
     if asked.rows == 0 and not body:
-        return _response(asked, Reply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
+        return _response(asked, WorkerReply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
     gateway.metrics.rows.labels(asked.model).inc(asked.rows)
     with gateway.metrics.seconds.time():
         reply = gateway.run(asked, body)
@@ -183,10 +183,10 @@ def _allowed_request(gateway: Gateway, name: str) -> ScoreRequest:
     if asked.options.write:
         key.allows("write")
     card = gateway.cards.card(asked.model, asked.options.version)
-    return asked.pinned(card.version, queue_of(card, asked.queue))
+    return asked.pinned(card.version, gateway.exchange.lanes.queue_of(card, asked.queue))
 
 
-def _response(asked: ScoreRequest, reply: Reply) -> Response:
+def _response(asked: ScoreRequest, reply: WorkerReply) -> Response:
     own = {
         HEADER_BATCH: asked.batch_id,
         HEADER_MODEL: asked.model,

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from scorer.service.queue.exchange import Pulse
+from scorer.service.queue.exchange import QueueState
 from scorer.wire.errors import Unavailable
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -33,10 +33,10 @@ class Metrics:
         return bytes(generate_latest(self.registry))
 
 
-def new_metrics(pulse: Callable[[], Pulse]) -> Metrics:
-    """Metrics in a registry of their own; ``pulse`` is asked at every scrape."""
+def new_metrics(state: Callable[[], QueueState]) -> Metrics:
+    """Metrics in a registry of their own; ``state`` is asked at every scrape."""
     registry = CollectorRegistry()
-    registry.register(_Queue(pulse))
+    registry.register(_Queue(state))
     return Metrics(
         registry,
         Counter("qscore_requests", "Requests by endpoint and outcome", ["endpoint", "code"], registry=registry),
@@ -48,21 +48,21 @@ def new_metrics(pulse: Callable[[], Pulse]) -> Metrics:
 
 @dataclass(frozen=True)
 class _Queue(Collector):
-    pulse: Callable[[], Pulse]
+    state: Callable[[], QueueState]
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         waiting = GaugeMetricFamily("qscore_queue_waiting", "Messages that no worker has taken", labels=["queue"])
         workers = GaugeMetricFamily("qscore_workers_alive", "Workers with a recent heartbeat", labels=["lane"])
         up = GaugeMetricFamily("qscore_queue_up", "1 when the queue's server answers")
         try:
-            pulse = self.pulse()
+            state = self.state()
         except Unavailable:
             up.add_metric([], 0)
             return [up]
         up.add_metric([], 1)
-        for queue, count in pulse.waiting.items():
+        for queue, count in state.waiting.items():
             waiting.add_metric([queue], count)
-        for lane, count in pulse.workers.items():
+        for lane, count in state.workers.items():
             workers.add_metric([lane], count)
         return [up, waiting, workers]
 

@@ -1,72 +1,27 @@
-"""The Celery applications: every setting in one place, with its reason. Imports no NumPy: the gateway uses this too.
+"""The Celery application of a lane: every setting in one place, with its reason.
 
-Three lanes share one server under three key prefixes. kombu redelivers by one global index per prefix, and the shortest
-visibility timeout of any consumer of that index applies to all its messages; a slow delivery must not be redelivered
-on the clock of a scoring task, nor a lost scoring task wait for that of a delivery; a circuit that is simulated row by
-row takes longer than both.
+Imports no NumPy: the gateway uses this too.
 """
 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
 from kombu.entity import Queue
 
 from scorer.service.queue.broker import broker_url, tls_options
-from scorer.service.queue.lanes import MAX_EXACT_QUBITS, QUEUE_DELIVER, QUEUE_QPU
+from scorer.service.queue.lanes import Clock, Lane
 from scorer.service.settings import Settings
-from scorer.wire.card import ModelCard
-from scorer.wire.names import QUEUE_BULK, QUEUE_INTERACTIVE
-
-
-@dataclass(frozen=True)
-class Lane:
-    """Queues whose tasks share one clock. Times are seconds."""
-
-    name: str
-    prefix: str  # stands before every key that kombu makes
-    queues: tuple[str, ...]
-    task_seconds: float
-    visibility_seconds: int
-
-
-def scoring_lane(settings: Settings) -> Lane:
-    """Searches (interactive) and files (bulk): short tasks, quickly redelivered when a worker is lost."""
-    worker = settings.worker
-    return Lane(
-        "score", "qscore:q:", (QUEUE_INTERACTIVE, QUEUE_BULK), worker.task_seconds, int(worker.visibility_seconds)
-    )
-
-
-def delivery_lane(settings: Settings) -> Lane:
-    """Write-back: a task may wait for a slow sink, so its clock is its own."""
-    # One run on Elasticsearch: what SEND_SECONDS of the sink allow, and a last request beside a look-up.
-    seconds = max(60.0 + 4 * settings.hec.timeout, 40.0 + 2 * settings.elastic.timeout)
-    return Lane("deliver", "qscore:d:", (QUEUE_DELIVER,), seconds, int(2 * seconds) + 30)
-
-
-def qpu_lane(settings: Settings) -> Lane:
-    """Projected models above 12 qubits, simulated or measured row by row on a worker of their own."""
-    seconds = settings.worker.qpu_task_seconds
-    return Lane("qpu", "qscore:x:", (QUEUE_QPU,), seconds, int(2 * seconds) + 10)
-
-
-def queue_of(card: ModelCard, asked: str) -> str:
-    """The queue for batches of a model: the one ``asked`` for, or that of the qpu lane for a circuit too large for it.
-
-    Cards of models from before circuits were counted there have none of that size.
-    """
-    qubits = card.details.get("qubits")
-    return QUEUE_QPU if isinstance(qubits, int) and qubits > MAX_EXACT_QUBITS else asked
 
 
 def build_app(settings: Settings, lane: Lane) -> Celery:
     """The Celery application of one lane: enough to enqueue by task name; workers register their tasks on it."""
     app = Celery(f"qscore-{lane.name}", broker=broker_url(settings), backend=None, set_as_current=False)
-    app.conf.update(_serialisation() | _reliability(lane) | _worker() | _routing(lane) | _connection(settings, lane))
+    clock = lane.clock(settings)
+    app.conf.update(_serialisation() | _reliability(clock) | _worker() | _routing(lane))
+    app.conf.update(_connection(settings, lane, clock))
     return app
 
 
@@ -82,7 +37,7 @@ def _serialisation() -> dict[str, Any]:
     }
 
 
-def _reliability(lane: Lane) -> dict[str, Any]:
+def _reliability(clock: Clock) -> dict[str, Any]:
     return {
         # A task is gone only when it has run: a killed worker's batch is redelivered. Every task is idempotent.
         "task_acks_late": True,
@@ -92,8 +47,8 @@ def _reliability(lane: Lane) -> dict[str, Any]:
         "task_retry_on_worker_lost": True,
         "task_reject_on_worker_lost": False,
         # The soft limit lets the task tell its caller; the hard one ends a task that does not listen.
-        "task_soft_time_limit": 0.8 * lane.task_seconds,
-        "task_time_limit": lane.task_seconds,
+        "task_soft_time_limit": 0.8 * clock.task_seconds,
+        "task_time_limit": clock.task_seconds,
     }
 
 
@@ -129,7 +84,7 @@ def _routing(lane: Lane) -> dict[str, Any]:
     }
 
 
-def _connection(settings: Settings, lane: Lane) -> dict[str, Any]:
+def _connection(settings: Settings, lane: Lane, clock: Clock) -> dict[str, Any]:
     tls = tls_options(settings)
     return {
         "broker_use_ssl": tls or None,
@@ -141,7 +96,7 @@ def _connection(settings: Settings, lane: Lane) -> dict[str, Any]:
         "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0.05, "interval_max": 0.2},
         "broker_transport_options": {
             "global_keyprefix": lane.prefix,
-            "visibility_timeout": lane.visibility_seconds,
+            "visibility_timeout": clock.visibility_seconds,
             # Holder of the redelivery lock may die too: 300 s by default, which would delay every recovery.
             "unacked_mutex_expire": 10,
             # Look for lost messages every two seconds (by default about every hundred).

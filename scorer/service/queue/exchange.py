@@ -1,27 +1,27 @@
 """What gateway and workers leave for each other beside the queue: bodies, replies, attempts, heartbeats.
 
-Every key has a life, so that nothing stays behind when a process dies between two steps.
+Messages go onto the queue by ``submit`` alone. Every key has a life, so that nothing stays behind when a process dies
+between two steps.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgpack
 import redis
-from redis.client import Pipeline
+from pydantic import TypeAdapter
 
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.claims import claimed, reached
-from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
-from scorer.service.queue.lanes import QUEUE_DELIVER, QUEUE_QPU
+from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
+from scorer.service.queue.lanes import LANES, Lanes
 from scorer.wire.errors import NonsenseReply, Problem
-from scorer.wire.names import QUEUE_BULK, QUEUE_INTERACTIVE
 
 REPLY_LIFE = 60
 ACK_LIFE = 3600
@@ -38,22 +38,15 @@ return now
 HEARTBEAT_LIFE = 12.0
 HEARTBEAT_EVERY = 2.0
 
-#: Where kombu keeps each queue's waiting messages (celery_app.py sets the prefixes).
-QUEUE_KEYS = {
-    QUEUE_INTERACTIVE: "qscore:q:" + QUEUE_INTERACTIVE,
-    QUEUE_BULK: "qscore:q:" + QUEUE_BULK,
-    QUEUE_DELIVER: "qscore:d:" + QUEUE_DELIVER,
-    QUEUE_QPU: "qscore:x:" + QUEUE_QPU,
-}
 #: Before a lane's name: its living workers, each with the epoch second at which it counts as gone.
 WORKERS = "qscore:workers:"
-_LANES = ("score", "deliver", "qpu")
 #: Before a batch id: its runs that were begun and not answered, each with its caller's deadline (epoch seconds).
 _RUNS = "qscore:runs:"
+_ACKNOWLEDGEMENT = TypeAdapter(Acknowledgement)
 
 
 @dataclass(frozen=True)
-class Pulse:
+class QueueState:
     """State of the queue: messages waiting in each queue, workers alive in each lane."""
 
     waiting: Mapping[str, int]
@@ -61,7 +54,7 @@ class Pulse:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BatchOutcome:
     """What became of one batch of a stream: an acknowledgement, or the problem for which no worker scored it."""
 
     batch_id: str
@@ -69,7 +62,7 @@ class Outcome:
     problem: Problem | None = None
 
     @classmethod
-    def of(cls, ack: Acknowledgement) -> Outcome:
+    def of(cls, ack: Acknowledgement) -> BatchOutcome:
         return cls(ack.batch_id, ack)
 
     def pack(self) -> bytes:
@@ -81,14 +74,13 @@ class Outcome:
         return bytes(msgpack.packb({"batch_id": self.batch_id, "problem": self.problem.to_dict()}))
 
     @classmethod
-    def unpack(cls, packed: bytes) -> Outcome:
+    def unpack(cls, packed: bytes) -> BatchOutcome:
         """Raises NonsenseReply when the bytes are neither."""
         try:
             raw = msgpack.unpackb(packed)
-            batch_id = raw["batch_id"]
             if "problem" in raw:
-                return cls(batch_id, problem=Problem.from_dict(raw["problem"]))
-            return cls(batch_id, Acknowledgement(**raw))
+                return cls(str(raw["batch_id"]), problem=Problem.from_dict(raw["problem"]))
+            return cls.of(_ACKNOWLEDGEMENT.validate_python(raw))
         except (KeyError, TypeError, ValueError):
             raise NonsenseReply("an acknowledgement cannot be read", "Run the same version everywhere.") from None
 
@@ -101,23 +93,27 @@ class WaitingRows(NamedTuple):
     attempt: int = 0
     due: float = 0.0
 
+    def pack(self) -> bytes:
+        """Write it as ``unpack`` reads it."""
+        return bytes(msgpack.packb(self._asdict() | {"tally": self.tally.to_dict()}))
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> WaitingRows:
+        """Read what ``pack`` wrote; 0.1.0 left out a first run's number and time."""
+        raw = msgpack.unpackb(packed)
+        tally = _ACKNOWLEDGEMENT.validate_python(raw["tally"])
+        return cls(raw["rows"], tally, int(raw.get("attempt", 0)), float(raw.get("due", 0.0)))
+
 
 @dataclass(frozen=True)
 class Exchange:
     """Keys on the queue's server. Every method raises Unavailable when the server does not answer."""
 
     client: redis.Redis
-
-    def offer(self, body: bytes | None, life: float) -> tuple[Pulse, str | None]:
-        """The state of the queue and, stored in the same round trip for ``life`` seconds, the key of ``body``."""
-        key = None if body is None else f"qscore:body:{uuid.uuid4().hex}"
-        with reached(), self.client.pipeline(transaction=False) as pipe:
-            _ask_pulse(pipe)
-            if key is not None and body is not None:
-                pipe.set(key, body, px=int(life * 1000))
-            return _pulse(pipe.execute()), key
+    lanes: Lanes = LANES
 
     def drop(self, *keys: str | None) -> None:
+        """Remove what lies under these keys; None is no key."""
         present = [key for key in keys if key]
         if present:
             with reached():
@@ -141,7 +137,7 @@ class Exchange:
         deaths = sum(run.startswith(own) or deadline < now for run, deadline in answers[0])
         return deaths, answers[3] if job.body_key is not None else None
 
-    def finish(self, job: ScoreJob, reply: Reply) -> None:
+    def finish(self, job: ScoreJob, reply: WorkerReply) -> None:
         """Answer the caller that waits and remove what its batch left here."""
         with reached(), self.client.pipeline(transaction=True) as pipe:
             if job.reply_key is not None:
@@ -150,45 +146,17 @@ class Exchange:
             pipe.unlink(*(key for key in (job.body_key, _RUNS + job.batch_id) if key))
             pipe.execute()
 
-    def wait_reply(self, key: str, seconds: float) -> Reply | None:
+    def wait_reply(self, key: str, seconds: float) -> WorkerReply | None:
         """The reply, or None when ``seconds`` passed without one."""
         with reached():
             found: Any = self.client.blpop([key], timeout=max(0.01, seconds))
-        return Reply.unpack(found[1]) if found else None
-
-    def put_again(self, key: str, waiting: WaitingRows, queue: str, message: bytes) -> None:
-        """Store what is left of a part, and put the message of the run that is to write it on its queue.
-
-        Both or neither, so that no rows lie here for which nobody comes.
-        """
-        with reached(), self.client.pipeline(transaction=True) as pipe:
-            pipe.set(key, _packed_rows(*waiting), ex=ROWS_LIFE)
-            pipe.lpush(QUEUE_KEYS[queue], message)
-            pipe.execute()
-
-    def push(self, queue: str, message: bytes) -> None:
-        """Put a message on a queue."""
-        with reached():
-            self.client.lpush(QUEUE_KEYS[queue], message)
-
-    def put_new_rows(self, key: str, rows: Sequence[Any], tally: Acknowledgement) -> None:
-        """Store a part's rows for the first run that is to write them.
-
-        Rows of an earlier submission that still wait under ``key`` stay as they are.
-        """
-        with reached():
-            self.client.set(key, _packed_rows(rows, tally, 0, 0.0), ex=ROWS_LIFE, nx=True)
+        return WorkerReply.unpack(found[1]) if found else None
 
     def get_rows(self, key: str) -> WaitingRows | None:
         """Fetch the rows of a part; None when the part is settled or too old."""
         with reached():
             packed: Any = self.client.get(key)
-        if packed is None:
-            return None
-        raw = msgpack.unpackb(packed)
-        return WaitingRows(
-            raw["rows"], Acknowledgement(**raw["tally"]), int(raw.get("attempt", 0)), float(raw.get("due", 0.0))
-        )
+        return None if packed is None else WaitingRows.unpack(packed)
 
     def begun(self, key: str) -> bool:
         """Note that rows under ``key`` are about to be written; whether an earlier run noted it already."""
@@ -228,9 +196,9 @@ class Exchange:
         if job.submitter is None or len(settled) < job.parts:
             return
         written, there, dead = (sum(column) for column in zip(*map(msgpack.unpackb, settled.values()), strict=True))
-        self.report(job.submitter, Outcome.of(Acknowledgement(ack.batch_id, written, there, dead)))
+        self.report(job.submitter, BatchOutcome.of(Acknowledgement(ack.batch_id, written, there, dead)))
 
-    def report(self, submitter: str, outcome: Outcome) -> None:
+    def report(self, submitter: str, outcome: BatchOutcome) -> None:
         """Tell a submitter what became of its batch."""
         key = f"qscore:ack:{submitter}"
         with reached(), self.client.pipeline(transaction=True) as pipe:
@@ -238,17 +206,17 @@ class Exchange:
             pipe.expire(key, ACK_LIFE)
             pipe.execute()
 
-    def take_outcomes(self, submitter: str, most: int = 200) -> list[Outcome]:
+    def take_outcomes(self, submitter: str, most: int = 200) -> list[BatchOutcome]:
         """Take what has become of a submitter's batches, acknowledged or refused; never waits."""
         with reached():
             found: Any = self.client.lpop(f"qscore:ack:{submitter}", most)
-        return [Outcome.unpack(packed) for packed in found or ()]
+        return [BatchOutcome.unpack(packed) for packed in found or ()]
 
-    def wait_outcome(self, submitter: str, seconds: float) -> Outcome | None:
+    def wait_outcome(self, submitter: str, seconds: float) -> BatchOutcome | None:
         """Wait for the submitter's next outcome; None when ``seconds`` passed without one."""
         with reached():
             found: Any = self.client.blpop([f"qscore:ack:{submitter}"], timeout=max(0.01, seconds))
-        return Outcome.unpack(found[1]) if found else None
+        return BatchOutcome.unpack(found[1]) if found else None
 
     def beat(self, lane: str, worker: str) -> None:
         """Say that a worker is alive."""
@@ -259,26 +227,19 @@ class Exchange:
             pipe.execute()
 
     def sign_off(self, lane: str, worker: str) -> None:
+        """Say that a worker ends."""
         with reached():
             self.client.zrem(WORKERS + lane, worker)
 
-    def pulse(self) -> Pulse:
+    def state(self) -> QueueState:
         """Depths and live workers, in one round trip."""
-        return self.offer(None, 0.0)[0]
-
-
-def _ask_pulse(pipe: Pipeline) -> None:
-    now = time.time()
-    for key in QUEUE_KEYS.values():
-        pipe.llen(key)
-    for lane in _LANES:
-        pipe.zcount(WORKERS + lane, now, "+inf")
-
-
-def _pulse(answers: Sequence[Any]) -> Pulse:
-    counts = [int(answer) for answer in answers[: len(QUEUE_KEYS) + len(_LANES)]]
-    return Pulse(dict(zip(QUEUE_KEYS, counts, strict=False)), dict(zip(_LANES, counts[len(QUEUE_KEYS) :], strict=True)))
-
-
-def _packed_rows(rows: Sequence[Any], tally: Acknowledgement, attempt: int, due: float) -> bytes:
-    return bytes(msgpack.packb({"rows": list(rows), "tally": tally.to_dict(), "attempt": attempt, "due": due}))
+        keys, now = self.lanes.keys, time.time()
+        with reached(), self.client.pipeline(transaction=False) as pipe:
+            for key in keys.values():
+                pipe.llen(key)
+            for lane in self.lanes:
+                pipe.zcount(WORKERS + lane.name, now, "+inf")
+            counts = [int(count) for count in pipe.execute()]
+        waiting, alive = counts[: len(keys)], counts[len(keys) :]
+        names = [lane.name for lane in self.lanes]
+        return QueueState(dict(zip(keys, waiting, strict=True)), dict(zip(names, alive, strict=True)))

@@ -1,15 +1,15 @@
-"""What lies on the queue: scoring jobs, delivery jobs and replies, checked when they are read."""
+"""What lies on the queue: scoring jobs, delivery jobs and replies, checked by pydantic when they are read."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import msgpack
+from pydantic import BeforeValidator, Field, Strict, TypeAdapter, ValidationError
 
 from scorer.wire.errors import BadInput, MalformedBody, NonsenseReply, Problem, UnknownModel
 from scorer.wire.names import MAX_BODY_BYTES, MAX_ROWS
@@ -19,12 +19,33 @@ JOB_VERSION = 1
 #: Bodies above this travel under a key of their own. kombu would base64 them into a JSON envelope, which is stored,
 #: copied to the unacknowledged messages and parsed again; above some kilobytes one more key is cheaper than that.
 INLINE_BYTES = 4 * 1024
-_ROUTE = re.compile(r"[A-Za-z0-9_./:-]{0,200}\Z")
 _LATEST = 1e11  # epoch seconds
+_SAME_VERSION = "Run the same version of qscore everywhere."
+
+# Strict: on the queue numbers are numbers and text is text. Parts that a later version adds are passed over.
+Text = Annotated[str, Strict()]
+Number = Annotated[float, Strict()]
+Whole = Annotated[int, Strict()]
+RoutePart = Annotated[Text, Field(pattern=r"^[A-Za-z0-9_./:-]{0,200}$")]
+
+
+def _read_options(raw: Any) -> ScoreOptions:
+    """Read a job's options, which lie on the queue as the text of a query. Raises ValueError saying what is wrong."""
+    if isinstance(raw, ScoreOptions):
+        return raw
+    if not isinstance(raw, dict) or not all(isinstance(part, str) for pair in raw.items() for part in pair):
+        raise ValueError("they are not all text")
+    try:
+        return ScoreOptions.parse(raw)
+    except (BadInput, UnknownModel) as error:
+        raise ValueError(error.detail) from None
+
+
+Options = Annotated[ScoreOptions, BeforeValidator(_read_options)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Route:
+class DeliveryRoute:
     """Where a batch's rows go and on whose behalf; every part may be absent, and then what is configured applies.
 
     ``sink``, ``namespace``: in place of the worker's own settings. ``stream``, ``epoch``: the stream of documents that
@@ -32,88 +53,45 @@ class Route:
     ``first_submitted``: epoch seconds at which the batch was sent for the first time; 0: unknown.
     """
 
-    sink: str = ""
-    namespace: str = ""
-    stream: str = ""
-    epoch: int = 0
-    first_submitted: float = 0.0
+    sink: RoutePart = ""
+    namespace: RoutePart = ""
+    stream: RoutePart = ""
+    epoch: Annotated[Whole, Field(ge=0, lt=2**53)] = 0
+    first_submitted: Annotated[Number, Field(ge=0.0, lt=_LATEST)] = 0.0
 
     def route_kwargs(self) -> dict[str, Any]:
         """The parts of a message that say where to; none where all are absent, as messages were before."""
-        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(Route)}
+        parts = {name: getattr(self, name) for name in _ROUTE}
         return parts if any(parts.values()) else {}
 
-    @staticmethod
-    def route_parts(raw: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises MalformedBody naming the part that is wrong."""
-        found: dict[str, Any] = {name: raw.get(name, "") for name in ("sink", "namespace", "stream")}
-        for name, text in found.items():
-            if not isinstance(text, str) or not _ROUTE.match(text):
-                raise MalformedBody(
-                    f"a job's {name} is {str(text)[:80]!r}", "Run the same version of qscore everywhere."
-                )
-        epoch = _typed({"epoch": 0} | dict(raw), "epoch", int)
-        first = _typed({"first_submitted": 0.0} | dict(raw), "first_submitted", (int, float))
-        if not 0 <= epoch < 2**53 or not 0 <= first < _LATEST:
-            raise MalformedBody(f"a job's epoch is {epoch}, its first_submitted {first}", "Both are 0 or more.")
-        return found | {"epoch": epoch, "first_submitted": float(first)}
+
+_ROUTE = tuple(part.name for part in dataclasses.fields(DeliveryRoute))
 
 
 @dataclass(frozen=True)
-class ScoreJob(Route):
+class ScoreJob(DeliveryRoute):
     """One batch to score. ``deadline`` and ``submitted``: epoch seconds. Either ``body`` or ``body_key`` is set."""
 
-    batch_id: str
-    model: str
-    options: ScoreOptions
-    rows: int
-    media_type: str
-    deadline: float
-    submitted: float
-    reply_key: str | None = None
-    body: bytes | None = None
-    body_key: str | None = None
-    submitter: str | None = None
+    batch_id: Text
+    model: Text
+    options: Options
+    rows: Annotated[Whole, Field(ge=0, le=MAX_ROWS)]
+    media_type: Text
+    deadline: Number
+    submitted: Number
+    reply_key: Text | None = None
+    body: Annotated[bytes, Strict()] | None = None
+    body_key: Text | None = None
+    submitter: Text | None = None
 
     def to_kwargs(self) -> dict[str, Any]:
         """Keyword arguments of the task qscore.score."""
-        return {
-            "v": JOB_VERSION,
-            "batch_id": self.batch_id,
-            "model": self.model,
-            "options": self.options.to_query(),
-            "rows": self.rows,
-            "media_type": self.media_type,
-            "body": self.body,
-            "body_key": self.body_key,
-            "reply_key": self.reply_key,
-            "submitter": self.submitter,
-            "deadline": self.deadline,
-            "submitted": self.submitted,
-            **self.route_kwargs(),
-        }
+        return _message(self) | {"options": self.options.to_query()}
 
     @classmethod
     def from_kwargs(cls, raw: Mapping[str, Any]) -> ScoreJob:
-        """Raises MalformedBody naming the part that is wrong."""
-        _check_version(raw)
-        rows = _typed(raw, "rows", int)
-        if not 0 <= rows <= MAX_ROWS:
-            raise MalformedBody(f"a job of {rows} rows is on the queue", f"One job holds at most {MAX_ROWS} rows.")
-        return cls(
-            batch_id=_typed(raw, "batch_id", str),
-            model=_typed(raw, "model", str),
-            options=_options(_typed(raw, "options", dict)),
-            rows=rows,
-            media_type=_typed(raw, "media_type", str),
-            deadline=float(_typed(raw, "deadline", (int, float))),
-            submitted=float(_typed(raw, "submitted", (int, float))),
-            reply_key=_typed(raw, "reply_key", (str, type(None))),
-            body=_typed(raw, "body", (bytes, type(None))),
-            body_key=_typed(raw, "body_key", (str, type(None))),
-            submitter=_typed(raw, "submitter", (str, type(None))),
-            **cls.route_parts(raw),
-        )
+        """Read a message's arguments. Raises MalformedBody naming the part that is wrong."""
+        return _read(_SCORE_JOB, raw)
 
     @property
     def message(self) -> str:
@@ -126,52 +104,39 @@ class ScoreJob(Route):
 
 
 @dataclass(frozen=True)
-class DeliveryJob(Route):
+class DeliveryJob(DeliveryRoute):
     """One part of a batch's rows to write; the rows lie under ``rows_key``. ``attempt`` counts from 0.
 
     ``submission``: tells all rows of this batch from other rows under the same batch id; empty in messages of 0.1.0.
     """
 
-    batch_id: str
-    rows_key: str
-    part: int = 0
-    parts: int = 1
-    attempt: int = 0
-    submitter: str | None = None
-    submission: str = ""
+    batch_id: Text
+    rows_key: Text
+    part: Whole = 0
+    parts: Whole = 1
+    attempt: Whole = 0
+    submitter: Text | None = None
+    submission: Text = ""
 
     def to_kwargs(self) -> dict[str, Any]:
         """Keyword arguments of the task qscore.deliver."""
-        return {
-            "v": JOB_VERSION,
-            "batch_id": self.batch_id,
-            "rows_key": self.rows_key,
-            "part": self.part,
-            "parts": self.parts,
-            "attempt": self.attempt,
-            "submitter": self.submitter,
-            **({"submission": self.submission} if self.submission else {}),
-            **self.route_kwargs(),
-        }
+        message = _message(self)
+        if not self.submission:
+            del message["submission"]
+        return message
 
     @classmethod
     def from_kwargs(cls, raw: Mapping[str, Any]) -> DeliveryJob:
-        """Raises MalformedBody naming the part that is wrong."""
-        _check_version(raw)
-        return cls(
-            batch_id=_typed(raw, "batch_id", str),
-            rows_key=_typed(raw, "rows_key", str),
-            part=_typed(raw, "part", int),
-            parts=_typed(raw, "parts", int),
-            attempt=_typed(raw, "attempt", int),
-            submitter=_typed(raw, "submitter", (str, type(None))),
-            submission=_typed({"submission": ""} | dict(raw), "submission", str),
-            **cls.route_parts(raw),
-        )
+        """Read a message's arguments. Raises MalformedBody naming the part that is wrong."""
+        return _read(_DELIVERY_JOB, raw)
+
+
+_SCORE_JOB = TypeAdapter(ScoreJob)
+_DELIVERY_JOB = TypeAdapter(DeliveryJob)
 
 
 @dataclass(frozen=True)
-class Reply:
+class WorkerReply:
     """What a worker answers: ``body`` and ``headers``, or a problem."""
 
     body: bytes = b""
@@ -179,6 +144,7 @@ class Reply:
     problem: Problem | None = None
 
     def pack(self) -> bytes:
+        """Write it as ``unpack`` reads it."""
         if self.problem is not None:
             content: dict[str, Any] = {"ok": False, "problem": self.problem.to_dict()}
         else:
@@ -186,41 +152,39 @@ class Reply:
         return bytes(msgpack.packb(content))
 
     @classmethod
-    def unpack(cls, packed: bytes) -> Reply:
-        """Raises NonsenseReply when the bytes are no reply."""
+    def unpack(cls, packed: bytes) -> WorkerReply:
+        """Read what ``pack`` wrote. Raises NonsenseReply when the bytes are no reply."""
         try:
             raw = msgpack.unpackb(packed, max_bin_len=8 * MAX_BODY_BYTES)
         except ValueError:
             raw = None
         if not isinstance(raw, dict):
-            raise NonsenseReply("a worker's reply cannot be read", "Run the same version of qscore everywhere.")
+            raise NonsenseReply("a worker's reply cannot be read", _SAME_VERSION)
         if raw.get("ok") is not True:
             return cls(problem=Problem.from_dict(raw.get("problem")))
         headers, body = raw.get("headers"), raw.get("body")
         if not isinstance(headers, dict) or not isinstance(body, bytes):
-            raise NonsenseReply("a worker's reply has no body", "Run the same version of qscore everywhere.")
+            raise NonsenseReply("a worker's reply has no body", _SAME_VERSION)
         return cls(body=body, headers={str(name): str(value) for name, value in headers.items()})
 
 
-def _check_version(raw: Mapping[str, Any]) -> None:
+Job = TypeVar("Job")
+
+
+def _message(job: ScoreJob | DeliveryJob) -> dict[str, Any]:
+    """The parts of a job under their own names, with the version; the route's only where there is a route."""
+    own = {part.name: getattr(job, part.name) for part in dataclasses.fields(job) if part.name not in _ROUTE}
+    return {"v": JOB_VERSION, **own, **job.route_kwargs()}
+
+
+def _read(adapter: TypeAdapter[Job], raw: Mapping[str, Any]) -> Job:
+    """Raises MalformedBody naming the part that is wrong; never with its text, which may be a caller's rows."""
     if raw.get("v") != JOB_VERSION:
-        raise MalformedBody(
-            f"a job of version {str(raw.get('v'))[:20]!r} is on the queue", "Run the same version of qscore everywhere."
-        )
-
-
-def _options(raw: Mapping[Any, Any]) -> ScoreOptions:
+        raise MalformedBody(f"a job of version {str(raw.get('v'))[:20]!r} is on the queue", _SAME_VERSION)
     try:
-        if all(isinstance(part, str) for pair in raw.items() for part in pair):
-            return ScoreOptions.parse(raw)
-        why = "they are not all text"
-    except (BadInput, UnknownModel) as error:
-        why = error.detail
-    raise MalformedBody(f"a job's options are wrong: {why}", "Run the same version of qscore everywhere.")
-
-
-def _typed(raw: Mapping[str, Any], key: str, kind: Any) -> Any:
-    value = raw.get(key)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise MalformedBody(f"a job's {key} is {type(value).__name__}", "Run the same version of qscore everywhere.")
-    return value
+        return adapter.validate_python(raw)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+    part, value = ".".join(str(step) for step in fault["loc"]), fault["input"]
+    shown = repr(value) if isinstance(value, int | float) else type(value).__name__
+    raise MalformedBody(f"a job's {part} is {shown}: {fault['msg']}", _SAME_VERSION)

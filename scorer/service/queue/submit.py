@@ -1,8 +1,9 @@
-"""Messages onto their queues beside Celery's own way, which is for one message alone.
+"""The one way onto the queue: for scoring jobs of the gateway and of the connector, and for deliveries of the workers.
 
-A scoring job goes there in one round trip with the look at the queue's state and its body, what is left of a delivery
-in one transaction with the message of its next run. Celery would need a round trip of its own for the message, and
-about a millisecond of Python in which to declare the queue, make a client and prepare retries. The message is what
+A scoring job goes there in one step of the server: it looks whether a worker lives and whether there is room, and then
+keeps the job's body and its message, or neither. Rows to write are stored in one transaction with the message of the
+run that is to write them. Celery's own way is for one message alone, in a round trip of its own, and takes about a
+millisecond of Python in which to declare the queue, make a client and prepare retries. The message is what
 ``Celery.send_task`` puts there, field by field (a test compares the two on a real server); Celery makes its headers and
 its body, the envelope is kombu's for Redis.
 """
@@ -14,89 +15,132 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 from celery import Celery
 from kombu.serialization import dumps
 
-from scorer.service.queue.celery_app import build_app, qpu_lane, scoring_lane
+from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.claims import reached
-from scorer.service.queue.exchange import QUEUE_KEYS, WORKERS
-from scorer.service.queue.jobs import ScoreJob
-from scorer.service.queue.lanes import QUEUE_QPU, TASK_SCORE
+from scorer.service.queue.exchange import ROWS_LIFE, WORKERS, WaitingRows
+from scorer.service.queue.jobs import INLINE_BYTES, DeliveryJob, ScoreJob
+from scorer.service.queue.lanes import LANES, QUEUE_DELIVER, SCORE, Lane, Lanes
 from scorer.service.settings import Settings
-from scorer.wire.errors import QueueFull, Unavailable
-from scorer.wire.names import QUEUE_BULK, QUEUE_INTERACTIVE
+from scorer.wire.errors import QueueFull
 
-#: Queue -> the lane whose workers take from it, and all queues that wait for those workers.
-_LANES = {
-    QUEUE_INTERACTIVE: ("score", (QUEUE_INTERACTIVE, QUEUE_BULK)),
-    QUEUE_BULK: ("score", (QUEUE_INTERACTIVE, QUEUE_BULK)),
-    QUEUE_QPU: ("qpu", (QUEUE_QPU,)),
-}
-# One step for the server, so that no two gateways pass the limit together. Numbers of workers and waiting messages.
-_ENQUEUE = """
+# Looks and decides in one step of the server, so that no two callers pass a limit together. A body that travels apart
+# is stored just before, in the same transaction: it does not go through the script, which would copy it twice more, and
+# is taken away again where the message is refused. KEYS: the queue's list, its lane's workers, the lists that count
+# and, of a body that travels apart, its key. ARGV: epoch seconds, the limit, workers that must live, the message, how
+# many lists count. Answers with the numbers of workers and of waiting messages.
+_PUT = """
+local last = 2 + tonumber(ARGV[5])
 local workers = redis.call('ZCOUNT', KEYS[2], ARGV[1], '+inf')
 local waiting = 0
-for lane = 3, #KEYS do waiting = waiting + redis.call('LLEN', KEYS[lane]) end
-if workers > 0 and waiting < tonumber(ARGV[2]) then redis.call('LPUSH', KEYS[1], ARGV[3]) end
-return {workers, waiting}
+for counted = 3, last do waiting = waiting + redis.call('LLEN', KEYS[counted]) end
+local answer = {workers, waiting}
+local put = false
+if waiting < tonumber(ARGV[2]) and workers >= tonumber(ARGV[3]) then
+    local pushed = redis.pcall('LPUSH', KEYS[1], ARGV[4])
+    put = type(pushed) == 'number'
+    if not put then answer = pushed end
+end
+if not put and #KEYS > last then redis.call('UNLINK', KEYS[#KEYS]) end
+return answer
 """
 
 
 @dataclass(frozen=True)
-class Enqueuer:
-    """``apps``: the Celery application of each lane. ``max_waiting``: messages of a lane above which none is added."""
+class Admission:
+    """When a scoring job may join the queue: while fewer than ``most`` messages wait on all of ``queues`` together.
 
-    client: redis.Redis
-    apps: Mapping[str, Celery]
-    max_waiting: int
+    ``alive``: whether a worker of the job's lane must live; else a batch waits for one. ``remedy``: what callers hear
+    where the queue is full.
+    """
+
+    queues: tuple[str, ...]
+    most: int
+    alive: bool = True
+    remedy: str = "Try again later, or add workers."
 
     @classmethod
-    def of(cls, settings: Settings, client: redis.Redis) -> Enqueuer:
-        """For the queues and the limit of ``settings``."""
-        apps = {lane.name: build_app(settings, lane) for lane in (scoring_lane(settings), qpu_lane(settings))}
-        return cls(client, apps, settings.gateway.max_waiting)
+    def to_lane(cls, lane: Lane, most: int) -> Admission:
+        """For callers who wait: all queues of the lane count, for the same workers take from them."""
+        return cls(lane.queues, most)
 
-    def put(self, job: ScoreJob, queue: str, body: bytes | None = None, life: float = 0.0) -> None:
-        """Put a job on its queue, and ``body``, where it travels apart, under the job's ``body_key`` for ``life``
-        seconds. Raises QueueFull or Unavailable, and leaves nothing, where the batch would only wait in vain."""
-        lane, queues = _LANES[queue]
-        keys = [QUEUE_KEYS[queue], WORKERS + lane, *(QUEUE_KEYS[name] for name in queues)]
-        packed = packed_task(self.apps[lane], TASK_SCORE, job.to_kwargs(), queue, job.batch_id)
-        with reached(), self.client.pipeline(transaction=False) as pipe:
-            if job.body_key is not None and body is not None:
+
+@dataclass(frozen=True)
+class Submitter:
+    """Puts messages on the queue. ``app``: makes them; a message says nothing of the lane that it is for.
+
+    Every method raises Unavailable where the server does not take a message, and then leaves nothing there.
+    """
+
+    client: redis.Redis
+    app: Celery
+    lanes: Lanes = LANES
+
+    @classmethod
+    def of(cls, settings: Settings, client: redis.Redis, lanes: Lanes = LANES) -> Submitter:
+        """For the queue of ``settings``, which ``client`` reaches."""
+        return cls(client, build_app(settings, SCORE), lanes)
+
+    def put(self, job: ScoreJob, queue: str, body: bytes, life: float, admission: Admission) -> ScoreJob:
+        """Put a job with its body on a queue; returns the job as it lies there.
+
+        A large body travels under a key of its own, for ``life`` seconds. Raises QueueFull where ``admission`` leaves
+        no room, Unavailable where the batch would only wait in vain.
+        """
+        job, lane = _with_body(job, body), self.lanes.serving(queue)
+        counted = [self.lanes.keys[name] for name in admission.queues]
+        keys = [self.lanes.keys[queue], WORKERS + lane.name, *counted, *([job.body_key] if job.body_key else [])]
+        message = packed_task(self.app, lane.task, job.to_kwargs(), queue, job.batch_id)
+        limits = (repr(time.time()), admission.most, int(admission.alive), message, len(counted))
+        with reached(), self.client.pipeline(transaction=job.body_key is not None) as pipe:
+            if job.body_key is not None:
                 pipe.set(job.body_key, body, px=int(life * 1000))
-            pipe.eval(_ENQUEUE, len(keys), *keys, repr(time.time()), str(self.max_waiting), packed)
-            workers, waiting = (int(count) for count in pipe.execute()[-1])
-        refusal = self._refusal(lane, workers, waiting)
-        if refusal is None:
-            return
-        if job.body_key is not None:
-            # Bodies of refused batches would fill the server just when it is busy.
-            with reached():
-                self.client.unlink(job.body_key)
-        raise refusal
+            pipe.eval(_PUT, len(keys), *keys, *limits)
+            found = pipe.execute()[-1]
+        workers, waiting = (int(count) for count in found)
+        if waiting >= admission.most:
+            raise QueueFull(f"{waiting} batches wait for a worker", admission.remedy)
+        if admission.alive and not workers:
+            raise lane.nobody()
+        return job
 
-    def _refusal(self, lane: str, workers: int, waiting: int) -> Unavailable | QueueFull | None:
-        """Why the server did not take a message, as its script decided."""
-        if waiting >= self.max_waiting:
-            return QueueFull(f"{waiting} batches wait for a worker", "Try again later, or add workers.")
-        return None if workers else no_worker(lane)
+    def put_rows(self, job: DeliveryJob, waiting: WaitingRows) -> None:
+        """Store a part's rows under the job's key, and put the message of their first run on the queue: both or
+        neither. Rows of an earlier submission that still wait under that key stay as they are."""
+        self._put_delivery(job, waiting, None, only_new=True)
+
+    def put_again(self, job: DeliveryJob, waiting: WaitingRows, pause: float) -> None:
+        """Store what is left of a part in place of what lies under its key, and put the message of its next run, in
+        ``pause`` seconds, on the queue: both or neither, so that no rows lie there for which nobody comes."""
+        self._put_delivery(job, waiting, pause)
+
+    def put_back(self, job: DeliveryJob, pause: float) -> None:
+        """Put the message of a run, in ``pause`` seconds, on the queue, for rows that are there already."""
+        self._put_delivery(job, None, pause)
+
+    def _put_delivery(
+        self, job: DeliveryJob, waiting: WaitingRows | None, pause: float | None, only_new: bool = False
+    ) -> None:
+        lane = self.lanes.serving(QUEUE_DELIVER)
+        message = packed_task(self.app, lane.task, job.to_kwargs(), QUEUE_DELIVER, str(uuid.uuid4()), pause)
+        with reached(), self.client.pipeline(transaction=True) as pipe:
+            if waiting is not None:
+                pipe.set(job.rows_key, waiting.pack(), ex=ROWS_LIFE, nx=only_new)
+            pipe.lpush(self.lanes.keys[QUEUE_DELIVER], message)
+            pipe.execute()
 
 
-def no_worker(lane: str) -> Unavailable:
-    """What callers hear when nobody takes a lane's batches."""
-    if lane == "qpu":
-        return Unavailable(
-            "this model's circuit is too large for the ordinary workers, and no worker of the qpu lane is alive",
-            "Set worker.qpu_processes = 1 in qscore.toml (or `qscore up --qpu 1`) where qscore[qiskit] is installed.",
-        )
-    return Unavailable(
-        "no scoring worker is alive", "Run `qscore status` on the gateway's host; `qscore up` starts workers."
-    )
+def _with_body(job: ScoreJob, body: bytes) -> ScoreJob:
+    """A job that carries its body or, of a body that travels apart, the key."""
+    if len(body) <= INLINE_BYTES:
+        return replace(job, body=body, body_key=None)
+    return replace(job, body=None, body_key=f"qscore:body:{uuid.uuid4().hex}")
 
 
 def packed_task(

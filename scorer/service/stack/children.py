@@ -15,6 +15,7 @@ from scorer.service.access.authority import TlsFiles
 from scorer.service.process import ONE_THREAD
 from scorer.service.queue.broker import embedded, redis_client, socket_path
 from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.lanes import LANES, Lane, Lanes
 from scorer.service.settings import Settings
 from scorer.service.stack.supervisor import ChildSpec
 from scorer.wire.client import GATEWAY
@@ -27,16 +28,14 @@ _PROBE_SECONDS = 2.0
 _PROBE_CAP = 64 * 1024  # bytes of the gateway's answer
 
 
-def child_specs(settings: Settings, listener: socket.socket, url: str, files: TlsFiles) -> list[ChildSpec]:
-    """In the order in which they start: each needs the one before."""
-    specs = [_valkey(settings)] if embedded(settings) else []
-    specs.append(_worker(settings, "score"))
-    if settings.worker.qpu_processes:
-        specs.append(_worker(settings, "qpu"))
-    if settings.delivers:
-        specs.append(_worker(settings, "deliver"))
-    specs.append(_gateway(settings, listener, url, files))
-    return specs
+def child_specs(
+    settings: Settings, listener: socket.socket, url: str, files: TlsFiles, lanes: Lanes = LANES
+) -> list[ChildSpec]:
+    """In the order in which they start: the queue before all others. ``lanes``: each gets a worker where the settings
+    want one."""
+    queue = [_valkey(settings)] if embedded(settings) else []
+    workers = [_worker(settings, lane, lanes) for lane in lanes if lane.wanted(settings)]
+    return [*queue, *workers, _gateway(settings, listener, url, files)]
 
 
 def _valkey(settings: Settings) -> ChildSpec:
@@ -64,11 +63,10 @@ def _valkey(settings: Settings) -> ChildSpec:
     return ChildSpec("valkey", tuple(command), _log(settings, "valkey"), ready, dict(os.environ), signal.SIGTERM)
 
 
-def _worker(settings: Settings, lane: str) -> ChildSpec:
-    command = (sys.executable, "-m", "scorer.service.worker", lane)
-    name = {"score": "workers", "deliver": "delivery", "qpu": "qpu"}[lane]
-    ready = _alive(settings, lane)
-    return ChildSpec(name, command, _log(settings, name), ready, _environment(settings) | ONE_THREAD, grace=15.0)
+def _worker(settings: Settings, lane: Lane, lanes: Lanes) -> ChildSpec:
+    command = (sys.executable, "-m", "scorer.service.worker", lane.name)
+    log, ready = _log(settings, lane.process_name), _alive(settings, lane, lanes)
+    return ChildSpec(lane.process_name, command, log, ready, _environment(settings) | ONE_THREAD, grace=15.0)
 
 
 def _gateway(settings: Settings, listener: socket.socket, url: str, files: TlsFiles) -> ChildSpec:
@@ -81,12 +79,9 @@ def _gateway(settings: Settings, listener: socket.socket, url: str, files: TlsFi
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """This process's variables, with what `qscore up` was told on its command line."""
-    return os.environ | {
-        "QSCORE_HOME": str(settings.home),
-        "QSCORE_WORKER__PROCESSES": str(settings.worker.processes),
-        "QSCORE_WORKER__QPU_PROCESSES": str(settings.worker.qpu_processes),
-    }
+    """This process's variables, with its settings of workers, which may be from the command line of `qscore up`."""
+    workers = {f"QSCORE_WORKER__{name.upper()}": str(value) for name, value in settings.worker}
+    return os.environ | {"QSCORE_HOME": str(settings.home)} | workers
 
 
 def _log(settings: Settings, name: str) -> Path:
@@ -98,7 +93,7 @@ def _pings(settings: Settings) -> Callable[[], bool]:
 
     def ready() -> bool:
         try:
-            exchange.pulse()
+            exchange.state()
         except Unavailable:
             return False
         return True
@@ -106,12 +101,12 @@ def _pings(settings: Settings) -> Callable[[], bool]:
     return ready
 
 
-def _alive(settings: Settings, lane: str) -> Callable[[], bool]:
-    exchange = Exchange(redis_client(settings, connections=1))
+def _alive(settings: Settings, lane: Lane, lanes: Lanes) -> Callable[[], bool]:
+    exchange = Exchange(redis_client(settings, connections=1), lanes)
 
     def ready() -> bool:
         try:
-            return exchange.pulse().workers[lane] > 0
+            return exchange.state().workers[lane.name] > 0
         except Unavailable:
             return False
 

@@ -1,4 +1,4 @@
-"""A worker process: ``python -m scorer.service.worker score|deliver|qpu``.
+"""A worker process: ``python -m scorer.service.worker <lane>``, by the lane's row in ``scorer.service.queue.lanes``.
 
 Celery's main process holds the queue's connection and beats; its pool processes score. Nothing here imports Qiskit,
 scikit-learn or pandas, but the qpu lane's pool processes, which simulate with Qiskit Aer. Numba, where it is installed,
@@ -15,33 +15,27 @@ import signal
 import socket
 import sys
 import threading
-import uuid
-from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps, signals
 from celery.worker import state
 
 from scorer.delivery.dead_letters import DeadLetters
+from scorer.engine.backends.table import use_backend
 from scorer.engine.fast import enable_compiled
 from scorer.logs import configure_logs, get_log
 from scorer.registry.store import Registry
 from scorer.service.process import ONE_THREAD, end_with_parent
 from scorer.service.queue.broker import redis_client
-from scorer.service.queue.celery_app import Lane, build_app, delivery_lane, qpu_lane, scoring_lane
+from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.exchange import HEARTBEAT_EVERY, Exchange
-from scorer.service.queue.jobs import DeliveryJob
-from scorer.service.queue.lanes import QUEUE_DELIVER, TASK_DELIVER
-from scorer.service.queue.submit import packed_task
+from scorer.service.queue.lanes import LANES, Lane, Lanes
+from scorer.service.queue.submit import Submitter
 from scorer.service.settings import Settings, load_settings
 from scorer.service.worker import celery_tasks, tasks
-from scorer.service.worker.job_sinks import Sinks
 from scorer.service.worker.model_cache import ModelCache
-from scorer.service.worker.sinks import make_sink
+from scorer.service.worker.sinks import Sinks
 from scorer.wire.errors import ConfigurationError, Unavailable
-
-LANES: dict[str, Callable[[Settings], Lane]] = {"score": scoring_lane, "deliver": delivery_lane, "qpu": qpu_lane}
-
 
 #: Share of a scoring task's hard limit after which its reasons end; its soft limit is 0.8 of it.
 REASONS = 0.5
@@ -49,54 +43,47 @@ REASONS = 0.5
 _IDLE_BEATS = 3
 
 
-def worker_app(settings: Settings, lane: Lane) -> Celery:
+def worker_app(settings: Settings, lane: Lane, lanes: Lanes = LANES) -> Celery:
     """The lane's Celery application with its task and its heartbeat."""
     app = build_app(settings, lane)
-    if lane.name == "score":
-        celery_tasks.register_scoring(app, functools.cache(functools.partial(scoring_worker, settings)))
-    elif lane.name == "qpu":
-        celery_tasks.register_scoring(app, functools.cache(functools.partial(qpu_worker, settings)))
+    if lane.scores:
+        celery_tasks.register_scoring(app, functools.cache(functools.partial(prepared_worker, settings, lane)))
     else:
-        celery_tasks.register_delivery(app, functools.cache(functools.partial(delivery_worker, settings, app)))
-    app.steps["worker"].add(_heartbeat(settings, lane))
+        celery_tasks.register_delivery(app, functools.cache(functools.partial(delivery_worker, settings)))
+    app.steps["worker"].add(_heartbeat(settings, lane, lanes))
     return app
 
 
-def scoring_worker(settings: Settings, lane: Callable[[Settings], Lane] = scoring_lane) -> tasks.ScoringWorker:
-    registry = Registry(settings.registry, settings.trusted_keys)
+def scoring_worker(settings: Settings, lane: Lane) -> tasks.ScoringWorker:
+    """Make what scores a lane's batches in this process."""
+    exchange = Exchange(redis_client(settings, connections=2))
     return tasks.ScoringWorker(
-        Exchange(redis_client(settings, connections=2)),
-        ModelCache(registry),
-        tasks.delivery_sender(settings),
-        REASONS * lane(settings).task_seconds,
+        exchange,
+        ModelCache(Registry(settings.registry, settings.trusted_keys)),
+        Submitter.of(settings, exchange.client),
+        REASONS * lane.clock(settings).task_seconds,
         settings.sink,
     )
 
 
-def qpu_worker(settings: Settings) -> tasks.ScoringWorker:
-    """A scoring worker whose process can simulate circuits that are too large for the exact engine."""
-    from scorer.engine.backends.table import use_backend
-
-    use_backend("aer")
-    return scoring_worker(settings, qpu_lane)
-
-
-def delivery_worker(settings: Settings, app: Celery) -> tasks.DeliveryWorker:
-    def message_of(job: DeliveryJob, pause: float) -> bytes:
-        return packed_task(app, TASK_DELIVER, job.to_kwargs(), QUEUE_DELIVER, str(uuid.uuid4()), pause)
-
-    return tasks.DeliveryWorker(
-        Exchange(redis_client(settings, connections=2)),
-        Sinks(settings, make_sink).of,
-        DeadLetters(settings.dead_letters),
-        message_of,
-    )
+def prepared_worker(settings: Settings, lane: Lane) -> tasks.ScoringWorker:
+    """Make a scoring worker in a process that runs large circuits on the lane's backend, where it has one."""
+    if lane.backend:
+        use_backend(lane.backend)
+    return scoring_worker(settings, lane)
 
 
-def _heartbeat(settings: Settings, lane: Lane) -> type[bootsteps.StartStopStep]:
+def delivery_worker(settings: Settings) -> tasks.DeliveryWorker:
+    """Make what writes rows in this process."""
+    exchange = Exchange(redis_client(settings, connections=2))
+    submitter = Submitter.of(settings, exchange.client)
+    return tasks.DeliveryWorker(exchange, Sinks(settings).of, DeadLetters(settings.dead_letters), submitter)
+
+
+def _heartbeat(settings: Settings, lane: Lane, lanes: Lanes) -> type[bootsteps.StartStopStep]:
     """A step that beats from the worker's own event loop, so that a worker which no longer consumes falls silent."""
     name = f"{socket.gethostname()}:{os.getpid()}"
-    exchange = Exchange(redis_client(settings, connections=2))
+    exchange = Exchange(redis_client(settings, connections=2), lanes)
 
     class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery publishes no types
         requires = {"celery.worker.components:Timer", "celery.worker.components:Pool"}  # noqa: RUF012  # Celery's form
@@ -117,7 +104,7 @@ def _heartbeat(settings: Settings, lane: Lane) -> type[bootsteps.StartStopStep]:
         def beat(self) -> None:
             try:
                 exchange.beat(lane.name, name)
-                waiting = exchange.pulse().waiting
+                waiting = exchange.state().waiting
             except Unavailable as error:
                 get_log().warning("no_heartbeat", reason=error.detail)
                 return
@@ -140,20 +127,16 @@ def _die_with_worker(**_kwargs: Any) -> None:
     gc.freeze()
 
 
-def main(arguments: list[str]) -> None:
-    if len(arguments) != 1 or arguments[0] not in LANES:
-        raise SystemExit(f"usage: python -m scorer.service.worker {'|'.join(LANES)}")
-    settings = load_settings()
-    lane = LANES[arguments[0]](settings)
+def main(arguments: list[str], lanes: Lanes = LANES) -> None:
+    """Be a worker of the lane that the one argument names."""
+    if len(arguments) != 1 or arguments[0] not in lanes.by_name:
+        raise SystemExit(f"usage: python -m scorer.service.worker {'|'.join(lanes.by_name)}")
+    settings, lane = load_settings(), lanes.by_name[arguments[0]]
     configure_logs(f"worker-{lane.name}")
-    worker = settings.worker
-    processes = {"score": worker.processes, "qpu": max(1, worker.qpu_processes), "deliver": worker.delivery_processes}
-    if lane.name == "qpu":
-        _require_aer()
-    if lane.name != "deliver":
+    require_libraries(lane)
+    if lane.scores:
         signals.worker_process_init.connect(_load_engine)
-    app = worker_app(settings, lane)
-    app.worker_main(_options(lane, processes[lane.name]))
+    worker_app(settings, lane, lanes).worker_main(options(lane, lane.processes(settings)))
 
 
 def _load_engine(**_kwargs: Any) -> None:
@@ -161,16 +144,15 @@ def _load_engine(**_kwargs: Any) -> None:
     threading.Thread(target=lambda: get_log().info("engine", compiled=enable_compiled()), daemon=True).start()
 
 
-def _require_aer() -> None:
-    """Say at the start, not with the first batch, that a library is absent."""
-    if importlib.util.find_spec("qiskit_aer") is None:
-        raise ConfigurationError(
-            "the qpu lane simulates with Qiskit Aer, which is not installed",
-            "pip install 'qscore[qiskit]', or set worker.qpu_processes = 0.",
-        )
+def require_libraries(lane: Lane) -> None:
+    """Say at the start, not with the first batch, that a library is absent. Raises ConfigurationError."""
+    for library in lane.needs:
+        if importlib.util.find_spec(library.module) is None:
+            raise ConfigurationError(library.absent, library.remedy)
 
 
-def _options(lane: Lane, processes: int) -> list[str]:
+def options(lane: Lane, processes: int) -> list[str]:
+    """Celery's command line for a worker of the lane."""
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=INFO"]
     name = f"--hostname={lane.name}-{os.getpid()}@%h"
     return ["worker", "--pool=prefork", f"--concurrency={processes}", f"--queues={','.join(lane.queues)}", name, *quiet]

@@ -8,14 +8,16 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from scorer.delivery.rows import ScoredRow, ScoringFacts, scored_rows
+from scorer.delivery.rows import NO_ROWS, ScoredRows
+from scorer.delivery.scored import ScoringFacts, scored_rows
 from scorer.elastic_client.names import ELASTIC
 from scorer.models.reasons import NOT_EXPLAINED
 from scorer.rows.batches import FeatureBatch, ScoreBatch
+from scorer.rows.defects import Defect
 from scorer.scoring.decode import decode
 from scorer.scoring.encode import encode_reply
 from scorer.scoring.score import score
-from scorer.service.queue.jobs import Reply, ScoreJob
+from scorer.service.queue.jobs import ScoreJob, WorkerReply
 from scorer.service.worker.model_cache import HeldModel
 from scorer.wire.names import (
     HEADER_BATCH,
@@ -24,12 +26,11 @@ from scorer.wire.names import (
     HEADER_ROWS,
     HEADER_SCORED,
     HEADER_VERSION,
-    STATUS_OK,
 )
 
-_NOT_WRITTEN = (
-    "bad_context: scored but not written, because the row has no usable _time,"
-    " or neither origin_id nor user, src or dest"
+_NOT_WRITTEN = Defect(
+    "bad_context",
+    "scored but not written, because the row has no usable _time, or neither origin_id nor user, src or dest",
 )
 
 
@@ -38,8 +39,8 @@ class Scored:
     """``rows``: what is to be written, in row order; empty unless the job asked for writing. ``unexplained``: rows
     that were to get a reason, for which there was no time."""
 
-    reply: Reply
-    rows: list[ScoredRow]
+    reply: WorkerReply
+    rows: ScoredRows
     version: str
     scored: int
     unexplained: int = 0
@@ -65,7 +66,7 @@ def score_job(
         write=job.options.write,
     )
     scores = score(held.model, held.version, batch, job.options, until)
-    rows: list[ScoredRow] = []
+    rows = NO_ROWS
     if job.options.write:
         rows, scores = _rows_to_write(batch, scores, held, _facts(job, held, configured_sink))
     counts = _problem_counts(scores)
@@ -79,7 +80,7 @@ def score_job(
         HEADER_PROBLEMS: json.dumps(counts),
     }
     lines = encode_reply(scores) if job.reply_key is not None else b""  # nobody waits for them
-    return Scored(Reply(lines, headers), rows, held.version, scored, scores.reason.count(NOT_EXPLAINED))
+    return Scored(WorkerReply(lines, headers), rows, held.version, scored, scores.reason.count(NOT_EXPLAINED))
 
 
 def _reasons_until(job: ScoreJob, seconds: float | None) -> float | None:
@@ -105,22 +106,14 @@ def _facts(job: ScoreJob, held: HeldModel, configured_sink: str) -> ScoringFacts
 
 def _rows_to_write(
     batch: FeatureBatch, scores: ScoreBatch, held: HeldModel, facts: ScoringFacts | None
-) -> tuple[list[ScoredRow], ScoreBatch]:
-    """The rows for the sink, and the scores with a status on rows that cannot be written."""
+) -> tuple[ScoredRows, ScoreBatch]:
+    """The rows for the sink, and the scores with a defect of rows that cannot be written."""
     rows, skipped = scored_rows(batch, scores, held.card, facts)
     if skipped:
-        status = list(scores.status)
-        for position in skipped:
-            if status[position] == STATUS_OK:
-                status[position] = _NOT_WRITTEN
-        scores = dataclasses.replace(scores, status=status)
+        scores = dataclasses.replace(scores, defects=dict.fromkeys(skipped, _NOT_WRITTEN) | dict(scores.defects))
     return rows, scores
 
 
 def _problem_counts(scores: ScoreBatch) -> dict[str, int]:
     """Status code -> rows, for every code but ok."""
-    counts: Counter[str] = Counter()
-    for text, rows in Counter(scores.status).items():
-        if text != STATUS_OK:
-            counts[text.partition(":")[0]] += rows
-    return dict(counts)
+    return dict(Counter(defect.code for _, defect in sorted(scores.defects.items())))

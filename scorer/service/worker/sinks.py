@@ -1,19 +1,23 @@
-"""Which sinks there are, and how settings become one."""
+"""Which sinks there are, how settings become one, and which of them a delivery job's rows go to."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from scorer.delivery.file_sink import FileSink
 from scorer.delivery.hec.http import HecClient
 from scorer.delivery.hec.sink import HecSink
-from scorer.delivery.sink import Sink
+from scorer.delivery.rows import ScoredRows
+from scorer.delivery.sink import SendOutcome, Sink, SinkRefused
 from scorer.elastic_client.extra import elastic_extra
 from scorer.elastic_client.names import ELASTIC, NAMESPACE
+from scorer.logs import get_log
 from scorer.secret_file import read_secret
+from scorer.service.queue.jobs import DeliveryJob
 from scorer.service.settings import Settings
-from scorer.wire.errors import ConfigurationError
+from scorer.wire.errors import ConfigurationError, QScoreError
 
 
 def make_sink(settings: Settings, name: str = "") -> Sink:
@@ -67,3 +71,55 @@ def _with_namespace(settings: Settings, namespace: str) -> Settings:
 
 #: Sink name -> how it is made from settings.
 SINKS: dict[str, Callable[[Settings], Sink]] = {"hec": _hec, "file": _file, ELASTIC: _elastic}
+
+
+@dataclass(frozen=True)
+class UnusableSink:
+    """Stands in for a sink whose settings are wrong: its rows go to the dead letters with the reason."""
+
+    name: str
+    error: QScoreError
+
+    def send(self, rows: ScoredRows) -> SendOutcome:
+        return SendOutcome(0, unsent=rows, fault=SinkRefused(self.error.detail, self.error.remedy))
+
+
+#: What tells one key file from the next: device, inode, nanoseconds of its last change; nothing where there is none.
+_Stamp = tuple[int, ...]
+
+
+class Sinks:
+    """The sinks of one process, each made when the first job needs it, and again when its key file was replaced."""
+
+    def __init__(self, settings: Settings, make: Callable[[Settings, str], Sink] = make_sink) -> None:
+        self._settings = settings
+        self._make = make
+        self._made: dict[str, tuple[_Stamp, Sink]] = {}
+
+    def of(self, job: DeliveryJob) -> Sink:
+        """Find the sink that a job names, or the configured one; where it cannot be used, one that says why."""
+        name = job.sink or self._settings.sink
+        if name == ELASTIC:
+            name += ":" + (job.namespace or self._settings.elastic.namespace)
+        stamp = self._key_file(name)
+        if name not in self._made or self._made[name][0] != stamp:
+            self._made[name] = stamp, self._usable(name)
+        return self._made[name][1]
+
+    def _key_file(self, name: str) -> _Stamp:
+        """A key that was revoked refuses every row; the one put in its place must not wait for a restart."""
+        path = self._settings.hec.token_file if name == "hec" else self._settings.elastic.api_key_file
+        if path is None:
+            return ()
+        try:
+            status = path.expanduser().stat()
+        except OSError:
+            return ()
+        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_mode
+
+    def _usable(self, name: str) -> Sink:
+        try:
+            return self._make(self._settings, name)
+        except ConfigurationError as error:
+            get_log().error("sink_unusable", sink=name, reason=error.sentence())
+            return UnusableSink(name, error)

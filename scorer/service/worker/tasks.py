@@ -10,30 +10,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
-from kombu.exceptions import OperationalError
 
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.deliver import DeliveryResult, deliver
-from scorer.delivery.rows import ScoredRow, check_rows
+from scorer.delivery.rows import ScoredRows
 from scorer.delivery.sink import RecallingSink, Sink
+from scorer.delivery.stored_rows import read_rows, stored
 from scorer.engine.backends.table import NoSimulator
 from scorer.logs import get_log
 from scorer.rows.acknowledgement import Acknowledgement
-from scorer.service.queue.celery_app import build_app, delivery_lane
-from scorer.service.queue.exchange import Exchange, Outcome, WaitingRows
-from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
-from scorer.service.queue.lanes import QUEUE_DELIVER, TASK_DELIVER
-from scorer.service.settings import Settings
-from scorer.service.worker.job_sinks import UnusableSink
+from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
+from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
+from scorer.service.queue.submit import Submitter
 from scorer.service.worker.model_cache import ModelCache
 from scorer.service.worker.scoring_task import Scored, score_job
-from scorer.wire.errors import (
-    ConfigurationError,
-    Problem,
-    QScoreError,
-    ScoringTimeout,
-    Unavailable,
-)
+from scorer.service.worker.sinks import UnusableSink
+from scorer.wire.errors import ConfigurationError, Problem, QScoreError, ScoringTimeout
 
 #: Deaths of its workers after which a batch counts as their cause.
 MAX_RUNS = 3
@@ -56,12 +48,12 @@ _LONGEST_ASKED_PAUSE = 90.0
 
 @dataclass(frozen=True)
 class ScoringWorker:
-    """Runs scoring jobs. ``send_delivery`` puts a delivery job on its queue. ``reason_seconds``: after
-    how many a batch's reasons end; None: when they are done. ``sink``: the configured one, for jobs that name none."""
+    """Runs scoring jobs. ``submitter`` puts rows to write on their queue. ``reason_seconds``: after how many a batch's
+    reasons end; None: when they are done. ``sink``: the configured one, for jobs that name none."""
 
     exchange: Exchange
     models: ModelCache
-    send_delivery: Callable[[DeliveryJob], None]
+    submitter: Submitter
     reason_seconds: float | None = None
     sink: str = ""
 
@@ -80,11 +72,11 @@ class ScoringWorker:
             return
         reply = self._guarded(job, log)
         if reply.problem is not None and job.stream and job.submitter:
-            self.exchange.report(job.submitter, Outcome(job.batch_id, problem=reply.problem))
+            self.exchange.report(job.submitter, BatchOutcome(job.batch_id, problem=reply.problem))
         self.exchange.finish(job, reply)
         log.info("answered", seconds=round(time.perf_counter() - started, 4), code=_code(reply))
 
-    def _guarded(self, job: ScoreJob, log: Any) -> Reply:
+    def _guarded(self, job: ScoreJob, log: Any) -> WorkerReply:
         """The reply to a job; every failure becomes a problem."""
         try:
             deaths, stored = self.exchange.begin(job)
@@ -107,9 +99,9 @@ class ScoringWorker:
             error = QScoreError(
                 f"the worker failed on batch {job.batch_id}", "Look for that batch_id in the worker's log."
             )
-        return Reply(problem=Problem.of(error))
+        return WorkerReply(problem=Problem.of(error))
 
-    def _score(self, job: ScoreJob, body: bytes) -> Reply:
+    def _score(self, job: ScoreJob, body: bytes) -> WorkerReply:
         held = self.models.get(job.model, job.options.version)
         scored = score_job(job, body, held, self.reason_seconds, self.sink)
         if scored.unexplained:
@@ -123,25 +115,24 @@ class ScoringWorker:
         parts = range(0, len(scored.rows), ROWS_PER_DELIVERY)
         nothing = Acknowledgement(job.batch_id, 0)
         if not parts and job.submitter:
-            self.exchange.report(job.submitter, Outcome.of(nothing))
+            self.exchange.report(job.submitter, BatchOutcome.of(nothing))
         submission = _digest(job, scored.rows)
         for part, start in enumerate(parts):
             rows = scored.rows[start : start + ROWS_PER_DELIVERY]
             key = _rows_key(job, part, rows)
-            self.exchange.put_new_rows(key, rows, nothing)
             told: dict[str, Any] = {"submitter": job.submitter, "submission": submission, **job.route_kwargs()}
-            self.send_delivery(DeliveryJob(job.batch_id, key, part, len(parts), **told))
+            delivery = DeliveryJob(job.batch_id, key, part, len(parts), **told)
+            self.submitter.put_rows(delivery, WaitingRows(stored(rows), nothing))
 
 
 @dataclass(frozen=True)
 class DeliveryWorker:
-    """Runs delivery jobs. ``sink_of``: where a job's rows go. ``message_of``: what lies on the queue for a job that is
-    to run after so many seconds."""
+    """Runs delivery jobs. ``sink_of``: where a job's rows go. ``submitter`` puts what is left on the queue again."""
 
     exchange: Exchange
     sink_of: Callable[[DeliveryJob], Sink]
     dead_letters: DeadLetters
-    message_of: Callable[[DeliveryJob, float], bytes]
+    submitter: Submitter
 
     def run(self, raw: dict[str, Any]) -> None:
         """One message: its rows end in the sink or in the dead letters, or come again.
@@ -160,17 +151,18 @@ class DeliveryWorker:
                 return
         # Whoever holds the rows may die with them: this message stays until they are settled.
         log.info("held_by_another")
-        self.exchange.push(QUEUE_DELIVER, self.message_of(job, _CLAIMED_PAUSE))
+        self.submitter.put_back(job, _CLAIMED_PAUSE)
 
     def _run(self, job: DeliveryJob, log: Any) -> None:
-        stored = self.exchange.get_rows(job.rows_key)
-        if stored is None:
+        waiting = self.exchange.get_rows(job.rows_key)
+        if waiting is None:
             log.info("already_settled")
             return
-        if stored.attempt > job.attempt and stored.due > time.time() - _OVERDUE:
+        if waiting.attempt > job.attempt and waiting.due > time.time() - _OVERDUE:
             log.info("another_run_is_due")
             return
-        rows, tally, job = check_rows(stored.rows), stored.tally, replace(job, attempt=max(job.attempt, stored.attempt))
+        rows, tally = read_rows(waiting.rows), waiting.tally
+        job = replace(job, attempt=max(job.attempt, waiting.attempt))
         sink = self.sink_of(job)
         log = log.bind(sink=sink.name)
         try:
@@ -187,7 +179,7 @@ class DeliveryWorker:
         self.exchange.drop(job.rows_key)
         log.info("delivered", written=tally.written, already=tally.already_there, dead=tally.dead, reason=result.reason)
 
-    def _deliver(self, job: DeliveryJob, rows: list[ScoredRow], sink: Sink) -> DeliveryResult:
+    def _deliver(self, job: DeliveryJob, rows: ScoredRows, sink: Sink) -> DeliveryResult:
         # A sink without usable settings gets none by itself: the dead letters are where its rows can be seen.
         final = _is_last(job) or isinstance(sink, UnusableSink)
         if isinstance(sink, RecallingSink):
@@ -196,7 +188,7 @@ class DeliveryWorker:
         refusal_final = job.attempt + 1 >= MAX_REFUSED_RUNS
         return deliver(rows, sink, self.dead_letters, final, batch_id=job.batch_id, refusal_final=refusal_final)
 
-    def _undelivered(self, job: DeliveryJob, rows: list[ScoredRow], sink: Sink, error: Exception) -> DeliveryResult:
+    def _undelivered(self, job: DeliveryJob, rows: ScoredRows, sink: Sink, error: Exception) -> DeliveryResult:
         """Rows of a run that broke off: all come again, since it is not known which were taken, or join the dead."""
         reason = f"the delivery broke off: {type(error).__name__}"
         nothing = Acknowledgement(job.batch_id, 0)
@@ -207,24 +199,8 @@ class DeliveryWorker:
 
     def _again(self, job: DeliveryJob, result: DeliveryResult, tally: Acknowledgement) -> None:
         again, pause = replace(job, attempt=job.attempt + 1), _pause(job.attempt, result.retry_after)
-        waiting = WaitingRows(result.unsent, tally, again.attempt, time.time() + pause)
-        self.exchange.put_again(job.rows_key, waiting, QUEUE_DELIVER, self.message_of(again, pause))
-
-
-def delivery_sender(settings: Settings) -> Callable[[DeliveryJob], None]:
-    """Puts delivery jobs on their lane. What it makes raises Unavailable: a batch whose rows could not be queued is
-    itself without fault and comes again."""
-    app = build_app(settings, delivery_lane(settings))
-
-    def send(job: DeliveryJob) -> None:
-        try:
-            app.send_task(TASK_DELIVER, kwargs=job.to_kwargs(), queue=QUEUE_DELIVER)
-        except (OperationalError, OSError) as error:
-            raise Unavailable(
-                f"the rows of batch {job.batch_id} cannot be queued ({type(error).__name__})", "Run `qscore status`."
-            ) from error
-
-    return send
+        waiting = WaitingRows(stored(result.unsent), tally, again.attempt, time.time() + pause)
+        self.submitter.put_again(again, waiting, pause)
 
 
 def _superseded(exchange: Exchange, job: ScoreJob | DeliveryJob) -> bool:
@@ -236,15 +212,15 @@ def _is_last(job: DeliveryJob) -> bool:
     return job.attempt + 1 >= (MAX_STREAM_RUNS if job.stream else MAX_DELIVERY_RUNS)
 
 
-def _rows_key(job: ScoreJob, part: int, rows: list[ScoredRow]) -> str:
+def _rows_key(job: ScoreJob, part: int, rows: ScoredRows) -> str:
     """The same for a batch that is repeated; another where a caller gives one batch id to different rows, so that the
     later ones do not take the place of those that still wait, and for each leader of a stream."""
     return f"qscore:rows:{job.batch_id}:{part}:{_digest(job, rows)}"
 
 
-def _digest(job: ScoreJob, rows: list[ScoredRow]) -> str:
+def _digest(job: ScoreJob, rows: ScoredRows) -> str:
     """Tell rows of one batch id apart by their own ids and by the stream's leader: 16 hexadecimal digits."""
-    digest = hashlib.sha256(b"".join(row["id"].encode() for row in rows))
+    digest = hashlib.sha256("".join(rows.ids).encode())
     digest.update(b"%d" % job.epoch)
     return digest.hexdigest()[:16]
 
@@ -279,5 +255,5 @@ def _added(one: Acknowledgement, other: Acknowledgement) -> Acknowledgement:
     )
 
 
-def _code(reply: Reply) -> str:
+def _code(reply: WorkerReply) -> str:
     return "ok" if reply.problem is None else reply.problem.code

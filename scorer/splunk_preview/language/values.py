@@ -1,4 +1,8 @@
-"""Values of fields and how Splunk compares them: text that looks like a number is one."""
+"""Values of fields and how Splunk compares them: text that looks like a number is one.
+
+Not the cells of `scorer.rows.cells`: here the rules are Splunk's, value by value, so that macros can be held against
+what the product reads. The two must be able to differ.
+"""
 
 from __future__ import annotations
 

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from elastic_connector.install.dashboard import Panel, dashboard, load_dashboard
-from scorer.delivery.elastic.document import document
 from tests.elastic.conftest import Server
 from tests.unit.elastic_connector.read_back import used_fields
-from tests.unit.elastic_connector.test_assets import FULL_ROW, beat, error_row
+from tests.unit.elastic_connector.test_assets import FULL_ROW, beat, document, error_row
 
 AGGREGATIONS = {"average": "avg", "max": "max", "unique_count": "cardinality", "last_value": "top_hits"}
 
@@ -20,7 +19,7 @@ def stream(installed: Server, namespace: str) -> str:
     """A stream with one score over the line, one critical, one error and one heartbeat."""
     name = f"logs-qscore.scores-{namespace}"
     critical = {**FULL_ROW, "id": "b" * 64, "band": "critical", "risk": 99}
-    made = [document(row, namespace) for row in (FULL_ROW, critical, error_row())]  # type: ignore[arg-type]
+    made = [document(row, namespace) for row in (FULL_ROW, critical, error_row())]
     heartbeat = beat()
     heartbeat["data_stream"]["namespace"] = namespace
     for number, body in enumerate([*made, heartbeat]):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ from scipy.stats import binom
 
 from elastic_connector.install.rule_search import run_rule
 from elastic_connector.install.rules import Rule, load_rules, stopped_rule
-from scorer.delivery.elastic.document import document
-from scorer.delivery.rows import ScoredRow, ScoringFacts, scored_rows
+from scorer.delivery.rows import ScoredRows
+from scorer.delivery.scored import ScoringFacts, scored_rows
 from scorer.models.trained import TrainedModel
 from scorer.registry.store import card_of
 from scorer.rows.batches import FeatureBatch
@@ -28,18 +28,18 @@ from scorer.training.starter.model import STARTER_COLUMNS, train_starter
 from scorer.wire.options import ScoreOptions
 from tests.elastic.conftest import Server
 from tests.elastic.sink_tools import make_elastic_sink
-from tests.unit.elastic_connector.test_assets import FULL_ROW, beat, error_row
+from tests.unit.elastic_connector.test_assets import FULL_ROW, beat, document, error_row
 
 RULES = {rule.key: rule for rule in load_rules()}
 Write = Callable[..., None]
 
 
-def make_row(**changes: Any) -> ScoredRow:
+def make_row(**changes: Any) -> dict[str, Any]:
     """A score over the line, with an id of its own."""
     identity = uuid.uuid4().hex * 2
     row: dict[str, Any] = {**FULL_ROW, "id": identity, "row_id": identity, **changes}
     row["entities"] = {"user": "eve", "src": "10.0.0.1", "dest": "srv1"} | changes.get("entities", {})
-    return cast(ScoredRow, row)
+    return row
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def stream(namespace: str) -> str:
 def write(installed: Server, stream: str, namespace: str) -> Write:
     """Writes rows (or whole documents); ``arrived``: in place of now."""
 
-    def create(*rows: ScoredRow | dict[str, Any], arrived: dt.datetime | None = None) -> None:
+    def create(*rows: dict[str, Any], arrived: dt.datetime | None = None) -> None:
         for row in rows:
-            body = dict(row) if "@timestamp" in row else document(row, namespace)  # type: ignore[arg-type]
+            body = dict(row) if "@timestamp" in row else document(row, namespace)
             body["data_stream"] = {**body["data_stream"], "namespace": namespace}
             identity = body["event"].get("id", uuid.uuid4().hex)
             # The sink sets it, by the cluster's clock.
@@ -79,7 +79,7 @@ def test_a_score_over_the_line_alerts_once_in_one_of_two_rules(installed: Server
 
 
 def test_a_window_that_is_counted_again_does_not_alert_again(installed: Server, stream: str, write: Write) -> None:
-    write(*(make_row(revision=revision, row_id="window") for revision in (1, 2, 3)), make_row(time=1e9))
+    write(*(make_row(revision=revision, row_id="e" * 64) for revision in (1, 2, 3)), make_row(time=1e9))
     assert alerts(installed, stream, RULES["high-score"]) == 2
 
 
@@ -142,7 +142,7 @@ def starter(request: pytest.FixtureRequest) -> TrainedModel:
 
 
 @pytest.fixture(scope="module")
-def activity(starter: TrainedModel) -> tuple[list[ScoredRow], list[ScoredRow]]:
+def activity(starter: TrainedModel) -> tuple[ScoredRows, ScoredRows]:
     """Scored rows of 20,000 benign and more than 2,000 malicious windows."""
     events = generate_events(starter.name, 30_000, np.random.default_rng(UNSEEN_SEED), attack_share=0.1)
     rows = build_rows(starter.recipe, events, "window", STARTER_COLUMNS)
@@ -154,21 +154,20 @@ def activity(starter: TrainedModel) -> tuple[list[ScoredRow], list[ScoredRow]]:
     card = card_of(starter, "1-starter")
     shaped = scored_rows(batch, score(starter, "1-starter", batch, ScoreOptions()), card, ScoringFacts(errors=True))
     assert len(shaped.rows) == len(label), "every window is scored"
-    benign = [row for row, malicious in zip(shaped.rows, label, strict=True) if not malicious]
-    return benign[:BENIGN], [row for row, malicious in zip(shaped.rows, label, strict=True) if malicious]
+    return shaped.rows.where(label == 0)[:BENIGN], shaped.rows.where(label == 1)
 
 
 @pytest.fixture
-def sent(installed: Server, key_file: Callable[[str], Path]) -> Callable[[Sequence[ScoredRow]], int]:
+def sent(installed: Server, key_file: Callable[[str], Path]) -> Callable[[ScoredRows], int]:
     """Writes rows through the sink, with the runtime key, into a stream of their own; gives the rules' alerts."""
 
-    def alerts_on(rows: Sequence[ScoredRow]) -> int:
+    def alerts_on(rows: ScoredRows) -> int:
         namespace = "t" + uuid.uuid4().hex[:10]
         sink = make_elastic_sink(installed.url, key_file(installed.runtime_key()), namespace)
         start = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1)
         for first in range(0, len(rows), 5000):
             outcome = sink.send(rows[first : first + 5000])
-            assert (outcome.refused, outcome.unsent) == ((), ())
+            assert (outcome.refused, len(outcome.unsent)) == ((), 0)
         installed.admin.indices.refresh(index=sink.stream)
         assert installed.admin.count(index=sink.stream)["count"] == len(rows)
         end = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
@@ -180,7 +179,7 @@ def sent(installed: Server, key_file: Callable[[str], Path]) -> Callable[[Sequen
 
 @pytest.mark.slow
 def test_rules_alert_on_benign_windows_as_often_as_the_card_says(
-    starter: TrainedModel, activity: tuple[list[ScoredRow], list[ScoredRow]], sent: Callable[[Sequence[ScoredRow]], int]
+    starter: TrainedModel, activity: tuple[ScoredRows, ScoredRows], sent: Callable[[ScoredRows], int]
 ) -> None:
     benign, _ = activity
     assert len(benign) == BENIGN
@@ -190,7 +189,7 @@ def test_rules_alert_on_benign_windows_as_often_as_the_card_says(
 
 @pytest.mark.slow
 def test_rules_find_attacks_as_often_as_the_card_says(
-    starter: TrainedModel, activity: tuple[list[ScoredRow], list[ScoredRow]], sent: Callable[[Sequence[ScoredRow]], int]
+    starter: TrainedModel, activity: tuple[ScoredRows, ScoredRows], sent: Callable[[ScoredRows], int]
 ) -> None:
     _, attacks = activity
     card = card_of(starter, "1-starter")

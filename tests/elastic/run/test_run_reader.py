@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch, helpers
 
+from elastic_connector.read.card_recipe import card_recipe
 from elastic_connector.read.closed_indices import closed_indices
 from elastic_connector.read.documents import EventShaper
 from elastic_connector.read.events import EventReader, event_reader
@@ -20,7 +21,6 @@ from elastic_connector.read.pages import RowPage, RowReader
 from elastic_connector.read.readers import ReaderPlan, build_reader, read_settings
 from elastic_connector.read.snapshot import PointInTime, Snapshots
 from elastic_connector.read.source_documents import PAGE_BYTES, ReadSettings
-from elastic_connector.read.windows_recipe import WindowRecipe
 from scorer.elastic_client.bounded import ANSWER_BYTES
 from scorer.elastic_client.client import connect
 from scorer.elastic_client.clock import ServerClock
@@ -66,7 +66,7 @@ class Place:
         **settings: Any,
     ) -> EventReader:
         values = {"time_field": "event.ingested", "query": "", "page": 50, "overlap": 5.0, "settle": 0.0, **settings}
-        shaper = EventShaper(WindowRecipe.from_card(load_recipe(MODEL).to_dict()))
+        shaper = EventShaper(card_recipe(load_recipe(MODEL).to_dict()))
         known = scored or set()
         return event_reader(
             Recording(client or self.client, pattern or f"{self.name}*", self.opened),

@@ -13,13 +13,13 @@ import pytest
 from elasticsearch import Elasticsearch, helpers
 
 from demo.elastic_documents import MAPPINGS, documents, with_plain_addresses
+from elastic_connector.read.card_recipe import card_recipe
 from elastic_connector.read.windows import FLAG_APPROXIMATE, Search, WindowReader, WindowRow
 from elastic_connector.read.windows_query import WindowQuery
-from elastic_connector.read.windows_recipe import WindowRecipe
 from scorer.elastic_client.moments import millis
 from scorer.rows.builder import build_rows
 from scorer.rows.files import read_table
-from scorer.rows.recipe import load_recipe
+from scorer.rows.recipe import Recipe, load_recipe
 
 CAPTURES = {
     "logons": ("lateral", "lm_winevents_mordor_covenant/logon_events_labelled.csv.gz"),
@@ -46,7 +46,7 @@ def reading(elasticsearch: Any, index: str) -> Iterator[Elasticsearch]:
     client.close()
 
 
-def reader(client: Elasticsearch, index: str, recipe: WindowRecipe) -> WindowReader:
+def reader(client: Elasticsearch, index: str, recipe: Recipe) -> WindowReader:
     @contextmanager
     def snapshot() -> Iterator[Search]:
         pit = client.open_point_in_time(index=index, keep_alive="1m")["id"]
@@ -79,7 +79,7 @@ def test_rows_equal_those_of_training(
     events = with_plain_addresses(recipe, read_table(shared_data / path))
     load(elasticsearch.admin, index, documents(recipe, events, NOW))
     wanted = build_rows(recipe, events, "window").to_pylist()
-    read = reader(reading, index, WindowRecipe.from_card(recipe.to_dict()))
+    read = reader(reading, index, card_recipe(recipe.to_dict()))
     found = by_key(all_rows(read.pages(millis(NOW - 60), millis(NOW + 60))), recipe.keys)
     assert len(found) == len(wanted) > 40
     for row in wanted:
@@ -92,8 +92,8 @@ def test_rows_equal_those_of_training(
     assert by_key(again, recipe.keys) == found
 
 
-def lateral() -> WindowRecipe:
-    return WindowRecipe.from_card(load_recipe("lateral").to_dict())
+def lateral() -> Recipe:
+    return card_recipe(load_recipe("lateral").to_dict())
 
 
 def logon(start: float, user: Any = "eve", dest: str = "SRV1", ingested: float = NOW, **more: Any) -> dict[str, Any]:
@@ -200,7 +200,8 @@ def test_more_different_values_than_are_counted_exactly_are_flagged(
     raw["input"] = [i for i in raw["input"] if i["name"] in ("events",)] + [
         {"name": "hosts", "op": "dc", "field": "dest", "missing": "reject"}
     ]
-    (row,) = all_rows(reader(reading, index, WindowRecipe.from_card(raw)).pages(millis(NOW - 60), millis(NOW + 60)))
+    raw["feature"] = [{"name": "hosts", "op": "identity", "of": ["hosts"], "phrase": "hosts"}]
+    (row,) = all_rows(reader(reading, index, card_recipe(raw)).pages(millis(NOW - 60), millis(NOW + 60)))
     assert row.inputs["events"] == hosts
     assert row.inputs["hosts"] == pytest.approx(hosts, rel=0.02)
     assert row.flags == (FLAG_APPROXIMATE,)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from scorer.delivery.hec.event import ENTITY_FIELDS, ORIGIN_FIELDS
-from scorer.delivery.rows import ScoredRow, scored_rows
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from scorer.delivery.elastic.document import document_lines
+from scorer.delivery.hec.event import ENTITY_FIELDS, ORIGIN_FIELDS, event_lines
+from scorer.delivery.rows import ScoredRows
+from scorer.delivery.scored import scored_rows
+from scorer.delivery.stored_rows import read_rows, row_objects
 from scorer.rows.batches import FeatureBatch, ScoreBatch
 from scorer.wire.card import ModelCard
 
@@ -73,10 +80,37 @@ def make_batches(count: int, **context: list[str]) -> tuple[FeatureBatch, ScoreB
         band=[2] * count,
         alert=[i % 2 == 1 for i in range(count)],
         reason=["share of failures is high"] * count,
-        status=["ok"] * count,
     )
     return batch, scores
 
 
-def make_rows(count: int, **context: list[str]) -> list[ScoredRow]:
+def make_rows(count: int, **context: list[str]) -> ScoredRows:
     return scored_rows(*make_batches(count, **context), make_card()).rows
+
+
+def objects_of(rows: ScoredRows) -> list[dict[str, Any]]:
+    """Rows as objects, in the form of 0.1.0."""
+    return list(row_objects(rows))
+
+
+def rows_from(*objects: Mapping[str, Any]) -> ScoredRows:
+    """Rows of such objects."""
+    return read_rows([dict(one) for one in objects])
+
+
+def changed(rows: ScoredRows, at: int = 0, **parts: Any) -> ScoredRows:
+    """The same rows but for parts of one of them."""
+    objects = objects_of(rows)
+    objects[at] |= parts
+    return rows_from(*objects)
+
+
+def events_of(rows: ScoredRows, index: str = "qscore") -> list[dict[str, Any]]:
+    """What HEC is sent."""
+    return [json.loads(line) for line in event_lines(rows, index).body().decode().split("\n")[:-1]]
+
+
+def documents_of(rows: ScoredRows, namespace: str = "default", **options: Any) -> list[dict[str, Any]]:
+    """What Elasticsearch is sent, less the actions."""
+    lines = document_lines(rows, namespace, **options).body().decode().split("\n")
+    return [json.loads(line) for line in lines[1::2]]

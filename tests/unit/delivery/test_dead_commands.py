@@ -20,7 +20,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLUMNS", "200")
     store = DeadLetters(tmp_path / "dead_letters.sqlite")
     for sink, count in (("hec", 3), ("elastic:prod", 2), ("elastic:lab", 1)):
-        store.add(sink, [Refused(row, "why") for row in make_rows(count)])
+        store.add(sink, [Refused(make_rows(count), "why")])
     return tmp_path
 
 

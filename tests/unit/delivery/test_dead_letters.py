@@ -16,9 +16,10 @@ from scorer.delivery.deliver import deliver
 from scorer.delivery.file_sink import FileSink
 from scorer.delivery.hec.sink import HecSink
 from scorer.delivery.replay import replay
+from scorer.delivery.rows import NO_ROWS
 from scorer.delivery.sink import Refused
 from scorer.wire.errors import BadOption, ConfigurationError
-from tests.unit.delivery.builders import TOKEN, make_rows
+from tests.unit.delivery.builders import TOKEN, changed, make_rows, objects_of
 
 MakeSink = Callable[..., HecSink]
 
@@ -29,7 +30,7 @@ def dead_letters(tmp_path: Path) -> DeadLetters:
 
 
 def refuse(count: int, reason: str = "because") -> list[Refused]:
-    return [Refused(row, reason) for row in make_rows(count)]
+    return [Refused(make_rows(count), reason)]
 
 
 def test_letters_are_kept_once_with_their_attempts(dead_letters: DeadLetters) -> None:
@@ -39,7 +40,7 @@ def test_letters_are_kept_once_with_their_attempts(dead_letters: DeadLetters) ->
     assert dead_letters.counts() == {"file": 1, "hec": 3}
     letters = dead_letters.list("hec")
     assert [(letter.attempts, letter.reason) for letter in letters] == [(2, "again"), (2, "again"), (1, "because")]
-    assert [letter.row for letter in letters] == make_rows(3)
+    assert [objects_of(letter.rows) for letter in letters if letter.rows] == [[row] for row in objects_of(make_rows(3))]
 
 
 def test_the_files_are_the_owners_alone(dead_letters: DeadLetters) -> None:
@@ -59,7 +60,7 @@ def test_listing_pages_by_number_and_an_absent_store_is_empty(dead_letters: Dead
     dead_letters.add("hec", refuse(5))
     first = dead_letters.list(limit=3)
     rest = dead_letters.list(limit=3, after=first[-1].number)
-    assert [letter.qscore_id for letter in (*first, *rest)] == [row["id"] for row in make_rows(5)]
+    assert [letter.qscore_id for letter in (*first, *rest)] == make_rows(5).ids
 
 
 def test_a_letter_that_died_again_is_not_removed_by_an_older_confirmation(dead_letters: DeadLetters) -> None:
@@ -93,8 +94,8 @@ def test_a_letter_that_cannot_be_read_is_named_and_hides_no_other(
         db.execute("UPDATE dead_letters SET payload = '{\"id\": 7}' WHERE id = 2")
     db.close()
     letters = dead_letters.list()
-    assert [letter.row is None for letter in letters] == [False, True, False]
-    assert "id of scored row 0 is int" in letters[1].fault
+    assert [letter.rows is None for letter in letters] == [False, True, False]
+    assert "it cannot be read: scored row 0: batch_id is dict: Field required" in letters[1].fault
     result = replay(dead_letters, hec_sink())
     assert (result.sent, result.refused, result.left) == (2, 0, 1)
     assert "cannot be read" in result.reason
@@ -112,8 +113,8 @@ def test_a_sink_is_named_with_or_without_its_namespace(dead_letters: DeadLetters
 
 def add_some(path: Path, start: int) -> None:
     store = DeadLetters(path)
-    for row in make_rows(40)[start : start + 30]:
-        store.add("hec", [Refused(row, "concurrent")])
+    for at in range(start, start + 30):
+        store.add("hec", [Refused(make_rows(40)[at : at + 1], "concurrent")])
 
 
 def test_processes_add_at_once_and_nothing_is_lost(dead_letters: DeadLetters) -> None:
@@ -129,11 +130,10 @@ def test_processes_add_at_once_and_nothing_is_lost(dead_letters: DeadLetters) ->
 
 
 def test_deliver_counts_every_row(dead_letters: DeadLetters, hec_sink: MakeSink, endpoint: HecEndpoint) -> None:
-    rows = make_rows(6)
-    rows[2]["reason"] = "x" * 30_000
+    rows = changed(make_rows(6), 2, reason="x" * 30_000)
     result = deliver(rows, hec_sink(), dead_letters, final=False)
-    assert (result.ack.batch_id, result.ack.written, result.ack.dead, result.unsent) == ("batch-0001", 5, 1, [])
-    assert [letter.qscore_id for letter in dead_letters.list()] == [rows[2]["id"]]
+    assert (result.ack.batch_id, result.ack.written, result.ack.dead, len(result.unsent)) == ("batch-0001", 5, 1, 0)
+    assert [letter.qscore_id for letter in dead_letters.list()] == rows.ids[2:3]
     assert "413" in result.reason
 
 
@@ -142,7 +142,7 @@ def test_deliver_tries_again_when_the_sink_is_busy(
 ) -> None:
     endpoint.fail_next(["busy", "close"])
     result = deliver(make_rows(3), hec_sink(), dead_letters, final=False)
-    assert (result.ack.written, result.unsent, result.reason) == (3, [], "")
+    assert (result.ack.written, len(result.unsent), result.reason) == (3, 0, "")
     assert dead_letters.counts() == {}
 
 
@@ -152,7 +152,7 @@ def test_deliver_leaves_a_named_pause_to_the_caller(
     endpoint.fail_next(["throttled"])
     rows = make_rows(3)
     result = deliver(rows, hec_sink(), dead_letters, final=False)
-    assert (result.unsent, result.retry_after, result.ack.written) == (rows, 7.0, 0)
+    assert (result.unsent.ids, result.retry_after, result.ack.written) == (rows.ids, 7.0, 0)
     assert len(endpoint.requests) == 1
     assert deliver(result.unsent, hec_sink(), dead_letters, final=False).ack.written == 3
 
@@ -161,7 +161,7 @@ def test_deliver_for_the_last_time_keeps_what_is_left_with_reason_and_remedy(
     dead_letters: DeadLetters, hec_sink: MakeSink
 ) -> None:
     result = deliver(make_rows(3), hec_sink(token="wrong"), dead_letters, final=True)
-    assert (result.unsent, result.ack.dead) == ([], 3)
+    assert (len(result.unsent), result.ack.dead) == (0, 3)
     letter = dead_letters.list()[0]
     assert "Invalid token" in letter.reason
     assert "hec.token_file" in letter.reason
@@ -170,7 +170,7 @@ def test_deliver_for_the_last_time_keeps_what_is_left_with_reason_and_remedy(
 def test_delivering_nothing_touches_nothing(
     dead_letters: DeadLetters, hec_sink: MakeSink, endpoint: HecEndpoint
 ) -> None:
-    result = deliver([], hec_sink(), dead_letters, final=True, batch_id="b-1")
+    result = deliver(NO_ROWS, hec_sink(), dead_letters, final=True, batch_id="b-1")
     assert (result.ack.batch_id, result.ack.written) == ("b-1", 0)
     assert endpoint.requests == []
     assert not dead_letters.path.exists()
@@ -179,15 +179,14 @@ def test_delivering_nothing_touches_nothing(
 def test_replay_removes_only_what_was_confirmed(
     dead_letters: DeadLetters, hec_sink: MakeSink, endpoint: HecEndpoint
 ) -> None:
-    rows = make_rows(4)
-    rows[1]["reason"] = "x" * 30_000
-    dead_letters.add("hec", [Refused(row, "was down") for row in rows])
+    rows = changed(make_rows(4), 1, reason="x" * 30_000)
+    dead_letters.add("hec", [Refused(rows, "was down")])
     seen: list[int] = []
     result = replay(dead_letters, hec_sink(), seen.append)
     assert (result.sent, result.refused, result.left) == (3, 1, 0)
     assert seen == [4]
-    assert [(letter.qscore_id, letter.attempts) for letter in dead_letters.list()] == [(rows[1]["id"], 2)]
-    assert {event["fields"]["qscore_id"] for event in endpoint.events} == {rows[i]["id"] for i in (0, 2, 3)}
+    assert [(letter.qscore_id, letter.attempts) for letter in dead_letters.list()] == [(rows.ids[1], 2)]
+    assert {event["fields"]["qscore_id"] for event in endpoint.events} == {rows.ids[i] for i in (0, 2, 3)}
 
 
 def test_replay_stops_when_the_sink_does(dead_letters: DeadLetters, hec_sink: MakeSink, endpoint: HecEndpoint) -> None:
@@ -214,5 +213,5 @@ def test_a_file_that_cannot_be_written_leaves_rows_unsent(tmp_path: Path, dead_l
     result = deliver(
         rows, FileSink(tmp_path / "taken" / "events.ndjson", ""), dead_letters, final=False, retry_budget=0.1
     )
-    assert result.unsent == rows
+    assert result.unsent.ids == rows.ids
     assert "cannot be written" in result.reason

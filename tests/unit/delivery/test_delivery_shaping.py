@@ -1,37 +1,47 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
+from typing import Any
 
-import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from demo.standins.hec_rules import HecRules
-from scorer.delivery.hec.event import by_bytes, encode, hec_event, indexed_fields
-from scorer.delivery.rows import check_rows, scored_rows
-from scorer.rows.identity import row_identity, score_id
-from scorer.wire.errors import MalformedBody
-from tests.unit.delivery.builders import INDEXED_FIELDS, make_batches, make_card, make_rows
+from scorer.delivery.hec.event import event_lines
+from scorer.delivery.rows import ScoredRows, joined
+from scorer.delivery.scored import scored_rows
+from scorer.rows.identity import canonical_time, row_identity, score_id
+from tests.unit.delivery.builders import (
+    INDEXED_FIELDS,
+    changed,
+    events_of,
+    make_batches,
+    make_card,
+    make_rows,
+    objects_of,
+    rows_from,
+)
+from tests.unit.rows.statuses import defects_of
 
 
 def test_a_row_carries_its_own_time_and_the_id_of_its_entities_and_window() -> None:
     batch, scores = make_batches(2)
     rows, skipped = scored_rows(batch, scores, make_card())
     assert skipped == ()
-    assert rows[1]["time"] == 1_700_001_000.0
+    row = objects_of(rows)[1]
+    assert row["time"] == 1_700_001_000.0
     identity = row_identity(batch.context, 1)
     assert identity is not None
-    assert rows[1]["id"] == score_id("lateral", "1-starter", identity)
-    assert rows[1]["entities"] == {"user": "user1", "src": "10.0.0.1", "dest": "srv01"}
+    assert row["id"] == rows.ids[1] == score_id("lateral", "1-starter", identity)
+    assert row["entities"] == {"user": "user1", "src": "10.0.0.1", "dest": "srv01"}
 
 
 def test_only_rows_scored_ok_are_written() -> None:
     batch, scores = make_batches(3)
-    scores = replace(scores, status=["ok", "missing_feature: events is empty", "ok"])
+    scores = replace(scores, defects=defects_of(["ok", "missing_feature: events is empty", "ok"]))
     rows, skipped = scored_rows(batch, scores, make_card())
-    assert [row["entities"]["user"] for row in rows] == ["user0", "user2"]
+    assert [row["entities"]["user"] for row in objects_of(rows)] == ["user0", "user2"]
     assert skipped == ()
 
 
@@ -43,9 +53,29 @@ def test_a_row_without_usable_time_is_named_not_written(time: str) -> None:
     assert skipped == (1,)
 
 
+@given(
+    st.lists(
+        st.floats(-1.0, 2e11).map(repr)
+        | st.sampled_from(
+            ["", " 5", "+5", "1_0", "1e9", "5.", ".5", "inf", "-nan", "1e400", "0.0001", "1700000400.0005"]
+        )
+        | st.text(max_size=6),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_a_rows_time_is_the_one_that_enters_ids(times: list[str]) -> None:
+    """Whole columns are read otherwise than single texts, and must be read alike."""
+    rows, skipped = scored_rows(*make_batches(len(times), _time=times), make_card())
+    canonical = [canonical_time(text) for text in times]
+    assert [row["time"] for row in objects_of(rows)] == [float(text) for text in canonical if text is not None]
+    assert skipped == tuple(at for at, text in enumerate(canonical) if text is None)
+
+
 def test_a_row_without_identity_is_named_not_written() -> None:
     batch, scores = make_batches(1, user=[""], src=[""], dest=[""])
-    assert scored_rows(batch, scores, make_card()) == ([], (0,))
+    rows, skipped = scored_rows(batch, scores, make_card())
+    assert (len(rows), skipped) == (0, (0,))
 
 
 def test_batches_of_different_length_are_a_fault() -> None:
@@ -55,10 +85,15 @@ def test_batches_of_different_length_are_a_fault() -> None:
         scored_rows(batch, scores, make_card())
 
 
+def fields_of(rows: ScoredRows) -> dict[str, Any]:
+    """Indexed fields of the first row."""
+    found: dict[str, Any] = events_of(rows)[0]["fields"]
+    return found
+
+
 def test_indexed_fields_are_flat_text_of_known_names_and_empty_ones_are_left_out() -> None:
-    row = make_rows(1, port_class=[""], index=["wineventlog"], sourcetype=["XmlWinEventLog"], origin_id=["7"])[0]
-    row["reason"] = ""
-    fields = indexed_fields(row)
+    rows = make_rows(1, port_class=[""], index=["wineventlog"], sourcetype=["XmlWinEventLog"], origin_id=["7"])
+    fields = fields_of(changed(rows, reason=""))
     assert set(fields) <= set(INDEXED_FIELDS)
     assert all(isinstance(value, str) for value in fields.values())
     assert fields["qscore_alert"] == "0"
@@ -70,76 +105,55 @@ def test_indexed_fields_are_flat_text_of_known_names_and_empty_ones_are_left_out
 
 def test_a_row_of_which_everything_is_known_has_every_indexed_field() -> None:
     known = {name: [name] for name in ("port_class", "index", "sourcetype", "origin_id")}
-    assert set(indexed_fields(make_rows(1, **known)[0])) == set(INDEXED_FIELDS)
+    assert set(fields_of(make_rows(1, **known))) == set(INDEXED_FIELDS)
 
 
 def test_a_number_that_is_none_is_left_out() -> None:
-    row = make_rows(1)[0]
-    row["classical"] = row["pvalue"] = float("nan")
-    assert not {"qscore_classical", "qscore_pvalue"} & set(indexed_fields(row))
+    fields = fields_of(changed(make_rows(1), classical=float("nan"), pvalue=float("nan")))
+    assert not {"qscore_classical", "qscore_pvalue"} & set(fields)
 
 
 def test_pvalues_are_rounded_up_as_in_a_reply() -> None:
-    row = make_rows(1)[0]
-    shown = []
-    for value in (0.01, 0.000001, 1.0, 0.123456):
-        row["pvalue"] = value
-        shown.append(indexed_fields(row)["qscore_pvalue"])
+    batch, scores = make_batches(4)
+    rows = scored_rows(batch, replace(scores, pvalue=[0.01, 0.000001, 1.0, 0.123456]), make_card()).rows
+    shown = [event["fields"]["qscore_pvalue"] for event in events_of(rows)]
     assert shown == ["0.01000", "0.00001", "1.00000", "0.12346"]
 
 
 def test_the_event_has_its_own_time_source_and_host() -> None:
-    event = hec_event(make_rows(1, host=["dc01"])[0], "qscore")
+    (event,) = events_of(make_rows(1, host=["dc01"]), "qscore")
     assert (event["time"], event["host"], event["index"]) == (1_700_000_400.0, "dc01", "qscore")
     assert (event["source"], event["sourcetype"]) == ("qscore:lateral", "qscore:score")
-    assert "index" not in hec_event(make_rows(1)[0], "")
+    assert "index" not in events_of(make_rows(1), "")[0]
     assert event["event"]["starter"] == "trained on generated activity, not on yours"
 
 
-def test_rows_survive_msgpack_and_the_check() -> None:
-    rows = make_rows(3)
-    assert check_rows(msgpack.unpackb(msgpack.packb(rows))) == rows
+def test_rows_of_several_batches_keep_their_order_and_what_their_batch_says() -> None:
+    one, other = make_rows(2), changed(make_rows(3), 2, batch_id="batch-0002", starter=False)
+    events = events_of(joined([one, other]))
+    assert [event["fields"]["qscore_batch"][-1] for event in events] == ["1", "1", "1", "1", "2"]
+    assert [event["fields"]["qscore_id"] for event in events] == [*one.ids, *other.ids]
+    assert ["starter" in event["event"] for event in events] == [True] * 4 + [False]
+    assert joined([one, other])[1:4].ids == [*one.ids, *other.ids][1:4]
 
 
-@pytest.mark.parametrize(
-    ("part", "value", "message"),
-    [
-        ("time", "now", "time"),
-        ("entities", {"user": 5}, "context value"),
-        ("alert", 1, "alert"),
-        ("id", None, "id"),
-        ("probability", float("nan"), "probability of scored row 0 is nan"),
-    ],
-)
-def test_a_row_of_the_wrong_form_is_refused_by_name(part: str, value: object, message: str) -> None:
-    row = {**make_rows(1)[0], part: value}
-    with pytest.raises(MalformedBody, match=message):
-        check_rows([row])
+def test_neighbours_of_one_batch_become_one_block_whatever_each_knows() -> None:
+    """Dead letters are read one by one; a block costs as much for one row as for hundreds."""
+    rows = make_rows(4, qscore_revision=["", "2", "", ""], host=["", "", "gw", ""], qscore_flags=["", "", "", "x"])
+    alone = [rows_from(row) for row in objects_of(rows)]
+    whole = joined([*alone, changed(make_rows(1), batch_id="batch-0002")])
+    assert [len(block) for block in whole.blocks] == [4, 1]
+    assert objects_of(whole)[:4] == objects_of(rows)
 
 
-@pytest.mark.parametrize("raw", [None, "rows", [1], {"id": "x"}])
-def test_what_are_no_rows_is_refused(raw: object) -> None:
-    with pytest.raises(MalformedBody):
-        check_rows(raw)
-
-
-@given(user=st.text(min_size=1, max_size=2000), reason=st.text(max_size=50))
-def test_any_entity_becomes_an_event_that_the_collector_takes(user: str, reason: str) -> None:
-    batch, scores = make_batches(1, user=[user])
-    rows, _ = scored_rows(batch, replace(scores, reason=[reason]), make_card())
-    if not rows:
-        return
-    body = encode(rows[0], "qscore")
-    assert b"\n" not in body
+@given(st.lists(st.tuples(st.text(max_size=2000), st.text(max_size=50)), min_size=1, max_size=4))
+def test_any_entity_becomes_an_event_that_the_collector_takes(cells: list[tuple[str, str]]) -> None:
+    users, reasons = map(list, zip(*cells, strict=True))
+    batch, scores = make_batches(len(cells), user=users)
+    rows, _ = scored_rows(batch, replace(scores, reason=reasons), make_card())
+    body = event_lines(rows, "qscore").body()
+    assert body.count(b"\n") == len(cells)
     answer = HecRules("t").answer("/services/collector/event", "Splunk t", body)
     assert answer.status == 200
-    assert answer.events[0] == json.loads(body)
-
-
-@given(st.lists(st.integers(1, 60), max_size=40), st.integers(10, 100))
-def test_byte_ranges_cover_all_in_order_within_the_limit(sizes: list[int], limit: int) -> None:
-    bodies = [b"x" * size for size in sizes]
-    ranges = list(by_bytes(bodies, limit))
-    assert [at for start, end in ranges for at in range(start, end)] == list(range(len(sizes)))
-    for start, end in ranges:
-        assert end - start == 1 or sum(sizes[start:end]) + end - start <= limit
+    assert [event["event"].get("reason", "") for event in answer.events] == reasons
+    assert [event["fields"]["dest"] for event in answer.events] == [f"srv{at:02d}" for at in range(len(cells))]

@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from scorer.delivery.elastic.document import document
-from scorer.delivery.hec.event import hec_event, indexed_fields
-from scorer.delivery.rows import ScoringFacts, scored_rows
+from scorer.delivery.scored import ScoringFacts, scored_rows
 from scorer.wire.names import OUTPUT_COLUMNS
-from tests.unit.delivery.builders import INDEXED_FIELDS, make_batches, make_card
+from tests.unit.delivery.builders import INDEXED_FIELDS, documents_of, events_of, make_batches, make_card
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +45,9 @@ def test_every_field_of_splunk_has_its_line(table: dict[str, str]) -> None:
 def test_both_sinks_write_the_same_values_there(table: dict[str, str]) -> None:
     context = {name: [f"{name} of the row"] for name in ("host", "port_class", "origin_id", "index", "sourcetype")}
     batch, scores = make_batches(1, **context)
-    row = scored_rows(batch, scores, make_card(), ScoringFacts(scored=1.7e9)).rows[0]
-    event, made = hec_event(row, "qscore"), document(row, "default")
-    splunk: dict[str, Any] = {**indexed_fields(row), "host": event["host"], "qscore_status": "ok"}
+    rows = scored_rows(batch, scores, make_card(), ScoringFacts(scored=1.7e9)).rows
+    (event,), (made,) = events_of(rows), documents_of(rows)
+    splunk: dict[str, Any] = {**event["fields"], "host": event["host"], "qscore_status": "ok"}
     assert made["@timestamp"] == "2023-11-14T22:20:00.000Z"
     assert event["time"] == 1_700_000_400.0
     for name, path in table.items():

@@ -19,7 +19,7 @@ from elastic_connector.read.pages import RowPage
 from scorer.elastic_client.moments import BEGINNING, GivenTime, Millis, millis
 from scorer.elastic_client.settings import ElasticSettings, ElasticSource
 from scorer.rows.acknowledgement import Acknowledgement
-from scorer.service.queue.exchange import Outcome
+from scorer.service.queue.exchange import BatchOutcome
 from scorer.wire.card import ModelCard
 from scorer.wire.errors import Problem, QScoreError, Unavailable
 
@@ -84,7 +84,7 @@ class QueueEnd:
     """The end of the queue that a leader sees. ``faults`` are raised by `send`, one after the other; None: none."""
 
     sent: list[Batch] = field(default_factory=list)
-    coming: list[Outcome] = field(default_factory=list)
+    coming: list[BatchOutcome] = field(default_factory=list)
     faults: list[QScoreError | None] = field(default_factory=list)
     crowded: bool = False
     asked_whether_busy: int = 0
@@ -100,22 +100,22 @@ class QueueEnd:
             raise fault
         self.sent.append(batch)
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[BatchOutcome]:
         if self.gone:
             raise Unavailable("the queue is away", "Wait.")
         found, self.coming = self.coming, []
         return found
 
-    def wait_outcome(self, _seconds: float) -> Outcome | None:
+    def wait_outcome(self, _seconds: float) -> BatchOutcome | None:
         return self.coming.pop(0) if self.coming else None
 
     def acknowledge(self, batch: Batch) -> None:
         """A worker's acknowledgement comes."""
-        self.coming.append(Outcome(batch.batch_id, ack=Acknowledgement(batch.batch_id, batch.rows, 0, 0)))
+        self.coming.append(BatchOutcome(batch.batch_id, ack=Acknowledgement(batch.batch_id, batch.rows, 0, 0)))
 
     def refuse(self, batch: Batch, error: QScoreError) -> None:
         """A worker could not score a batch."""
-        self.coming.append(Outcome(batch.batch_id, problem=Problem.of(error)))
+        self.coming.append(BatchOutcome(batch.batch_id, problem=Problem.of(error)))
 
 
 @dataclass

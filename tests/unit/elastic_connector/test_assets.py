@@ -24,26 +24,30 @@ from elastic_connector.install.rules import kql_fields, load_rules, ndjson, stop
 from elastic_connector.install.score_fields import document_fields, field_types, leaves, mappings
 from elastic_connector.lead.heartbeat import heartbeat
 from elastic_connector.lead.status import SourceStatus
-from scorer.delivery.elastic.document import document
-from scorer.delivery.rows import ScoredRow
 from scorer.elastic_client.client import ServerInfo
 from scorer.elastic_client.moments import Millis
-from tests.unit.delivery.builders import make_rows
+from tests.unit.delivery.builders import documents_of, make_rows, rows_from
 from tests.unit.elastic_connector.read_back import rule_fields, used_fields
 
-FULL_ROW = ScoredRow(
-    id="a" * 64, time=1.7e9, batch_id="b", model="lateral", version="3", title="Lateral movement", starter=True,
-    serve="twin", grain="window", mitre=["T1021", "T1021.002"],
-    origin={"origin_id": "x", "index": "i", "sourcetype": "s"},
-    entities={"user": "eve", "src": "10.0.0.1", "dest": "srv1", "host": "h", "port_class": "admin"},
-    probability=0.9, risk=90, band="high", alert=True, pvalue=0.001, classical=0.8, reason="share of failures is high",
-    revision=3, row_id="d" * 64, fields={"process.name": "cmd.exe", "event.code": "4624"},
-    flags=["cardinality_approximate"], threshold=0.8, sha256="c" * 64, family="svc", span=600.0, scored=1.7e9,
-)  # fmt: skip
+FULL_ROW: Mapping[str, Any] = {
+    "id": "a" * 64, "time": 1.7e9, "batch_id": "b", "model": "lateral", "version": "3", "title": "Lateral movement",
+    "starter": True, "serve": "twin", "grain": "window", "mitre": ["T1021", "T1021.002"],
+    "origin": {"origin_id": "x", "index": "i", "sourcetype": "s"},
+    "entities": {"user": "eve", "src": "10.0.0.1", "dest": "srv1", "host": "h", "port_class": "admin"},
+    "probability": 0.9, "risk": 90, "band": "high", "alert": True, "pvalue": 0.001, "classical": 0.8,
+    "reason": "share of failures is high", "revision": 3, "row_id": "d" * 64,
+    "fields": {"process.name": "cmd.exe", "event.code": "4624"}, "flags": ["cardinality_approximate"],
+    "threshold": 0.8, "sha256": "c" * 64, "family": "svc", "span": 600.0, "scored": 1.7e9,
+}  # fmt: skip
 
 
-def error_row() -> ScoredRow:
-    return ScoredRow(**{**FULL_ROW, "error": "missing_feature: events is empty", "grain": "event"})
+def error_row() -> dict[str, Any]:
+    return {**FULL_ROW, "error": "missing_feature: events is empty", "grain": "event"}
+
+
+def document(row: Mapping[str, Any], namespace: str = "default") -> dict[str, Any]:
+    """The document of one row that is written by hand."""
+    return documents_of(rows_from(row), namespace)[0]
 
 
 def beat() -> dict[str, Any]:
@@ -53,7 +57,7 @@ def beat() -> dict[str, Any]:
     return heartbeat(status, Millis(1_700_000_000_000))
 
 
-DOCUMENTS = {"score": document(FULL_ROW, "default"), "error": document(error_row(), "default"), "heartbeat": beat()}
+DOCUMENTS = {"score": document(FULL_ROW), "error": document(error_row()), "heartbeat": beat()}
 
 
 def _paths(value: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -72,13 +76,13 @@ def test_every_field_that_a_document_may_hold_is_mapped(kind: str) -> None:
 def test_all_counts_of_one_window_are_one_row_and_two_windows_are_not() -> None:
     def row_ids(**context: list[str]) -> list[str]:
         rows = make_rows(2, **({"qscore_revision": ["4", "9"], "_time": ["600", "600"]} | context))
-        return [document(row, "default")["qscore"]["row"]["id"] for row in rows]
+        return [made["qscore"]["row"]["id"] for made in documents_of(rows)]
 
     first, second = row_ids(user=["eve", "eve"], dest=["srv", "srv"])
     assert first == second
     assert len(set(row_ids(user=["a", ""], src=["", "a"], dest=["", ""]))) == 2, "the same value of another entity"
-    (plain,) = make_rows(1)
-    assert document(plain, "default")["qscore"]["row"]["id"] == plain["id"]
+    plain = make_rows(1)
+    assert documents_of(plain)[0]["qscore"]["row"]["id"] == plain.ids[0]
 
 
 def test_the_mapping_has_every_field_with_its_type() -> None:

@@ -20,6 +20,7 @@ from elastic_connector.read.pages import RowPage
 from scorer.elastic_client.moments import Millis
 from scorer.models.trained import TrainedModel
 from scorer.rows.columns import DEFECT_COLUMN
+from scorer.rows.defects import Defect
 from scorer.scoring.decode import decode
 from scorer.wire.errors import (
     ConfigurationError,
@@ -113,12 +114,11 @@ def test_a_status_of_the_edge_reaches_the_worker_as_a_defect(tiny_model: Trained
     )
     body = new_batch(RowPage(marked, Millis(1)), 1.0).body
     made = decode(body, MEDIA_ARROW, 3, tiny_model, model_name="lateral", batch_id="b", write=True)
-    assert 0 not in made.defects, "the edge had nothing to say of it"
-    assert made.defects[1] == "multivalue: user.name holds 2 values"
-    assert made.defects[2] == "not_scored: odd thing", "only codes that everybody knows"
+    said, unknown = Defect("multivalue", "user.name holds 2 values"), Defect("not_scored", "odd thing")
+    assert made.defects == {1: said, 2: unknown}, "only codes that everybody knows"
     assert DEFECT_COLUMN not in made.context
     plain = decode(body, MEDIA_ARROW, 3, tiny_model, model_name="lateral", batch_id="b", write=False)
-    assert plain.defects.get(1, "") != made.defects[1], "and only where rows are written"
+    assert plain.defects == {}, "and only where rows are written"
 
 
 def test_a_batch_that_no_worker_scores_is_cut_down_to_the_row_at_fault() -> None:

@@ -16,12 +16,12 @@ from elastic_connector.history.reconcile import present_documents
 from elastic_connector.history.unscored import VersionScores
 from elastic_connector.lead.batches import Sender, StreamRoute
 from elastic_connector.lead.ledger import Batch
+from elastic_connector.read.card_recipe import card_recipe
 from elastic_connector.read.documents import EventShaper
 from elastic_connector.read.events import EventReader, event_reader
 from elastic_connector.read.pages import RowPage
 from elastic_connector.read.snapshot import SnapshotLost, Snapshots
 from elastic_connector.read.source_documents import ReadSettings
-from elastic_connector.read.windows_recipe import WindowRecipe
 from scorer.elastic_client.bounded import ANSWER_BYTES
 from scorer.elastic_client.client import connect
 from scorer.elastic_client.clock import ServerClock
@@ -99,7 +99,7 @@ def serve() -> Iterator[Callable[[Cluster], Elasticsearch]]:
 
 def reader(client: Elasticsearch) -> EventReader:
     settings = ReadSettings("event.ingested", "", page=50, overlap=5.0, settle=0.0)
-    shaper = EventShaper(WindowRecipe.from_card(load_recipe(MODEL).to_dict()))
+    shaper = EventShaper(card_recipe(load_recipe(MODEL).to_dict()))
     return event_reader(Snapshots(client, "logs-a"), shaper, settings, lambda _keys: set(), lambda: LATER, AT)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from elastic_connector.read.card_recipe import card_recipe
 from elastic_connector.read.windows import DOCUMENTS_AT_ONCE, Search, WindowReader, WindowRow, cut_windows
 from elastic_connector.read.windows_query import PRECISION_THRESHOLD, Span, WindowQuery
 from elastic_connector.read.windows_reader import window_table
-from elastic_connector.read.windows_recipe import WindowRecipe
 from scorer.elastic_client.failures import AnswerTooLarge
 from scorer.rows.identity import row_identity, score_id
 from scorer.rows.recipe import load_recipe
@@ -35,9 +35,9 @@ def damaged(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
 
 WRONG: dict[str, tuple[Any, str]] = {
     "nothing": (None, "recipe"),
-    "no row": (damaged(lambda r: r.pop("row")), "recipe.row"),
-    "span of a text": (damaged(lambda r: r["row"].update(span="600")), "span '600'"),
-    "span of no seconds": (damaged(lambda r: r["row"].update(span=0)), "span '0'"),
+    "no row": (damaged(lambda r: r.pop("row")), "no 'row'"),
+    "span of a text": (damaged(lambda r: r["row"].update(span="600")), "row.span is '600'"),
+    "span of no seconds": (damaged(lambda r: r["row"].update(span=0)), "row.span is '0'"),
     "unknown key": (damaged(lambda r: r["row"].update(keys=["src", "colour"])), "'colour'"),
     "unknown op": (damaged(lambda r: r["input"][0].update(op="median")), "'median'"),
     "a count of a field": (damaged(lambda r: r["input"][0].update(field="src")), "input connections"),
@@ -46,6 +46,9 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a port of nobody": (damaged(lambda r: r["class"][0]["bins"][0].update(ports=[70_000])), "ports"),
     "a scale of zero": (damaged(lambda r: r["field"][7].update(scale_ecs=0)), "scale_ecs"),
     "too many fields": (damaged(lambda r: r.update(field=r["field"] * 40)), "field"),
+    "a count of times": (damaged(lambda r: r["input"][5].update(field="time")), "input duration is made of the time"),
+    "a key that only a later version has": (damaged(lambda r: r.update(colour="blue")), "unknown key 'colour'"),
+    "ports without end": (damaged(lambda r: r["class"][0]["bins"][0].update(ports=[1] * 70_000)), "ports is a list of"),
     "an empty null key": (damaged(lambda r: r["row"].update(null_key="")), "null_key"),
 }
 
@@ -54,20 +57,20 @@ WRONG: dict[str, tuple[Any, str]] = {
 def test_a_recipe_from_outside_is_checked(case: str) -> None:
     recipe, told = WRONG[case]
     with pytest.raises(NonsenseReply) as caught:
-        WindowRecipe.from_card(recipe)
+        card_recipe(recipe)
     assert told in caught.value.detail
 
 
 def test_fields_of_the_source_take_the_place_of_ecs_names() -> None:
-    recipe = WindowRecipe.from_card(raw(), {"user": ["winlog.user.name", "user.id"], "time": ["event.created"]})
-    names = {f.name: f.names for f in recipe.fields}
+    recipe = card_recipe(raw(), {"user": ["winlog.user.name", "user.id"], "time": ["event.created"]})
+    names = {f.name: f.ecs for f in recipe.fields}
     assert names["user"] == ("winlog.user.name", "user.id")
     assert names["src"] == ("source.ip", "source.address")
     assert recipe.time_names == ("event.created",)
 
 
 def test_only_inputs_that_the_model_needs_are_counted() -> None:
-    recipe = WindowRecipe.from_card(raw(), wanted=["events", "failures"])
+    recipe = card_recipe(raw(), wanted=["events", "failures"])
     body = WindowQuery(recipe, "@timestamp").rows(Span((600,), 5), None)
     assert set(body["aggs"]["rows"]["aggs"]) == {"failures"}  # events is the number of documents
     assert set(body["runtime_mappings"]) == {f"qscore_window_{n}" for n in ("user", "src", "dest", "signature_id")}
@@ -75,7 +78,7 @@ def test_only_inputs_that_the_model_needs_are_counted() -> None:
 
 
 def test_a_page_of_many_distinct_counts_stays_small() -> None:
-    query = WindowQuery(WindowRecipe.from_card(raw()), "@timestamp")
+    query = WindowQuery(card_recipe(raw()), "@timestamp")
     sizes = {n: query.rows(Span((0,), n), None)["aggs"]["rows"] for n in (10, 20_000, 5_000_000)}
     assert sizes[10]["composite"]["size"] == 2_000
     assert sizes[10]["composite"]["size"] > sizes[20_000]["composite"]["size"] >= sizes[5_000_000]["composite"]["size"]
@@ -85,7 +88,7 @@ def test_a_page_of_many_distinct_counts_stays_small() -> None:
 
 
 def test_neighbouring_windows_are_one_range() -> None:
-    query = WindowQuery(WindowRecipe.from_card(raw()), "@timestamp")
+    query = WindowQuery(card_recipe(raw()), "@timestamp")
     body = query.rows(Span((600, 1200, 3000), 9), {"window": 600_000, "user": "u", "src": "s", "dest": "d"})
     ranges = body["query"]["bool"]["filter"][0]["bool"]["should"]
     assert [(r["range"]["@timestamp"]["gte"], r["range"]["@timestamp"]["lt"]) for r in ranges] == [
@@ -106,7 +109,7 @@ def answering(*answers: Any) -> WindowReader:
     def snapshot() -> Iterator[Search]:
         yield search
 
-    return WindowReader(snapshot, WindowQuery(WindowRecipe.from_card(raw()), "@timestamp"))
+    return WindowReader(snapshot, WindowQuery(card_recipe(raw()), "@timestamp"))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def test_pages_of_large_keys_are_asked_for_smaller() -> None:
     def snapshot() -> Iterator[Search]:
         yield search
 
-    query = WindowQuery(WindowRecipe.from_card(raw()), "@timestamp")
+    query = WindowQuery(card_recipe(raw()), "@timestamp")
     found = WindowReader(snapshot, query, "event.ingested", 0.0).documents(0, 6000)
     assert list(found.values()) == [2] * 2
     assert sizes[:5] == [2000, 500, 125, 31, 2000]
@@ -157,7 +160,7 @@ def test_a_page_that_is_too_large_with_one_row_is_an_error() -> None:
     def snapshot() -> Iterator[Search]:
         yield search
 
-    query = WindowQuery(WindowRecipe.from_card(raw()), "@timestamp")
+    query = WindowQuery(card_recipe(raw()), "@timestamp")
     with pytest.raises(AnswerTooLarge):
         WindowReader(snapshot, query, "event.ingested", 0.0).documents(0, 6000)
 
@@ -172,7 +175,7 @@ def test_windows_are_cut_so_that_pages_stay_cheap() -> None:
 ROW = WindowRow(
     600,
     {"user": "eve", "src": "10.0.0.1", "dest": "SRV1"},
-    {i.name: 2.0 for i in WindowRecipe.from_card(raw()).inputs} | {"dests_of_source": None},
+    {i.name: 2.0 for i in card_recipe(raw()).inputs} | {"dests_of_source": None},
     documents=3,
     revision=8,
     flags=("cardinality_approximate",),
@@ -180,7 +183,7 @@ ROW = WindowRow(
 
 
 def test_a_row_travels_as_the_worker_decodes_it() -> None:
-    recipe = WindowRecipe.from_card(raw())
+    recipe = card_recipe(raw())
     table = window_table(recipe, [ROW])
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:

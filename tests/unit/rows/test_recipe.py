@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scorer.rows.parse import RecipeError
-from scorer.rows.recipe import Recipe, load_recipe, recipe_names
+from scorer.rows.recipe import Recipe, RecipeError, load_recipe, recipe_names
+from scorer.rows.recipe_files import recipe_for
+from scorer.wire.errors import BadTrainingData
+
+OWN = Path(__file__).parents[2] / "integration" / "recipes" / "iot_flow.toml"
 
 
 def small() -> dict[str, Any]:
@@ -58,6 +62,15 @@ def test_the_macro_belongs_to_the_grain() -> None:
     assert (recipe.macro_for("window"), recipe.macro_for("event")) == ("small_rows", "small_events")
 
 
+def test_a_recipe_of_documents_knows_their_names_at_once() -> None:
+    recipe = Recipe.from_dict(small())
+    assert recipe.field_by_name["src"].ecs == ()
+    narrowed = recipe.of_documents({"src": ["client.ip"]}, wanted=["events"])
+    assert narrowed.field_by_name["src"].ecs == ("client.ip",)
+    assert ([i.name for i in narrowed.inputs], narrowed.features) == (["events"], ())
+    assert recipe.field_by_name["src"].ecs == ()
+
+
 def test_unknown_recipe_names_what_there_is() -> None:
     with pytest.raises(RecipeError, match="lateral, lateral_flow"):
         load_recipe("../lateral")
@@ -93,6 +106,11 @@ def changed(path: list[Any], value: Any) -> dict[str, Any]:
         (["input", 0, "min"], "1", "finite number"),
         (["input", 0, "missing"], "guess", "one of reject, zero"),
         (["input", 0, "over"], ["port"], "'port'"),
+        (["input", 1, "name"], "src", "called as a key is"),
+        (["input", 1, "where", 0, "in"], ["web", 7], r"where\[0\].in holds '7'"),
+        (["input", 1, "where", 0, "in"], ["x"] * 10_001, "is a list of 10001; it must be a list of at most 10000"),
+        (["input", 0], {"name": "sum", "op": "sum", "field": "kind", "missing": "zero"}, "'kind'"),
+        (["field", 0, "name"], "time", "'src'"),
         (["input", 1, "name"], "events", "two inputs are called 'events'"),
         (["input", 1, "where"], [{"field": "nowhere", "in": ["x"]}], "'nowhere'"),
         (["input"], "events", "list of at most"),
@@ -101,6 +119,7 @@ def changed(path: list[Any], value: Any) -> dict[str, Any]:
         (["feature", 0, "of"], ["web", "bytes"], "'bytes'"),
         (["feature", 0, "op"], "exec", "one of identity"),
         (["class", 0, "of"], "nothing", "'nothing'"),
+        (["class", 0, "of"], "kind", "'kind'"),
         (["class", 0, "bins"], [{"is": "web", "ports": [70000]}], "from 0 to 65535"),
         (["class", 0, "bins"], [{"is": "web", "ports": ["80"]}], "whole numbers"),
     ],
@@ -108,6 +127,16 @@ def changed(path: list[Any], value: Any) -> dict[str, Any]:
 def test_a_mistake_is_named(path: list[Any], value: Any, complaint: str) -> None:
     with pytest.raises(RecipeError, match=complaint):
         Recipe.from_dict(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    ("span", "told"), [("9" * 5000, "is no TOML"), ("0x" + "f" * 5000, "row.span is a number of very many digits")]
+)
+def test_a_number_without_end_in_a_file_is_told(span: str, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(OWN.read_text("utf-8").replace("span = 600", f"span = {span}"), "utf-8")
+    with pytest.raises(BadTrainingData, match=told):
+        recipe_for(None, file)
 
 
 JSON = st.recursive(

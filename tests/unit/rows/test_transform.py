@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from scorer.rows.recipe import load_recipe
-from scorer.rows.recipe_parts import Feature
+from scorer.rows.recipe.parts import Feature
 from scorer.rows.transform import (
     CLIP,
     FeatureError,

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from scorer.rows.batches import ScoreBatch
 from scorer.rows.columns import BANDS
+from scorer.rows.defects import Defect
 from scorer.scoring.encode import encode_reply
-from scorer.wire.names import OUTPUT_COLUMNS
+from scorer.wire.names import OUTPUT_COLUMNS, STATUS_CODES
 
 ROW = st.tuples(
     st.floats(0, 1) | st.just(float("nan")),
@@ -23,12 +24,12 @@ ROW = st.tuples(
     st.integers(0, 3),
     st.booleans(),
     st.text(max_size=20),
-    st.just("ok") | st.text(min_size=1, max_size=20),
+    st.none() | st.builds(Defect, st.sampled_from(sorted(STATUS_CODES)), st.text(max_size=20)),
 )
 
 
 def build(rows: list[tuple[Any, ...]], version: str = "1") -> ScoreBatch:
-    probability, pvalue, classical, risk, band, alert, reason, status = zip(*rows, strict=True) if rows else [()] * 8
+    probability, pvalue, classical, risk, band, alert, reason, defects = zip(*rows, strict=True) if rows else [()] * 8
     return ScoreBatch(
         batch_id="b" * 8,
         model="lateral",
@@ -41,7 +42,7 @@ def build(rows: list[tuple[Any, ...]], version: str = "1") -> ScoreBatch:
         band=band,
         alert=alert,
         reason=reason,
-        status=status,
+        defects={row: defect for row, defect in enumerate(defects) if defect is not None},
     )
 
 
@@ -54,8 +55,8 @@ def test_line_k_is_row_k_whatever_the_texts_hold(rows: list[tuple[Any, ...]]) ->
     read = list(csv.DictReader(io.StringIO(body.decode(), newline="")))
     assert len(read) == len(rows)
     for row, line in zip(rows, read, strict=True):
-        probability, pvalue, classical, risk, band, alert, reason, status = row
-        clean = " ".join(status.split()).encode("utf-8", "replace").decode()
+        probability, pvalue, classical, risk, band, alert, reason, defect = row
+        clean = " ".join(str(defect or "ok").split()).encode("utf-8", "replace").decode()
         assert line["qscore_status"] == clean
         assert (line["qscore_model"], line["qscore_version"]) == ("lateral", "1")
         if np.isnan(probability):
@@ -71,8 +72,8 @@ def test_line_k_is_row_k_whatever_the_texts_hold(rows: list[tuple[Any, ...]]) ->
 
 def test_a_reply_byte_for_byte() -> None:
     rows = [
-        (0.98765, 0.01, 0.5, 93, 3, True, 'share of "x" 1, 2', "ok"),
-        (0.0, 1.0, 0.0, 0, 0, False, "", "ok"),
+        (0.98765, 0.01, 0.5, 93, 3, True, 'share of "x" 1, 2', None),
+        (0.0, 1.0, 0.0, 0, 0, False, "", None),
         (float("nan"), 1.0, 1.0, 0, 0, False, "never shown", "missing_feature: failures is empty"),
     ]
     assert encode_reply(build(rows, "1-starter")).decode().splitlines() == [

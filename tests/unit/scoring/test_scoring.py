@@ -14,6 +14,7 @@ from scorer.models.explain import attributions
 from scorer.models.trained import TrainedModel
 from scorer.rows.batches import FeatureBatch
 from scorer.rows.columns import BANDS
+from scorer.rows.defects import Defect
 from scorer.rows.transform import derive
 from scorer.scoring.score import score
 from scorer.wire.names import STATUS_CODES
@@ -23,7 +24,7 @@ Read = Callable[..., FeatureBatch]
 NO_REASON = ScoreOptions(explain="none")
 
 
-def batch(columns: dict[str, list[float]], defects: dict[int, str] | None = None) -> FeatureBatch:
+def batch(columns: dict[str, list[float]], defects: dict[int, Defect] | None = None) -> FeatureBatch:
     length = len(next(iter(columns.values()))) if columns else 2
     arrays: Any = {name: np.array(values, np.float64) for name, values in columns.items()}
     return FeatureBatch("b" * 8, "lateral", arrays, {}, range(length), defects or {})
@@ -102,9 +103,9 @@ def test_an_absent_column_is_named_with_the_macro_of_the_grain(tiny_model: Train
 
 def test_absent_means_zero_where_the_recipe_says_so(tiny_model: TrainedModel) -> None:
     inputs = tuple(
-        dataclasses.replace(i, missing="zero") if i.name == "failures" else i for i in tiny_model.recipe.inputs
+        i.model_copy(update={"missing": "zero"}) if i.name == "failures" else i for i in tiny_model.recipe.inputs
     )
-    model = dataclasses.replace(tiny_model, recipe=dataclasses.replace(tiny_model.recipe, inputs=inputs))
+    model = dataclasses.replace(tiny_model, recipe=tiny_model.recipe.model_copy(update={"inputs": inputs}))
     known = {"events": [5.0, 6.0], "logons": [1.0, 1.0]}
     absent = score(model, "1", batch(known), NO_REASON)
     empty = score(model, "1", batch({**known, "failures": [float("nan")] * 2}), NO_REASON)
@@ -115,7 +116,8 @@ def test_absent_means_zero_where_the_recipe_says_so(tiny_model: TrainedModel) ->
 
 def test_defects_from_decoding_win(tiny_model: TrainedModel) -> None:
     rows = batch(
-        {"events": [float("nan"), 5], "logons": [1, 1], "failures": [0, 0]}, {0: "not_a_number: events is 'x'"}
+        {"events": [float("nan"), 5], "logons": [1, 1], "failures": [0, 0]},
+        {0: Defect("not_a_number", "events is 'x'")},
     )
     assert score(tiny_model, "1", rows, ScoreOptions()).status[0] == "not_a_number: events is 'x'"
 

@@ -85,7 +85,7 @@ def test_dead_letters_are_listed_replayed_and_purged(
     run = CliRunner().invoke
     assert "no dead letters" in run(command, ["dead", "list"]).output
     store = DeadLetters(tmp_path / "home" / "dead_letters.sqlite")
-    store.add("file", [Refused(row, "disk full") for row in make_rows(3)])
+    store.add("file", [Refused(make_rows(3), "disk full")])
     listed = run(command, ["dead", "list", "--limit", "2"], env={"COLUMNS": "200"}).output
     assert "disk full" in listed
     assert "3 dead letters (2 shown)" in listed
@@ -99,7 +99,7 @@ def test_dead_letters_are_listed_replayed_and_purged(
     assert len((tmp_path / "out.ndjson").read_text().splitlines()) == 3
     assert store.counts() == {}
 
-    store.add("file", [Refused(row, "again") for row in make_rows(2)])
+    store.add("file", [Refused(make_rows(2), "again")])
     (tmp_path / "in-the-way").write_text("")
     monkeypatch.setenv("QSCORE_SINK_FILE", str(tmp_path / "in-the-way" / "out.ndjson"))
     failed = run(command, ["dead", "replay"])

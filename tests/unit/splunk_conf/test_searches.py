@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
 from collections import defaultdict
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 from pygments.lexers import get_lexer_by_name
 
-from scorer.delivery.hec.event import hec_event
 from scorer.rows.recipe import load_recipe, recipe_names
 from scorer.splunk_preview.conf import read_conf
 from scorer.splunk_preview.environment import Environment, hec_rows
@@ -20,7 +18,7 @@ from scorer.splunk_preview.language.text import expand
 from scorer.splunk_preview.notable import App, fill, preview
 from scorer.splunk_preview.pipeline import compile_pipeline, run
 from scorer.wire.names import OUTPUT_COLUMNS
-from tests.unit.delivery.builders import INDEXED_FIELDS, make_rows
+from tests.unit.delivery.builders import INDEXED_FIELDS, events_of, make_rows, objects_of, rows_from
 
 NOW = 1_700_010_000.0
 
@@ -28,10 +26,6 @@ NOW = 1_700_010_000.0
 @pytest.fixture(scope="module")
 def app(repository: Path) -> App:
     return App.read(repository)
-
-
-def as_hec(rows: list[Any]) -> list[dict[str, Any]]:
-    return [json.loads(json.dumps(hec_event(row, "qscore"))) for row in rows]
 
 
 def hooks() -> dict[str, Any]:
@@ -106,7 +100,7 @@ def test_every_output_column_but_the_status_is_written() -> None:
 
 
 def test_the_rule_and_its_tokens_name_only_fields_that_exist(app: App) -> None:
-    row = {**preview(app, as_hec(make_rows(2)), NOW)[0].row}
+    row = {**preview(app, events_of(make_rows(2)), NOW)[0].row}
     stanza = app.searches[app.rule()]
     texts = [value for key, value in stanza.items() if key.startswith("action.") and "$" in value]
     tokens = {token for text in texts for token in text.split("$")[1::2]}
@@ -117,14 +111,14 @@ def test_the_rule_and_its_tokens_name_only_fields_that_exist(app: App) -> None:
 
 
 def test_only_alerts_become_notables_and_each_once(app: App) -> None:
-    events = as_hec(make_rows(4))  # rows 1 and 3 alert
+    events = events_of(make_rows(4))  # rows 1 and 3 alert
     notables = preview(app, [*events, *events], NOW)
     assert [n.entities["dest"] for n in notables] == ["srv03", "srv01"]
     assert [n.row["windows"] for n in notables] == [1, 1]
 
 
 def test_a_notable_has_its_tokens_filled_in(app: App) -> None:
-    notable = preview(app, as_hec(make_rows(2)), NOW)[0]
+    notable = preview(app, events_of(make_rows(2)), NOW)[0]
     assert notable.title == "Lateral movement: user1 from 10.0.0.1 to srv01 (risk 80)"
     assert "probability of 0.1100 (classical twin: 0.2500, p-value: 0.01000)" in notable.description
     assert "starter trained on generated activity" in notable.description
@@ -140,25 +134,23 @@ def test_a_notable_has_its_tokens_filled_in(app: App) -> None:
 
 
 def test_a_connection_without_a_user_still_raises_a_notable(app: App) -> None:
-    rows = make_rows(2, user=["", ""], port_class=["admin", "admin"])
-    for row in rows:
-        row["model"] = "lateral_flow"
-        row["starter"] = False
-    notable = preview(app, as_hec(rows), NOW)[0]
+    rows = objects_of(make_rows(2, user=["", ""], port_class=["admin", "admin"]))
+    flows = rows_from(*({**row, "model": "lateral_flow", "starter": False} for row in rows))
+    notable = preview(app, events_of(flows), NOW)[0]
     assert notable.entities["user"] == "unknown"
     assert [r.kind for r in notable.risk] == ["system", "system"]
     assert "generated activity" not in notable.description
 
 
 def test_scores_of_another_sourcetype_or_index_raise_nothing(app: App) -> None:
-    events = as_hec(make_rows(4))
+    events = events_of(make_rows(4))
     for event in events:
         event["index"] = "elsewhere"
     assert preview(app, events, NOW) == []
 
 
 def test_tstats_over_the_written_fields(app: App) -> None:
-    full, indexed = hec_rows(as_hec(make_rows(4)), NOW - 1)
+    full, indexed = hec_rows(events_of(make_rows(4)), NOW - 1)
     environment = Environment(full, indexed, app.macros, now=NOW)
     rows = run("| tstats max(qscore) as q count where `qscore_index` by dest qscore_alert", environment)
     assert [(row["dest"], row["q"], row["qscore_alert"]) for row in rows] == [

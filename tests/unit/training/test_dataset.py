@@ -38,9 +38,9 @@ def test_a_dropped_feature_takes_its_column_along() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("failures", "many", "failures holds what is not a number"),
+        ("failures", "many", "failures holds 'many', which is not a number"),
         ("failures", "", "failures is empty or infinite on 1 rows \\(first: 1\\)"),
-        ("failures", "nan", "failures is empty or infinite"),
+        ("failures", "nan", "failures holds 'nan', which is not a number"),
         ("failures", "1e400", "failures is empty or infinite"),
         ("failures", "-1", "row 1: failures is -1"),
         ("events", "0", "row 1: events is 0"),

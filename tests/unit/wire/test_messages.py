@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.rows.identity import row_identity, score_id
 from scorer.wire import errors
 from scorer.wire.card import ModelCard
 from scorer.wire.names import check_model_name, check_version
@@ -74,36 +73,6 @@ def test_booleans_are_splunks() -> None:
     assert parse_bool("write", "0") is False
 
 
-def test_an_id_is_the_same_twice_and_depends_on_every_part() -> None:
-    base = score_id("lateral", "1", ("origin", "main", "42"))
-    assert base == score_id("lateral", "1", ("origin", "main", "42"))
-    others = {
-        score_id("lateral", "2", ("origin", "main", "42")),
-        score_id("latera", "l1", ("origin", "main", "42")),
-        score_id("lateral", "1", ("origin", "main4", "2")),
-        score_id("lateral", "1", ("origin", "main", "42"), revision=1),
-    }
-    assert len(others | {base}) == 5
-    assert len(base) == 64
-
-
-def test_the_identity_of_a_window_is_its_start_and_entities() -> None:
-    context = {"_time": ["1600000200"], "user": ["eve"], "src": ["a"], "dest": ["b"]}
-    same = {**context, "_time": ["1600000200.000"], "host": ["elsewhere"]}
-    assert row_identity(context, 0) == row_identity(same, 0)
-    assert row_identity({**context, "_time": ["1600000800"]}, 0) != row_identity(context, 0)
-
-
-def test_the_identity_of_an_event_is_its_origin() -> None:
-    context = {"_time": ["1"], "origin_id": ["7:12"], "index": ["main"], "user": ["eve"]}
-    assert row_identity(context, 0) == ("origin", "main", "7:12")
-
-
-@pytest.mark.parametrize("time", ["", "yesterday", "nan", "-5", "1e300"])
-def test_a_row_without_origin_and_usable_time_has_no_identity(time: str) -> None:
-    assert row_identity({"_time": [time], "user": ["eve"]}, 0) is None
-
-
 def test_a_card_survives_json() -> None:
     card = ModelCard.from_dict(CARD)
     assert ModelCard.from_dict(json.loads(json.dumps(card.to_dict()))) == card
@@ -139,3 +108,34 @@ def test_a_problem_without_a_code_is_nonsense(raw: object) -> None:
 
 def test_a_sentence_is_one_line() -> None:
     assert errors.BadInput("two\nlines", "do\n this").sentence() == "two lines. do this"
+
+
+RECIPE = {"row": {"grain": "window", "keys": ["src"], "span": 600}}
+
+
+def test_a_card_of_0_1_0_says_in_its_details_what_has_fields_today() -> None:
+    old = {**CARD, "details": {"qubits": 14, "mitre": ["T1021"], "recipe": RECIPE}}
+    card = ModelCard.from_dict(old)
+    assert (card.qubits, card.span, card.mitre, card.recipe) == (14, 600.0, ("T1021",), RECIPE)
+    assert ModelCard.from_dict({**old, "grain": "event"}).span is None
+    bare = ModelCard.from_dict(CARD)
+    assert (bare.qubits, bare.span, bare.mitre, bare.recipe) == (0, None, (), None)
+
+
+def test_a_cards_own_fields_come_before_its_details() -> None:
+    told: dict[str, object] = {"qubits": 3, "span": None, "mitre": []}
+    card = ModelCard.from_dict({**CARD, "details": {"qubits": 14, "mitre": ["T1021"], "recipe": RECIPE}, **told})
+    assert (card.qubits, card.span, card.mitre) == (3, None, ())
+    assert ModelCard.from_dict(json.loads(json.dumps(card.to_dict()))) == card
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("qubits", "3"), ("qubits", True), ("qubits", -1), ("span", "600"), ("span", 0), ("span", 1e999), ("mitre", "T1")],
+)
+def test_a_card_whose_later_fields_are_wrong_is_nonsense(part: str, value: object) -> None:
+    for raw in ({**CARD, part: value}, {**CARD, "details": {"qubits": 2, part: value, "recipe": RECIPE}}):
+        if part == "span":
+            raw["details"] = {"recipe": {"row": {"span": value}}}
+        with pytest.raises(errors.NonsenseReply, match=f"the model card's {part}"):
+            ModelCard.from_dict(raw)

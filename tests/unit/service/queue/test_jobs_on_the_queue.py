@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
+from scorer.rows.acknowledgement import Acknowledgement
+from scorer.service.queue.exchange import BatchOutcome
+from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.wire.errors import MalformedBody, NonsenseReply, Problem, QScoreError, UnknownModel
 from scorer.wire.options import ScoreOptions
 
@@ -35,6 +37,8 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )
+#: What may be taken for an outcome.
+NEARLY = st.fixed_dictionaries({"batch_id": ANYTHING}, optional={"written": ANYTHING, "problem": ANYTHING})
 
 
 def test_jobs_survive_the_queue() -> None:
@@ -74,18 +78,51 @@ def test_wrong_jobs_are_refused(part: str, value: Any) -> None:
 
 
 def test_replies_survive_the_queue() -> None:
-    reply = Reply(b"a,b\n\xff", {"X-QScore-Rows": "1"})
-    assert Reply.unpack(reply.pack()) == reply
-    refusal = Reply(problem=Problem.of(UnknownModel("there is no model x", "List them.")))
-    assert Reply.unpack(refusal.pack()) == refusal
+    reply = WorkerReply(b"a,b\n\xff", {"X-QScore-Rows": "1"})
+    assert WorkerReply.unpack(reply.pack()) == reply
+    refusal = WorkerReply(problem=Problem.of(UnknownModel("there is no model x", "List them.")))
+    assert WorkerReply.unpack(refusal.pack()) == refusal
 
 
 @given(st.binary(max_size=60) | ANYTHING.map(msgpack.packb))
 def test_what_is_no_reply_is_nonsense(packed: bytes) -> None:
     try:
-        Reply.unpack(packed)
+        WorkerReply.unpack(packed)
     except NonsenseReply as error:
         assert error.sentence()  # noqa: PT017  # either outcome is right; anything else is not
+
+
+def test_outcomes_survive_the_queue() -> None:
+    ack = Acknowledgement("batch-0001", 5, 2, 1)
+    assert BatchOutcome.unpack(BatchOutcome.of(ack).pack()) == BatchOutcome("batch-0001", ack)
+    refused = BatchOutcome("batch-0001", problem=Problem.of(UnknownModel("there is no model x", "List them.")))
+    assert BatchOutcome.unpack(refused.pack()) == refused
+    with pytest.raises(ValueError, match="nothing is said of batch batch-0001"):
+        BatchOutcome("batch-0001").pack()
+
+
+@given(st.binary(max_size=60) | (ANYTHING | NEARLY).map(msgpack.packb))
+def test_what_is_no_outcome_is_nonsense(packed: bytes) -> None:
+    try:
+        found = BatchOutcome.unpack(packed)
+    except NonsenseReply as error:
+        assert error.sentence()  # noqa: PT017  # either outcome is right; anything else is not
+    else:
+        assert isinstance(found.batch_id, str)
+        assert (found.ack is None) != (found.problem is None)
+        assert found.ack is None or isinstance(found.ack.written, int)
+
+
+def test_a_refused_job_s_words_are_not_its_rows() -> None:
+    for part in ("body", "batch_id", "rows", "options"):
+        with pytest.raises(MalformedBody) as refused:
+            ScoreJob.from_kwargs(JOB.to_kwargs() | {part: ["10.0.0.1 is mallory's"]})
+        assert f"a job's {part} is list: " in refused.value.detail
+        assert "mallory" not in refused.value.sentence()
+
+
+def test_parts_that_a_later_version_adds_are_passed_over() -> None:
+    assert ScoreJob.from_kwargs(JOB.to_kwargs() | {"later": 1}) == JOB
 
 
 def test_a_job_expires_with_its_deadline() -> None:

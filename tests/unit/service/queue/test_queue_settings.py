@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from scorer.service.queue.broker import broker_url, private_dir, shown_url, socket_path, tls_options
-from scorer.service.queue.celery_app import build_app, delivery_lane, qpu_lane, scoring_lane
+from scorer.service.queue.celery_app import build_app
+from scorer.service.queue.lanes import LANES, SCORE, Lane
 from scorer.service.settings import Settings, load_settings
 from scorer.wire.errors import ConfigurationError
 
@@ -21,10 +22,9 @@ def settings(tmp_path: Path) -> Settings:
     return load_settings(home=tmp_path)
 
 
-@pytest.mark.parametrize("lane_of", [scoring_lane, delivery_lane, qpu_lane])
-def test_settings_that_the_facts_demand(settings: Settings, lane_of: Callable[[Settings], object]) -> None:
-    lane = lane_of(settings)
-    conf = build_app(settings, lane).conf  # type: ignore[arg-type]
+@pytest.mark.parametrize("lane", LANES.rows, ids=lambda lane: lane.name)
+def test_settings_that_the_facts_demand(settings: Settings, lane: Lane) -> None:
+    conf = build_app(settings, lane).conf
     transport = conf.broker_transport_options
     assert conf.accept_content == ["msgpack"]
     assert conf.task_serializer == "msgpack"
@@ -37,16 +37,12 @@ def test_settings_that_the_facts_demand(settings: Settings, lane_of: Callable[[S
     assert conf.task_soft_time_limit < conf.task_time_limit
 
 
-def test_the_lanes_share_no_keys(settings: Settings) -> None:
-    assert len({lane(settings).prefix for lane in (scoring_lane, delivery_lane, qpu_lane)}) == 3
-
-
 def test_urls_of_brokers(settings: Settings, tmp_path: Path) -> None:
     assert broker_url(settings) == f"redis+socket://{tmp_path}/run/valkey.sock"
     other = settings.model_copy(update={"broker_url": "rediss://me:secret@queue.example:6379/0"})
     assert shown_url(other) == "rediss://queue.example:6379/0"
     assert tls_options(other)["ssl_cert_reqs"] == "required"
-    assert build_app(other, scoring_lane(other)).conf.broker_use_ssl["ssl_check_hostname"] is True
+    assert build_app(other, SCORE).conf.broker_use_ssl["ssl_check_hostname"] is True
     assert tls_options(settings) == {}
     with pytest.raises(ConfigurationError, match=r"broker_ca = .* is not a file"):
         tls_options(other.model_copy(update={"broker_ca": tmp_path / "absent.pem"}))

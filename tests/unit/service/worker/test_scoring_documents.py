@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from scorer.delivery.elastic.document import document
 from scorer.registry.store import Registry
 from scorer.service.queue.jobs import ScoreJob
 from scorer.service.worker.model_cache import HeldModel, ModelCache
 from scorer.service.worker.scoring_task import Scored, score_job
 from scorer.wire.options import ScoreOptions
+from tests.unit.delivery.builders import documents_of, objects_of
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,8 @@ def scored(held: HeldModel, configured: str, sink: str = "") -> Scored:
 
 
 def test_a_searchs_rows_make_whole_documents_where_the_sink_is_elasticsearch(held: HeldModel) -> None:
-    (row,) = scored(held, "elastic").rows  # the other row's status is in the reply; nobody else waits for it
-    made = document(row, "default")
+    # The other row's status is in the reply; nobody else waits for it.
+    (made,) = documents_of(scored(held, "elastic").rows)
     assert made["user"] == {"name": "eve"}
     assert made["qscore"]["threshold"] == 0.3
     assert (made["qscore"]["model"]["sha256"], made["qscore"]["model"]["family"]) == (held.sha256, held.card.family)
@@ -44,11 +44,11 @@ def test_a_searchs_rows_make_whole_documents_where_the_sink_is_elasticsearch(hel
 
 
 def test_a_connectors_rows_without_a_score_become_documents_too(held: HeldModel) -> None:
-    rows = scored(held, "hec", sink="elastic").rows
+    rows = objects_of(scored(held, "hec", sink="elastic").rows)
     assert [row.get("error", "")[:12] for row in rows] == ["", "not_a_number"]
 
 
 @pytest.mark.parametrize("configured", ["hec", "file", ""])
 def test_events_of_other_sinks_carry_none_of_it(held: HeldModel, configured: str) -> None:
-    (row,) = scored(held, configured).rows
+    (row,) = objects_of(scored(held, configured).rows)
     assert not row.keys() & {"threshold", "sha256", "family", "span", "scored", "latency_ms"}

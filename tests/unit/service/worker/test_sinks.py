@@ -27,7 +27,7 @@ def test_the_file_sink_writes_what_hec_would_get(tmp_path: Path) -> None:
     assert sink.send(rows).taken == 3
     assert sink.send(rows[:1]).taken == 1
     events = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    assert [event["fields"]["qscore_id"] for event in events] == [row["id"] for row in (*rows, rows[0])]
+    assert [event["fields"]["qscore_id"] for event in events] == [*rows.ids, rows.ids[0]]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
