@@ -8,8 +8,8 @@ import pytest
 
 from elastic_connector.install.dashboard import Panel, dashboard, load_dashboard
 from tests.elastic.conftest import Server
-from tests.unit.elastic_connector.read_back import used_fields
-from tests.unit.elastic_connector.test_assets import FULL_ROW, beat, document, error_row
+from tests.unit.elastic_connector.install.read_back import used_fields
+from tests.unit.elastic_connector.install.test_assets import FULL_ROW, beat, document, error_row
 
 AGGREGATIONS = {"average": "avg", "max": "max", "unique_count": "cardinality", "last_value": "top_hits"}
 

@@ -28,7 +28,7 @@ from scorer.training.starter.model import STARTER_COLUMNS, train_starter
 from scorer.wire.options import ScoreOptions
 from tests.elastic.conftest import Server
 from tests.elastic.sink_tools import make_elastic_sink
-from tests.unit.elastic_connector.test_assets import FULL_ROW, beat, document, error_row
+from tests.unit.elastic_connector.install.test_assets import FULL_ROW, beat, document, error_row
 
 RULES = {rule.key: rule for rule in load_rules()}
 Write = Callable[..., None]

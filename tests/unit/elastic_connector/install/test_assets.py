@@ -27,7 +27,7 @@ from elastic_connector.lead.status import SourceStatus
 from scorer.elastic_client.client import ServerInfo
 from scorer.elastic_client.moments import Millis
 from tests.unit.delivery.builders import documents_of, make_rows, rows_from
-from tests.unit.elastic_connector.read_back import rule_fields, used_fields
+from tests.unit.elastic_connector.install.read_back import rule_fields, used_fields
 
 FULL_ROW: Mapping[str, Any] = {
     "id": "a" * 64, "time": 1.7e9, "batch_id": "b", "model": "lateral", "version": "3", "title": "Lateral movement",

@@ -19,7 +19,7 @@ from scorer.rows.builder import Columns, build_rows
 from scorer.rows.columns import DEFECT_COLUMN, MAX_FIELDS_BYTES
 from scorer.rows.files import read_table
 from scorer.rows.recipe import load_recipe
-from tests.unit.elastic_connector.listed import Listed
+from tests.unit.elastic_connector.read.listed import Listed
 
 TIME = "2026-03-01T08:15:00.250Z"
 FLOW = {

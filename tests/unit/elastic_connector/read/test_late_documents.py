@@ -15,7 +15,7 @@ from elastic_connector.read.events import EventReader
 from elastic_connector.read.memory import Key, Memory
 from scorer.elastic_client.moments import Millis, later, seconds
 from scorer.wire.errors import Unavailable
-from tests.unit.elastic_connector.listed import Hit, Listed
+from tests.unit.elastic_connector.read.listed import Hit, Listed
 
 BASE = Millis(1_772_352_900_000)
 OVERLAP, SETTLE = 10.0, 4.0
