@@ -33,9 +33,9 @@ from demo.elastic_documents import MAPPINGS, documents
 from demo.elastic_setup import SCORES_QUERY, Source, settings_text, write_runtime_key
 from demo.elasticsearch_server import dev_server
 from demo.running_stack import running_stack
-from elastic_connector.install.apply import install
 from elastic_connector.install.asset_files import STANDARD
 from elastic_connector.install.cluster import Cluster
+from elastic_connector.install.installer import install
 from scorer.rows.files import write_table
 from scorer.rows.recipe import load_recipe
 from scorer.training.starter.generator import generate_events

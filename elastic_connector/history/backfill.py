@@ -14,14 +14,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Event
 
-from elastic_connector.history.unscored import Scores, Tally, lacking
-from elastic_connector.lead.batches import Sender, StreamRoute, in_place_of, new_batch
+from elastic_connector.history.unscored import Tally, VersionScores, lacking
+from elastic_connector.lead.batches import Sender, StreamRoute
 from elastic_connector.lead.lease import Lease
 from elastic_connector.lead.ledger import Ledger
-from elastic_connector.read.pages import OF_THE_MODEL, RowPage
+from elastic_connector.lead.shipment import Shipment, leading_sender
+from elastic_connector.read.pages import RowPage
 from scorer.elastic_client.failures import RETRYABLE
+from scorer.elastic_client.moments import Millis
 from scorer.logs import get_log
-from scorer.service.queue.exchange import BatchOutcome
 from scorer.wire.errors import QScoreError, Unavailable
 
 _LOOK = 0.25  # seconds between looks at the queue while something else has it
@@ -29,19 +30,19 @@ _LOOK = 0.25  # seconds between looks at the queue while something else has it
 LAG_ALLOWED = 60.0
 _LAG_EVERY = 5.0
 
-Pages = Callable[[int], Iterator[RowPage]]
+Pages = Callable[[Millis], Iterator[RowPage]]
 
 
 @dataclass(frozen=True)
-class Scope:
-    """What is to be scored: documents (or windows) whose time lies from ``low`` to before ``high``, milliseconds."""
+class HistoryScope:
+    """What is to be scored: documents (or windows) whose time lies from ``low`` to before ``high``."""
 
     source: str
     model: str
     version: str
     namespace: str
-    low: int
-    high: int
+    low: Millis
+    high: Millis
 
     @property
     def job(self) -> str:
@@ -56,9 +57,9 @@ class Scope:
 
 @dataclass(frozen=True)
 class Progress:
-    """``position``: milliseconds, up to which everything is confirmed. ``waiting``: for what, empty while working."""
+    """``position``: up to which everything is confirmed. ``waiting``: for what, empty while working."""
 
-    position: int
+    position: Millis
     tally: Tally
     written: int
     dead: int
@@ -91,14 +92,14 @@ class LiveLag:
 
 @dataclass
 class Backfill:
-    """One run. ``pages``: rows from a position on. ``server_now``: epoch seconds by the cluster's clock.
+    """One run. ``pages``: rows from a position on. ``server_now``: seconds of the epoch by the cluster's clock.
 
-    ``limit``: rows in flight.
+    ``limit``: rows in flight. ``clock``: monotonic seconds.
     """
 
-    scope: Scope
+    scope: HistoryScope
     pages: Pages
-    scores: Scores
+    scores: VersionScores
     lease: Lease
     make_sender: Callable[[StreamRoute], Sender]
     server_now: Callable[[], float]
@@ -108,7 +109,6 @@ class Backfill:
     show: Callable[[Progress], None] = lambda _progress: None
     clock: Callable[[], float] = time.monotonic
     stopped: Event = field(default_factory=Event)
-    tally: Tally = field(default_factory=Tally)
 
     def run(self) -> Progress:
         """To the end, or until ``stopped``. Raises Unavailable where somebody else does the same work, or the lease is
@@ -120,11 +120,13 @@ class Backfill:
             )
         state = self.lease.state
         start = state.checkpoint if state is not None and state.checkpoint is not None else self.scope.low
-        work = _Work(self, self._announced(), start)
+        sender = self._leading()
+        shipment = Shipment(self.scope.source, sender, Ledger(self.late_seconds), ticks=self.clock)
+        work = _Work(shipment, self.lease, _Turn(shipment, sender.busy, self.live, self.limit), start, self.show)
         try:
-            work.through(self.pages(start))
+            self._through(work, self.pages(start))
         finally:
-            self._let_go(work)
+            self._let_go(shipment.ledger.checkpoint)
         return work.progress()
 
     def _acquired(self) -> bool:
@@ -135,108 +137,94 @@ class Backfill:
                 return False
         return True
 
-    def _announced(self) -> Sender:
-        """A sender whose epoch is the highest that the queue knows of: work that was done once before has left no
-        state document, but its number is still on the queue."""
+    def _leading(self) -> Sender:
+        """Work that was done once before has left no state document, but its number is still on the queue."""
         try:
-            while True:
-                sender = self.make_sender(self.scope.route(self.lease.epoch))
-                there = sender.announce()
-                if there <= self.lease.epoch:
-                    return sender
-                self.lease.advance(there + 1)
+            return leading_sender(self.lease, lambda epoch: self.make_sender(self.scope.route(epoch)))
         except QScoreError:
             with contextlib.suppress(QScoreError):  # it runs out by itself
                 self.lease.release()
             raise
 
-    def _let_go(self, work: _Work) -> None:
+    def _through(self, work: _Work, pages: Iterator[RowPage]) -> None:
+        """Send what has no score, page by page, and wait until all of it is confirmed."""
+        for page in pages:
+            if self.stopped.is_set():
+                break
+            rest = lacking(page, self.scores, work.tally)
+            work.await_turn(rest.rows, self.stopped)
+            work.shipment.load(rest, self.server_now())
+            work.step(0.0, self.stopped)
+        while not work.shipment.ledger.empty and not self.stopped.is_set():
+            work.step(_LOOK, self.stopped)
+
+    def _let_go(self, checkpoint: Millis | None) -> None:
         try:
-            self.lease.release(work.ledger.checkpoint)
+            self.lease.release(checkpoint)
         except RETRYABLE as error:  # it runs out by itself; the error that ended the run is the one to tell
             get_log().warning("lease_not_released", reason=error.sentence())
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """Live rows and searches go first: nothing is added to a queue in which something waits."""
+
+    shipment: Shipment
+    busy: Callable[[], bool]
+    live: LiveLag
+    limit: int
+
+    def reason_to_wait(self) -> str:
+        """For what; empty where a batch may go."""
+        if self.shipment.ledger.rows_in_flight >= self.limit:
+            return "for confirmations"
+        if self.live.behind():
+            return "for live scoring, which is behind"
+        try:
+            return "for the queue" if self.busy() else ""
+        except Unavailable:
+            return "for the queue"
+
+
 @dataclass
 class _Work:
-    """A run under way."""
+    """A run under way, from ``start`` on."""
 
-    run: Backfill
-    sender: Sender
-    start: int
-    ledger: Ledger = field(init=False)
+    shipment: Shipment
+    lease: Lease
+    turn: _Turn
+    start: Millis
+    show: Callable[[Progress], None]
+    tally: Tally = field(default_factory=Tally)
     _renewed: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(self.run.late_seconds)
-        self._renewed = self.run.clock()
-
-    def through(self, pages: Iterator[RowPage]) -> None:
-        """Sends what has no score, page by page, and waits until all of it is confirmed."""
-        for page in pages:
-            if self.run.stopped.is_set():
-                break
-            rest = lacking(page, self.run.scores, self.run.tally)
-            self._await_turn(rest.rows)
-            self.ledger.add(new_batch(rest, self.run.server_now()))
-            self._step(0.0)
-        while not self.ledger.empty and not self.run.stopped.is_set():
-            self._step(_LOOK)
+        self._renewed = self.shipment.ticks()
 
     def progress(self, waiting: str = "") -> Progress:
-        totals = self.ledger.totals
-        return Progress(self.ledger.checkpoint or self.start, self.run.tally, totals.written, totals.dead, waiting)
+        """How far it is, and for what it waits."""
+        ledger = self.shipment.ledger
+        totals = ledger.totals
+        return Progress(ledger.checkpoint or self.start, self.tally, totals.written, totals.dead, waiting)
 
-    def _await_turn(self, rows: int) -> None:
-        """Live rows and searches go first: nothing is added to a queue in which something waits."""
-        while rows and not self.run.stopped.is_set():
-            reason = self._reason_to_wait()
-            if not reason:
-                return
-            self._step(_LOOK, reason)
+    def await_turn(self, rows: int, stopped: Event) -> None:
+        """Wait until a batch of so many rows may go, or until ``stopped``."""
+        while rows and not stopped.is_set() and (reason := self.turn.reason_to_wait()):
+            self.step(_LOOK, stopped, reason)
 
-    def _reason_to_wait(self) -> str:
-        if self.ledger.rows_in_flight >= self.run.limit:
-            return "for confirmations"
-        if self.run.live.behind():
-            return "for live scoring, which is behind"
-        return "for the queue" if self._queue_in_use() else ""
-
-    def _queue_in_use(self) -> bool:
+    def step(self, seconds: float, stopped: Event, waiting: str = "") -> None:
+        """Do what must go on all the time: outcomes, late batches, the lease."""
         try:
-            return self.sender.busy()
-        except Unavailable:
-            return True
-
-    def _step(self, seconds: float, waiting: str = "") -> None:
-        """What must go on all the time: outcomes, late batches, the lease."""
-        try:
-            outcome = self.sender.wait_outcome(seconds) if seconds else None
-            for one in [*([outcome] if outcome else []), *self.sender.outcomes()]:
-                self._take(one)
-            for batch in self.ledger.due(self.run.clock()):
-                self.sender.send(batch)
-                self.ledger.sent(batch.batch_id, self.run.clock())
+            self.shipment.take(seconds)
+            self.shipment.send_due()
         except Unavailable as error:
             get_log().info("queue_not_there", reason=error.detail)
-            self.run.stopped.wait(_LOOK)
+            stopped.wait(_LOOK)
         self._renew()
-        self.run.show(self.progress(waiting))
-
-    def _take(self, outcome: BatchOutcome) -> None:
-        if outcome.ack is not None:
-            self.ledger.acknowledge(outcome.ack)
-            return
-        batch, problem = self.ledger.batch(outcome.batch_id), outcome.problem
-        if batch is None or problem is None:
-            return
-        if problem.code in OF_THE_MODEL:  # no row is to blame: nothing may be written for any
-            raise problem.error()
-        if parts := in_place_of(batch, problem):
-            self.ledger.split(batch.batch_id, parts)
+        self.show(self.progress(waiting))
 
     def _renew(self) -> None:
-        now = self.run.clock()
-        if now - self._renewed >= self.run.lease.renew_every:
+        now = self.shipment.ticks()
+        if now - self._renewed >= self.lease.renew_every:
             self._renewed = now
-            self.run.lease.renew(self.ledger.checkpoint)
+            self.lease.renew(self.shipment.ledger.checkpoint)

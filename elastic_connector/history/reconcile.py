@@ -8,13 +8,13 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from elastic_connector.history.unscored import Scores, Tally, lacking
-from elastic_connector.lead.lease import iso
+from elastic_connector.history.unscored import Tally, VersionScores, lacking
 from elastic_connector.read.pages import RowPage
 from elastic_connector.read.snapshot import Json, Snapshots
 from elastic_connector.read.windows import WindowRow
 from scorer.elastic_client.failures import reached
 from scorer.elastic_client.lookup import is_there
+from scorer.elastic_client.moments import Millis, iso, millis, seconds
 from scorer.rows.recipe import Recipe
 from scorer.wire.errors import NonsenseReply
 
@@ -54,10 +54,10 @@ class WrittenScores:
     """The scores of one version that lie in a time, read from the stream."""
 
     client: Elasticsearch
-    scores: Scores
+    scores: VersionScores
 
-    def pages(self, low: int, high: int, fields: Sequence[str]) -> Iterator[list[Hit]]:
-        """Hits with ``fields``; ``low`` and ``high``: milliseconds of the scores' time."""
+    def pages(self, low: Millis, high: Millis, fields: Sequence[str]) -> Iterator[list[Hit]]:
+        """Hits with ``fields`` whose time lies from ``low`` to before ``high``."""
         with reached(f"read {self.scores.stream}", _READ), Snapshots(self.client, self.scores.stream).opened() as pit:
             after: list[Any] | None = None
             while True:
@@ -67,7 +67,7 @@ class WrittenScores:
                 after = hits[-1].get("sort")
                 yield hits
 
-    def _body(self, low: int, high: int, fields: Sequence[str], after: list[Any] | None) -> Json:
+    def _body(self, low: Millis, high: Millis, fields: Sequence[str], after: list[Any] | None) -> Json:
         wanted = [
             {"term": {"qscore.model.name": self.scores.model}},
             {"term": {"qscore.model.version": self.scores.version}},
@@ -84,7 +84,7 @@ class WrittenScores:
 
 
 def reconcile(
-    pages: Iterable[RowPage], scores: Scores, orphans: Callable[[], Iterator[tuple[int, list[str]]]], show: Tell
+    pages: Iterable[RowPage], scores: VersionScores, orphans: Callable[[], Iterator[tuple[int, list[str]]]], show: Tell
 ) -> Reconciliation:
     """Walks the source's rows, then the scores. ``orphans``: pages of (scores seen, those without a document)."""
     tally = Tally()
@@ -98,11 +98,11 @@ def reconcile(
     return Reconciliation(tally, seen, lost, tuple(examples))
 
 
-def event_orphans(written: WrittenScores, low: int, high: int) -> Iterator[tuple[int, list[str]]]:
+def event_orphans(written: WrittenScores, low: Millis, high: Millis) -> Iterator[tuple[int, list[str]]]:
     """Scores of documents that are gone."""
     for hits in written.pages(low, high, ("qscore.source.index", "qscore.source.id")):
         origins = {str(hit["_id"]): _origin(hit) for hit in hits}
-        there = _present(written.client, [origin for origin in origins.values() if origin is not None])
+        there = present_documents(written.client, [origin for origin in origins.values() if origin is not None])
         yield len(hits), [known for known, origin in origins.items() if origin not in there]
 
 
@@ -110,8 +110,8 @@ def window_orphans(
     written: WrittenScores,
     recipe: Recipe,
     keys_between: Callable[[int, int], set[tuple[Any, ...]]],
-    low: int,
-    high: int,
+    low: Millis,
+    high: Millis,
 ) -> Iterator[tuple[int, list[str]]]:
     """Scores of windows in which nothing is left of the row. ``keys_between``: `window_key` of all rows that are there
     between two times in seconds; asked for the hours that have scores, one at a time, so that few rows are held."""
@@ -121,7 +121,7 @@ def window_orphans(
     for hits in written.pages(low, high, fields):
         orphans = []
         for hit in hits:
-            began = hit["sort"][0] // 1000 // step * step
+            began = int(seconds(hit["sort"][0])) // step * step
             if began != hour:
                 hour, rows = began, keys_between(began, began + step)
             if _scored_key(hit, recipe) not in rows:
@@ -131,7 +131,7 @@ def window_orphans(
 
 def window_key(row: WindowRow, recipe: Recipe) -> tuple[Any, ...]:
     """What tells a window's row from others, as its score carries it."""
-    return (iso(row.start * 1000), *(row.keys[key] for key in recipe.keys if key in _KEY_FIELDS))
+    return (iso(millis(row.start)), *(row.keys[key] for key in recipe.keys if key in _KEY_FIELDS))
 
 
 def _scored_key(hit: Hit, recipe: Recipe) -> tuple[Any, ...]:
@@ -153,7 +153,7 @@ def _at(source: Any, path: Sequence[str]) -> str:
     return source if isinstance(source, str) else ""
 
 
-def _present(client: Elasticsearch, origins: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+def present_documents(client: Elasticsearch, origins: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
     """Those documents that are there; an index that is gone holds none."""
     if not origins:
         return set()

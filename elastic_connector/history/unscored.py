@@ -17,7 +17,7 @@ from scorer.rows.identity import score_ids
 
 
 @dataclass(frozen=True)
-class Scores:
+class VersionScores:
     """The scores of one version of a model in one data stream."""
 
     client: Elasticsearch
@@ -26,7 +26,7 @@ class Scores:
     version: str
 
     @classmethod
-    def of(cls, client: Elasticsearch, namespace: str, model: str, version: str) -> Scores:
+    def of(cls, client: Elasticsearch, namespace: str, model: str, version: str) -> VersionScores:
         """``version`` must be a version, not an alias: it is part of every id."""
         return cls(client, f"{SCORES_STREAM}-{namespace}", model, version)
 
@@ -55,7 +55,7 @@ def row_ids(table: Any, model: str, version: str) -> list[str | None]:
     return score_ids(model, version, context, [int(revision or 0) for revision in revisions])
 
 
-def lacking(page: RowPage, scores: Scores, tally: Tally) -> RowPage:
+def lacking(page: RowPage, scores: VersionScores, tally: Tally) -> RowPage:
     """The page's rows that have no score; ``tally`` counts all of them. Its position stays."""
     ids = row_ids(page.table, scores.model, scores.version)
     held = scores.held([known for known in ids if known is not None])

@@ -14,27 +14,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import urllib3
 
 from elastic_connector.install.rules import Rule, StoppedRule, ndjson
 from scorer.wire.errors import (
-    ConfigurationError,
     Forbidden,
     NonsenseReply,
     QScoreError,
+    ScoringTimeout,
     Unauthorised,
     Unavailable,
     Unreachable,
 )
+from scorer.wire.transport import Peer, TlsConnection, Trust
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _CAP = 16 * 1024 * 1024  # bytes of one answer
+_CHECK = "Check --kibana-url."
+KIBANA = Peer(
+    name="Kibana",
+    form="https://host:5601, with the path of a space after it where there is one",
+    port=443,
+    address="Such as https://kibana.example:5601; http:// would send the password unencrypted.",
+    trust="Name its authority's certificate (--ca-file).",
+    silent=_CHECK,
+    slow="Run the same command again.",
+    plain_here=True,
+)
 
 
 @dataclass(frozen=True)
-class Login:
+class KibanaLogin:
     """Who asks: a user with a password, or an encoded API key."""
 
     user: str = ""
@@ -50,22 +61,20 @@ class Login:
 
 
 class Kibana:
-    """One space of one Kibana. Raises Unreachable, Unauthorised, Forbidden, Unavailable, NonsenseReply, QScoreError."""
+    """One space of one Kibana; each request has its whole answer within ``timeout`` seconds.
 
-    def __init__(self, url: str, login: Login, ca_file: Path | None = None, timeout: float = 60.0) -> None:
-        self._base = _base(url)
+    Raises Unreachable, Untrusted, Unauthorised, Forbidden, Unavailable, NonsenseReply, QScoreError.
+    """
+
+    def __init__(self, url: str, login: KibanaLogin, ca_file: Path | None = None, timeout: float = 60.0) -> None:
+        root, self._space = _split(url)
         self._login = login
-        # An import is not repeated on its own: the caller starts the whole, idempotent installation again.
-        self._pool = urllib3.PoolManager(
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=str(ca_file) if ca_file else None,
-            timeout=urllib3.Timeout(total=timeout),
-            retries=False,
-        )
+        self._timeout = timeout
+        self._connection = TlsConnection(root, KIBANA, Trust(str(ca_file) if ca_file else None))
 
     def close(self) -> None:
-        """Close the connections."""
-        self._pool.clear()
+        """Close the connection."""
+        self._connection.close()
 
     def version(self) -> str:
         """The version of Kibana, which also tells that it is one."""
@@ -73,7 +82,7 @@ class Kibana:
         try:
             return str(raw["version"]["number"])[:40]
         except (KeyError, TypeError):
-            raise NonsenseReply(f"{self._base} does not answer as Kibana does", "Check --kibana-url.") from None
+            raise NonsenseReply(f"{self._connection.url} does not answer as Kibana does", _CHECK) from None
 
     def export(self, kind: str, object_id: str) -> Mapping[str, Any] | None:
         """One saved object; None where there is none."""
@@ -150,18 +159,10 @@ class Kibana:
     def _send(self, method: str, path: str, body: bytes | None, media_type: str) -> tuple[int, bytes]:
         headers = {"Authorization": self._login.header, "kbn-xsrf": "qscore", "Content-Type": media_type}
         try:
-            answer = self._pool.request(
-                method, self._base + path, body=body, headers=headers, redirect=False, preload_content=False
-            )
-            try:
-                content = answer.read(_CAP + 1)
-            finally:
-                answer.release_conn()
-        except urllib3.exceptions.HTTPError as error:
-            raise Unreachable(f"Kibana at {self._base} cannot be reached: {error}", "Check --kibana-url.") from None
-        if len(content) > _CAP:
-            raise NonsenseReply(f"Kibana's answer to {method} {path} is larger than {_CAP} bytes")
-        return answer.status, content
+            answer = self._connection.exchange(method, self._space + path, body, headers, self._timeout, _CAP)
+        except ScoringTimeout as error:
+            raise Unreachable(error.detail, error.remedy) from None
+        return answer.status, answer.body
 
     def _check(self, status: int, content: bytes) -> None:
         if status < 300:
@@ -181,21 +182,17 @@ class Kibana:
         try:
             return json.loads(content)
         except ValueError:
-            raise NonsenseReply(f"{self._base} did not answer with JSON", "Check --kibana-url.") from None
+            raise NonsenseReply(f"{self._connection.url} did not answer with JSON", _CHECK) from None
 
 
-def _base(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.username
-        good = good and (parts.port is None or parts.port > 0)
-    except ValueError:
-        good = False
-    if not good:
-        raise ConfigurationError(f"{url[:200]!r} is no address of Kibana", "Such as https://kibana.example:5601.")
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        raise ConfigurationError(f"{url[:200]!r} would send the password unencrypted", "Use https://.")
-    return url.rstrip("/")
+def _split(url: str) -> tuple[str, str]:
+    """The address without a path, and the path of a space, which has no slash at its end.
+
+    What is no path stays on the address, which is refused for it.
+    """
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    return (url, "") if set("?#") & set(path) else (f"{scheme}://{host}", f"/{path}".rstrip("/"))
 
 
 def _encoded(body: Any) -> bytes:

@@ -20,7 +20,7 @@ _PAGE = 1000
 
 
 @dataclass(frozen=True)
-class Finding:
+class RuleFinding:
     """What one rule finds: alerts it would raise, and a few of what it alerts on (documents, or groups and counts)."""
 
     rule: Rule
@@ -30,7 +30,7 @@ class Finding:
 
 def run_rule(
     client: Elasticsearch, rule: Rule, index: str, start: dt.datetime, end: dt.datetime, examples: int = 5
-) -> Finding:
+) -> RuleFinding:
     """What ``rule`` finds among documents that arrived in [start, end); ``index`` in place of the rule's own."""
     query = matching(rule, start, end)
     if rule.type == "query":
@@ -41,7 +41,7 @@ def run_rule(
         count += 1
         if count <= examples:
             found.append(_example(rule, group))
-    return Finding(rule, count, tuple(found))
+    return RuleFinding(rule, count, tuple(found))
 
 
 def _example(rule: Rule, group: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -61,10 +61,10 @@ def _query(kql: str, time_field: str, start: dt.datetime, end: dt.datetime) -> d
     return {"bool": {"filter": [{"kql": {"query": kql}}, {"range": {time_field: times}}]}}
 
 
-def _documents(client: Elasticsearch, rule: Rule, index: str, query: Mapping[str, Any], examples: int) -> Finding:
+def _documents(client: Elasticsearch, rule: Rule, index: str, query: Mapping[str, Any], examples: int) -> RuleFinding:
     answer = client.search(index=index, query=query, size=examples, track_total_hits=True, sort="event.ingested")
     hits = answer["hits"]
-    return Finding(rule, int(hits["total"]["value"]), tuple(hit["_source"] for hit in hits["hits"]))
+    return RuleFinding(rule, int(hits["total"]["value"]), tuple(hit["_source"] for hit in hits["hits"]))
 
 
 def _grouping(rule: Rule, start: dt.datetime, end: dt.datetime) -> dict[str, Any]:

@@ -6,17 +6,21 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import orjson
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
-from elastic_connector.lead.lease import iso
-from elastic_connector.lead.status import LEADING, Board, SourceStatus
+from elastic_connector.lead.status import LEADING, SourceStatus, StatusBoard
+from scorer.elastic_client.moments import iso, seconds
 from scorer.wire.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 #: Closed indices that are named; the metric counts all.
 _SHOWN = 20
@@ -30,7 +34,7 @@ _GAUGES: dict[str, tuple[str, _Value]] = {
     "lag_documents": ("Documents that wait, counted once a minute", lambda s: s.lag_documents),
     "checkpoint_seconds": (
         "Time up to which all documents are scored, epoch seconds",
-        lambda s: None if s.checkpoint is None else s.checkpoint / 1000.0,
+        lambda s: None if s.checkpoint is None else seconds(s.checkpoint),
     ),
     "in_flight_rows": ("Rows sent and not yet acknowledged", lambda s: s.in_flight_rows),
     "closed_indices": ("Indices of the source that are closed and so not read", lambda s: len(s.closed_indices)),
@@ -45,7 +49,7 @@ _COUNTERS: dict[str, tuple[str, _Value]] = {
     "dead_letters": ("Rows that went to the dead letters", lambda s: s.totals.dead),
     "retries": ("Batches sent again because they were late", lambda s: s.totals.retries),
     "busy": ("Times that Elasticsearch (429, 503) or the queue said: later", lambda s: s.busy),
-    "batch_problems": ("Batches that workers refused", lambda s: s.problems),
+    "batch_problems": ("Batches that workers refused", lambda s: s.totals.refused),
     "snapshots_reopened": ("Points in time that were lost and opened again", lambda s: s.reopened),
     "takeovers": ("Leases taken over from another process", lambda s: s.takeovers),
 }
@@ -53,7 +57,7 @@ _COUNTERS: dict[str, tuple[str, _Value]] = {
 
 @dataclass(frozen=True)
 class _Sources(Collector):
-    board: Board
+    board: StatusBoard
 
     def collect(self) -> Iterable[Metric]:
         statuses = list(self.board)
@@ -76,14 +80,7 @@ def _filled(family: Any, statuses: Iterable[SourceStatus], value: _Value) -> Met
     return filled
 
 
-def metrics_text(board: Board) -> bytes:
-    """Prometheus exposition format."""
-    registry = CollectorRegistry()
-    registry.register(_Sources(board))
-    return generate_latest(registry)
-
-
-def state_json(board: Board) -> bytes:
+def state_json(board: StatusBoard) -> bytes:
     """Each source's state, and what is wrong with it, for people."""
     listed = [
         {
@@ -101,47 +98,49 @@ def state_json(board: Board) -> bytes:
     return orjson.dumps({"status": "ready" if board.ready else "degraded", "sources": listed})
 
 
+class _Handler(WSGIRequestHandler):
+    timeout = 10.0  # seconds that a client may be silent
+    server_version, sys_version = "qscore", ""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
+        """Probes come every few seconds; nothing is logged."""
+
+
+def health_app(board: StatusBoard) -> WSGIApplication:
+    """Make the WSGI application that answers for ``board``."""
+    registry = CollectorRegistry()
+    registry.register(_Sources(board))
+    metrics = make_wsgi_app(registry)
+
+    def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            exposed: Iterable[bytes] = metrics(environ, start)
+            return exposed
+        status, body = "404 Not Found", b'{"status":"unknown path"}'
+        if path == "/healthz":
+            status, body = "200 OK", b'{"status":"up"}'
+        elif path == "/readyz":
+            status, body = "200 OK" if board.ready else "503 Service Unavailable", state_json(board)
+        start(status, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
+        return [body]
+
+    return answer
+
+
 @contextlib.contextmanager
-def health_server(board: Board, host: str, port: int) -> Iterator[int]:
-    """Serves for the body of a ``with``; yields the port. Raises ConfigurationError when it is taken."""
-
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 10.0
-        server_version, sys_version = "qscore", ""
-
-        def do_GET(self) -> None:  # http.server's name
-            path = self.path.partition("?")[0]
-            if path == "/healthz":
-                self._answer(200, b'{"status":"up"}', "application/json")
-            elif path == "/readyz":
-                self._answer(200 if board.ready else 503, state_json(board), "application/json")
-            elif path == "/metrics":
-                self._answer(200, metrics_text(board), "text/plain; version=0.0.4; charset=utf-8")
-            else:
-                self._answer(404, b'{"status":"unknown path"}', "application/json")
-
-        def _answer(self, status: int, body: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Cache-Control", "no-store")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
-            """Probes come every few seconds; nothing is logged."""
-
+def health_server(board: StatusBoard, host: str, port: int) -> Iterator[int]:
+    """Serve for the body of a ``with``; yields the port. Raises ConfigurationError when it is taken."""
     try:
-        server = ThreadingHTTPServer((host, port), Handler)
+        server = make_server(host, port, health_app(board), ThreadingWSGIServer, _Handler)
     except OSError as error:
         raise ConfigurationError(
             f"the health endpoint cannot listen on {host}:{port}: {error.strerror}", "Choose another health_port."
         ) from None
-    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
     thread.start()
     try:
-        yield int(server.server_address[1])
+        yield server.server_port
     finally:
         server.shutdown()
         server.server_close()

@@ -10,9 +10,9 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from elastic_connector.lead.lease import iso
-from elastic_connector.lead.status import DEGRADED, LEADING, Board, SourceStatus
+from elastic_connector.lead.status import DEGRADED, LEADING, SourceStatus, StatusBoard
 from scorer.elastic_client.failures import reached
+from scorer.elastic_client.moments import Millis, iso
 from scorer.elastic_client.names import SCORES_DATASET, SCORES_STREAM
 from scorer.logs import get_log
 from scorer.wire.errors import QScoreError
@@ -23,8 +23,8 @@ _SHOWN = 20  # closed indices that a heartbeat names
 SOON = 5.0
 
 
-def heartbeat(status: SourceStatus, now: int) -> dict[str, Any]:
-    """The document; ``now`` in milliseconds. Its event.kind keeps it apart from scores (enrichment, pipeline_error)."""
+def heartbeat(status: SourceStatus, now: Millis) -> dict[str, Any]:
+    """The document. Its event.kind keeps it apart from scores (enrichment, pipeline_error)."""
     totals = status.totals
     beat = {
         "source": status.source,
@@ -62,7 +62,7 @@ def heartbeat(status: SourceStatus, now: int) -> dict[str, Any]:
     return document
 
 
-def send_heartbeat(client: Elasticsearch, status: SourceStatus, now: int) -> bool:
+def send_heartbeat(client: Elasticsearch, status: SourceStatus, now: Millis) -> bool:
     """Write one for a source that is led here; a standby leaves it to the leader. Raises what `reached` names."""
     if status.state not in (LEADING, DEGRADED) or not status.owner:
         return False
@@ -79,12 +79,12 @@ def send_heartbeat(client: Elasticsearch, status: SourceStatus, now: int) -> boo
 
 @dataclass
 class Heartbeats:
-    """When each source's next heartbeat is due: soon after it was taken, then every minute. ``now``: milliseconds by
-    the server's clock; ``stop``: after which nothing is sent any more."""
+    """When each source's next heartbeat is due: soon after it was taken, then every minute. ``now``: the server's
+    clock; ``stop``: after which nothing is sent any more."""
 
     client: Elasticsearch
-    board: Board
-    now: Callable[[], int]
+    board: StatusBoard
+    now: Callable[[], Millis]
     stop: threading.Event
     clock: Callable[[], float] = time.monotonic
     _due: dict[str, float] = field(default_factory=dict)

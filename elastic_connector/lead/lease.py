@@ -15,12 +15,12 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from elasticsearch import ConflictError, Elasticsearch, NotFoundError
 
 from scorer.elastic_client.failures import fault_type, reached
+from scorer.elastic_client.moments import Millis, from_iso, iso, millis
 from scorer.wire.errors import ConfigurationError, NonsenseReply, Unavailable
 
 _PRIVILEGE = "index privileges read and write on the state index"
@@ -37,12 +37,12 @@ class LeaseLost(Unavailable):
 
 @dataclass(frozen=True)
 class StreamState:
-    """What the document says. ``checkpoint``: milliseconds of the source's time field, None before the first one."""
+    """What the document says. ``checkpoint``: None before the first one."""
 
     owner: str
     epoch: int
     version: str
-    checkpoint: int | None
+    checkpoint: Millis | None
     seq_no: int
     primary_term: int
 
@@ -56,7 +56,7 @@ class StreamState:
                 owner=_typed(source["owner"], str),
                 epoch=_typed(source["epoch"], int),
                 version=_typed(source.get("version", ""), str),
-                checkpoint=_millis(checkpoint["time"]) if "time" in checkpoint else None,
+                checkpoint=from_iso(checkpoint["time"]) if "time" in checkpoint else None,
                 seq_no=_typed(raw["_seq_no"], int),
                 primary_term=_typed(raw["_primary_term"], int),
             )
@@ -139,7 +139,7 @@ class Lease:
             self.taken_over = bool(found.owner) and not mine
             return self._take(found, epoch=found.epoch + 1, checkpoint=found.checkpoint)
 
-    def renew(self, checkpoint: int | None = None, version: str = "") -> None:
+    def renew(self, checkpoint: Millis | None = None, version: str = "") -> None:
         """Hold on to the lease, and move the checkpoint (never back). Raises LeaseLost."""
         with self._lock:
             self._version = version or self._version
@@ -153,14 +153,14 @@ class Lease:
             self.state = replace(self.state, epoch=epoch)
             self._renew(self.owner, None)
 
-    def release(self, checkpoint: int | None = None) -> None:
+    def release(self, checkpoint: Millis | None = None) -> None:
         """Give the lease back, so that a standby need not wait for it to run out."""
         with self._lock:
             if self.state is not None and self.state.owner == self.owner:
                 self._renew("", checkpoint)
             self._held_until = float("-inf")
 
-    def _renew(self, owner: str, checkpoint: int | None) -> None:
+    def _renew(self, owner: str, checkpoint: Millis | None) -> None:
         state = self.state
         if state is None or state.owner != self.owner:
             raise _lost(self.id, state)
@@ -172,7 +172,7 @@ class Lease:
             self.state = self._after_conflict(state, owner, max(known, default=None))
         self._held_until = started + _SAFE * self.seconds
 
-    def _after_conflict(self, state: StreamState, owner: str, checkpoint: int | None) -> StreamState:
+    def _after_conflict(self, state: StreamState, owner: str, checkpoint: Millis | None) -> StreamState:
         """A renewal whose answer was lost has moved the document on; then it is still ours."""
         found = self._read()
         if found is None or found.owner != self.owner:
@@ -184,7 +184,7 @@ class Lease:
         except _Conflict:
             raise Unavailable(f"the state of {self.id} changes while it is written", "It is tried again.") from None
 
-    def _take(self, found: StreamState | None, epoch: int, checkpoint: int | None) -> bool:
+    def _take(self, found: StreamState | None, epoch: int, checkpoint: Millis | None) -> bool:
         started = self.clock()
         try:
             self.state = self._write(found, self.owner, epoch, checkpoint)
@@ -205,13 +205,13 @@ class Lease:
                 return None
         return StreamState.from_response(answer)
 
-    def _write(self, found: StreamState | None, owner: str, epoch: int, checkpoint: int | None) -> StreamState:
+    def _write(self, found: StreamState | None, owner: str, epoch: int, checkpoint: Millis | None) -> StreamState:
         now = self.wall()
         document: dict[str, Any] = {
             "owner": owner,
             "epoch": epoch,
-            "expires": iso(int((now + self.seconds) * 1000)),
-            "updated": iso(int(now * 1000)),
+            "expires": iso(millis(now + self.seconds)),
+            "updated": iso(millis(now)),
             "source": self.source,
             "model": self.model,
             "version": self._version,
@@ -241,18 +241,6 @@ class Lease:
 
 class _Conflict(Exception):
     """Somebody else wrote the document first: an answer here, not a failure."""
-
-
-def iso(millis: int) -> str:
-    """Milliseconds of the epoch as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _millis(text: str) -> int:
-    when = datetime.fromisoformat(text)
-    if when.tzinfo is None:
-        raise ValueError(f"{text[:40]!r} has no zone")
-    return round(when.timestamp() * 1000)
 
 
 def _typed(value: Any, kind: type) -> Any:

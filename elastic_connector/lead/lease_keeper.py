@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from elastic_connector.lead.lease import Lease, LeaseLost
+from scorer.elastic_client.moments import Millis
 from scorer.logs import get_log
 from scorer.wire.errors import QScoreError
 
 _AGAIN = 1.0  # seconds after a renewal that failed
+
+
+class HeldLease(Protocol):
+    """What a leader's work needs of the lease; `LeaseKeeper` has it. ``checkpoint``: written with the next renewal."""
+
+    checkpoint: Millis | None
+
+    def held(self) -> bool: ...
+
+    def flush(self) -> None: ...
 
 
 class LeaseKeeper:
@@ -20,10 +32,10 @@ class LeaseKeeper:
         self._lease = lease
         self._announce = announce
         self._stop = threading.Event()
-        self._written: int | None = lease.state.checkpoint if lease.state else None
+        self._written: Millis | None = lease.state.checkpoint if lease.state else None
         self._thread = threading.Thread(target=self._run, name=f"lease-{lease.id}", daemon=True)
         #: Newest checkpoint; the loop sets it, the thread writes it.
-        self.checkpoint: int | None = self._written
+        self.checkpoint: Millis | None = self._written
         self.lost = False
 
     def __enter__(self) -> LeaseKeeper:

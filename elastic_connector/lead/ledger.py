@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from scorer.elastic_client.moments import Millis
 from scorer.rows.acknowledgement import Acknowledgement
 
 #: A batch that is late again and again is sent again ever more rarely; this many times ``late_seconds`` at most.
@@ -16,13 +17,13 @@ _BUSY_FACTOR = 3
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that are, or wait to be, on the queue. ``position``: see flow.RowPage. ``first_submitted``: epoch seconds by
-    the Elasticsearch server's clock at which any of its rows may have been sent first; 0: unknown."""
+    """Rows that are, or wait to be, on the queue. ``position``: see `RowPage`. ``first_submitted``: seconds by the
+    Elasticsearch server's clock at which any of its rows may have been sent first; 0: unknown."""
 
     batch_id: str
     body: bytes = field(repr=False)
     rows: int
-    position: int | None
+    position: Millis | None
     first_submitted: float
 
 
@@ -44,6 +45,7 @@ class Totals:
     already_there: int = 0
     dead: int = 0
     retries: int = 0
+    refused: int = 0  # batches that no worker could score
     repeated_acks: int = 0
 
 
@@ -53,7 +55,7 @@ class Ledger:
 
     late_after: float
     totals: Totals = field(default_factory=Totals)
-    checkpoint: int | None = None
+    checkpoint: Millis | None = None
     _entries: OrderedDict[str, _Entry] = field(default_factory=OrderedDict)
 
     @property
@@ -126,7 +128,7 @@ class Ledger:
         """Batches that have never reached the queue, in order."""
         yield from [entry.batch for entry in self._entries.values() if not entry.done and entry.sent is None]
 
-    def oldest_position(self) -> int | None:
+    def oldest_position(self) -> Millis | None:
         """Where the first unacknowledged batch ends; None when there is none or it has no position."""
         return next((entry.batch.position for entry in self._entries.values() if not entry.done), None)
 

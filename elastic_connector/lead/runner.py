@@ -12,10 +12,11 @@ from elastic_connector.lead.health import health_server
 from elastic_connector.lead.heartbeat import Heartbeats
 from elastic_connector.lead.shared import Cards, Setting
 from elastic_connector.lead.source import SourceRunner
-from elastic_connector.lead.status import Board, SourceStatus
+from elastic_connector.lead.status import SourceStatus, StatusBoard
 from elastic_connector.lead.term import GRACE
 from scorer.elastic_client.client import connect, server_info
 from scorer.elastic_client.clock import ServerClock
+from scorer.elastic_client.moments import BEGINNING, GivenTime
 from scorer.elastic_client.settings import ElasticSource
 from scorer.logs import get_log
 from scorer.service.queue.broker import redis_client
@@ -32,15 +33,14 @@ def run_connector(
     stop: threading.Event,
     *,
     once: bool = False,
-    since: int | None = 0,
+    since: GivenTime = BEGINNING,
     only: tuple[str, ...] = (),
-    ready: Callable[[Board, int], None] = lambda _board, _port: None,
+    ready: Callable[[StatusBoard, int], None] = lambda _board, _port: None,
 ) -> list[SourceStatus]:
     """Run until ``stop``, or with ``once`` until all documents that are there are scored; what became of each source.
 
-    ``since``: milliseconds at which a source that was never read begins; None: now. ``only``: names of sources; none:
-    all.
-    ``ready`` is called once everything has started, with the port of the health endpoint (0: none).
+    ``since``: where a source that was never read begins. ``only``: names of sources; none: all. ``ready`` is called
+    once everything has started, with the port of the health endpoint (0: none).
     Raises ConfigurationError; with ``once`` also what ended a source.
     """
     chosen = _chosen(settings, only)
@@ -48,7 +48,7 @@ def run_connector(
     client = connect(elastic)
     # Each source blocks one connection while it waits for acknowledgements, and its lease uses another.
     exchange = Exchange(redis_client(settings, connections=2 * len(chosen) + 2, longest_wait=1.0))
-    board = Board([SourceStatus(s.name, s.model, elastic.namespace_of(s)) for s in chosen])
+    board = StatusBoard([SourceStatus(s.name, s.model, elastic.namespace_of(s)) for s in chosen])
     clock = ServerClock(client)
     setting = Setting(client, Queues.of(settings, exchange), cards, elastic, clock, board, since, once)
     runners = [SourceRunner(source, setting, stop) for source in chosen]
@@ -75,7 +75,7 @@ def _chosen(settings: Settings, only: tuple[str, ...]) -> list[ElasticSource]:
     return [source for name, source in sources.items() if not only or name in only]
 
 
-def _health(settings: Settings, board: Board) -> contextlib.AbstractContextManager[int]:
+def _health(settings: Settings, board: StatusBoard) -> contextlib.AbstractContextManager[int]:
     elastic = settings.elastic
     if not elastic.health_port:
         return contextlib.nullcontext(0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from dataclasses import dataclass, field
 
 from elastic_connector.lead.batches import Sender, StreamRoute
@@ -12,13 +11,17 @@ from elastic_connector.lead.lease import Lease, LeaseLost, new_owner
 from elastic_connector.lead.lease_keeper import LeaseKeeper
 from elastic_connector.lead.ledger import Totals
 from elastic_connector.lead.shared import Setting
-from elastic_connector.lead.status import DEGRADED, STANDBY, STOPPED
-from elastic_connector.lead.term import LONGEST_PAUSE, ONCE_FAILURES, Term
-from scorer.elastic_client.failures import ElasticBusy
+from elastic_connector.lead.shipment import leading_sender
+from elastic_connector.lead.status import STANDBY, STOPPED, Trouble
+from elastic_connector.lead.term import ONCE_FAILURES, begin_term
+from scorer.elastic_client.moments import Millis
 from scorer.elastic_client.settings import ElasticSource
 from scorer.logs import get_log
 from scorer.wire.card import ModelCard
-from scorer.wire.errors import QScoreError, QueueFull, Unavailable
+from scorer.wire.errors import QScoreError, Unavailable
+
+#: Seconds of the first pause after a failure.
+_FIRST_PAUSE = 1.0
 
 
 @dataclass
@@ -32,8 +35,12 @@ class SourceRunner:
     totals: Totals = field(default_factory=Totals)
     _owner: str = field(default_factory=new_owner)
     _lease: Lease | None = None
-    _failures: int = 0
+    _trouble: Trouble = field(init=False)
     _watching_since: float | None = None  # monotonic seconds
+
+    def __post_init__(self) -> None:
+        gives_up_after = ONCE_FAILURES // 5 if self.setting.once else None
+        self._trouble = Trouble(self.name, self.setting.board, _FIRST_PAUSE, gives_up_after)
 
     @property
     def name(self) -> str:
@@ -45,7 +52,7 @@ class SourceRunner:
         while not done and not self.stop.is_set():
             try:
                 done = self._contend()
-                self._failures = 0
+                self._trouble.over()
             except LeaseLost as error:
                 self._lease = None
                 get_log().warning("standing_by", source=self.name, reason=error.detail)
@@ -84,7 +91,7 @@ class SourceRunner:
             state=STANDBY, version=card.version, reason="", owner="", epoch=0, checkpoint=None, position=None,
             lag_seconds=0.0, lag_documents=None, in_flight_rows=0, in_flight_bytes=0, closed_indices=(),
         )  # fmt: skip
-        now = time.monotonic()
+        now = self.setting.ticks()
         self._watching_since = now if self._watching_since is None else self._watching_since
         if self.setting.once and now - self._watching_since > 2 * lease.seconds + lease.poll:
             self.failure = Unavailable(
@@ -96,7 +103,7 @@ class SourceRunner:
         return False
 
     def _lead(self, lease: Lease, card: ModelCard) -> bool:
-        sender = self._announced(lease, card)
+        sender = leading_sender(lease, lambda epoch: self._sender(epoch, card))
         get_log().info("leading", source=self.name, model=self.source.model, epoch=lease.epoch, owner=lease.owner)
         takeovers = self.setting.board[self.name].takeovers + lease.taken_over
         self._update(owner=lease.owner, epoch=lease.epoch, takeovers=takeovers)
@@ -110,21 +117,14 @@ class SourceRunner:
                 with contextlib.suppress(QScoreError):  # it runs out by itself
                     lease.release(keeper.checkpoint)
 
-    def _announced(self, lease: Lease, card: ModelCard) -> Sender:
-        """A sender whose epoch is the highest that the queue knows of."""
-        while True:
-            namespace = self.setting.elastic.namespace_of(self.source)
-            route = StreamRoute(self.name, self.source.model, lease.epoch, namespace)
-            sender = self.setting.queues.sender(card, route)
-            there = sender.announce()
-            if there <= lease.epoch:
-                return sender
-            lease.advance(there + 1)
+    def _sender(self, epoch: int, card: ModelCard) -> Sender:
+        namespace = self.setting.elastic.namespace_of(self.source)
+        return self.setting.queues.sender(card, StreamRoute(self.name, self.source.model, epoch, namespace))
 
-    def _terms(self, keeper: LeaseKeeper, card: ModelCard, route: StreamRoute, began: int) -> bool:
+    def _terms(self, keeper: LeaseKeeper, card: ModelCard, route: StreamRoute, began: Millis) -> bool:
         """One version of the model after another; True when the work is done."""
         while keeper.held() and not self.stop.is_set():
-            term = Term(
+            term = begin_term(
                 self.source, self.setting, self.stop, self.totals, card,
                 self.setting.queues.sender(card, route), keeper, began,
             )  # fmt: skip
@@ -137,16 +137,12 @@ class SourceRunner:
 
     def _degraded(self, error: QScoreError) -> bool:
         """Note what is wrong and wait a little; True where a single run should end with it."""
-        self._failures += 1
-        busy = self.setting.board[self.name].busy + isinstance(error, (ElasticBusy, QueueFull))
-        before = self.setting.board[self.name]
-        self._update(state=DEGRADED, reason=error.sentence(), busy=busy)
-        if (before.state, before.reason) != (DEGRADED, error.sentence()):
-            get_log().error("source_degraded", source=self.name, reason=error.sentence())
-        if self.setting.once and (not error.retryable or self._failures > ONCE_FAILURES // 5):
+        try:
+            pause = self._trouble.tell(error)
+        except QScoreError:
             self.failure = error
             return True
-        self.stop.wait(min(LONGEST_PAUSE, 0.5 * 2.0 ** min(self._failures, 8)))
+        self.stop.wait(pause)
         return False
 
     def _update(self, **changes: object) -> None:

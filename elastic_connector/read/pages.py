@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from scorer.elastic_client.moments import Millis
+
 #: Problems of the model or its files, which other batches would have too: they wait until somebody mends it.
 OF_THE_MODEL = ("unknown_model", "artifact_rejected", "configuration")
 
@@ -15,14 +17,14 @@ class RowPage:
     """Rows to be scored together.
 
     ``table``: a pyarrow table of the model's inputs, the context and the edge columns, at most 50,000 rows; may be
-    empty. ``position``: milliseconds (epoch) of the source's time field up to which everything has been handed out with
-    this page or before it; None: the page says nothing about that (a late document, a window counted anew).
-    ``repeated``: whether somebody may have sent some of these rows before, so that the sink must look them up.
-    ``documents`` and ``bytes``: what was read for the page.
+    empty. ``position``: the moment of arrival up to which everything has been handed out with this page or before it;
+    None: the page says nothing about that (a late document, a window counted anew). ``repeated``: whether somebody may
+    have sent some of these rows before, so that the sink must look them up. ``documents`` and ``bytes``: what was read
+    for the page.
     """
 
     table: Any
-    position: int | None
+    position: Millis | None
     repeated: bool = False
     documents: int = 0
     bytes: int = 0
@@ -35,13 +37,21 @@ class RowPage:
 class RowReader(Protocol):
     """Reads one source for one version of one model."""
 
-    def resume(self, checkpoint: int) -> Iterator[RowPage]:
+    @property
+    def reopened(self) -> int:
+        """Points in time that were lost and opened again in the middle of a round."""
+        ...
+
+    def resume(self, checkpoint: Millis) -> Iterator[RowPage]:
         """Once, before the first round of a leader that found a checkpoint: what may have been missed before it."""
         ...
 
-    def round(self, since: int, upper: int) -> Iterator[RowPage]:
-        """What lies at or after ``since`` and before ``upper`` (both milliseconds of the source's time field) and has
-        not been handed out by this reader yet."""
+    def round(self, since: Millis, upper: Millis) -> Iterator[RowPage]:
+        """What arrived at or after ``since`` and before ``upper`` and has not been handed out by this reader yet."""
+        ...
+
+    def waiting(self, position: Millis) -> int | None:
+        """How many documents arrived after ``position``; None where the reader does not count them."""
         ...
 
     def close(self) -> None:

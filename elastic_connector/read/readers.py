@@ -10,14 +10,17 @@ from elasticsearch import Elasticsearch
 
 from elastic_connector.read.card_recipe import card_recipe
 from elastic_connector.read.documents import EventShaper
-from elastic_connector.read.events import EventReader, Key, ReadSettings
+from elastic_connector.read.events import event_reader
+from elastic_connector.read.memory import Key
 from elastic_connector.read.pages import RowReader
 from elastic_connector.read.snapshot import Snapshots
+from elastic_connector.read.source_documents import ReadSettings
 from elastic_connector.read.windows_reader import window_source
-from scorer.elastic_client.clock import ServerClock
+from scorer.elastic_client.clock import Clock
 from scorer.elastic_client.copies import no_place
 from scorer.elastic_client.failures import reached
 from scorer.elastic_client.lookup import present_ids
+from scorer.elastic_client.moments import Millis
 from scorer.elastic_client.names import SCORES_STREAM
 from scorer.elastic_client.settings import ElasticSettings, ElasticSource
 from scorer.logs import get_log
@@ -34,14 +37,15 @@ _DATES = {"date", "date_nanos"}
 
 @dataclass(frozen=True)
 class ReaderPlan:
-    """What a reader is made of. ``began``: server's milliseconds; what arrived before may have been sent before."""
+    """What a reader is made of. ``began``: by the server's clock; what arrived before may have been sent
+    before."""
 
     client: Elasticsearch
     source: ElasticSource
     elastic: ElasticSettings
     card: ModelCard
-    clock: ServerClock
-    began: int
+    clock: Clock
+    began: Millis
 
     @property
     def stream(self) -> str:
@@ -97,9 +101,7 @@ def read_settings(plan: ReaderPlan) -> ReadSettings:
             overlap_seconds=overlap,
             remedy="documents later than the overlap are missed; add the field by an ingest pipeline",
         )
-    return ReadSettings(
-        time_field, source.query, elastic.page_documents, int(1000 * overlap), int(1000 * elastic.settle_seconds)
-    )
+    return ReadSettings(time_field, source.query, elastic.page_documents, overlap, elastic.settle_seconds)
 
 
 def _says_when_ingested(plan: ReaderPlan, time_field: str) -> bool:
@@ -140,7 +142,7 @@ def scored_documents(plan: ReaderPlan) -> Callable[[Sequence[Key]], set[Key]]:
 
 def _events(plan: ReaderPlan, snapshots: Snapshots, recipe: Recipe, settings: ReadSettings) -> RowReader:
     shaper = EventShaper(recipe, plan.source.copy_fields)
-    return EventReader(snapshots, shaper, settings, scored_documents(plan), plan.clock.millis, plan.began)
+    return event_reader(snapshots, shaper, settings, scored_documents(plan), plan.clock.millis, plan.began)
 
 
 def _windows(_plan: ReaderPlan, snapshots: Snapshots, recipe: Recipe, settings: ReadSettings) -> RowReader:

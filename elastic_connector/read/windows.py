@@ -2,7 +2,8 @@
 
 A window is counted once it is closed, and again whenever a document of it arrives later. Its revision is the number
 of documents that its row was counted from: a row counted again from the same documents keeps its id (and is found to
-be written already), one more document makes another id. Nothing needs to be remembered for that, so that it holds
+be written already), one more document makes another id. Windows begin at whole seconds of the epoch, by which they are
+named; arrivals are `Millis` like those of every document. Nothing needs to be remembered for that, so that it holds
 across restarts, takeovers and clocks that are off.
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 
 from elastic_connector.read.windows_query import PRECISION_THRESHOLD, Json, Span, WindowQuery, value, window_of
 from scorer.elastic_client.failures import AnswerTooLarge
+from scorer.elastic_client.moments import Millis, millis, seconds
 from scorer.logs import get_log
 from scorer.rows.recipe import Recipe
 from scorer.wire.errors import NonsenseReply
@@ -54,10 +56,10 @@ class WindowRow:
 
 @dataclass(frozen=True)
 class WindowPage:
-    """Rows, and the event.ingested (epoch seconds) from which to go on once they and all before them are settled."""
+    """Rows, and the arrival from which to go on once they and all before them are settled."""
 
     rows: tuple[WindowRow, ...]
-    position: float
+    position: Millis
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class WindowReader:
     def recipe(self) -> Recipe:
         return self.query.recipe
 
-    def pages(self, since: float, until: float) -> Iterator[WindowPage]:
+    def pages(self, since: Millis, until: Millis) -> Iterator[WindowPage]:
         """Rows of the closed windows that documents ingested from ``since`` to before ``until`` belong to.
 
         The last page, which may be empty, carries the new position: ``until``, or the first arrival in a window that
@@ -96,7 +98,7 @@ class WindowReader:
         with self.snapshot() as search:
             count = _Counting(search, self.query)
             touched = self._touched(count, since, until)
-            still_open = [start for start in touched if self._is_open(start, until)]
+            still_open = [start for start in touched if self._is_open(start, seconds(until))]
             position = min(until, count.first_arrival(self._arrived(since, until), still_open, until))
             for span, totals in self._fresh(count, sorted(touched.keys() - set(still_open))):
                 for rows in count.rows(span, self.rows_at_once):
@@ -111,7 +113,7 @@ class WindowReader:
         """
         with self.snapshot() as search:
             count = _Counting(search, self.query)
-            for covered in _cut(count.documents(low, high).items()):
+            for covered in cut_windows(count.documents(low, high).items()):
                 for rows in count.rows(covered, self.rows_at_once):
                     yield rows, None
                 yield (), covered.starts[-1] + self.recipe.span
@@ -124,13 +126,13 @@ class WindowReader:
     def _is_open(self, start: int, until: float) -> bool:
         return until < start + self.recipe.span + self.settle and start < until + FUTURE
 
-    def _arrived(self, since: float, until: float) -> Json:
-        return {"range": {self.ingested: _millis(since, until)}}
+    def _arrived(self, since: Millis, until: Millis) -> Json:
+        return {"range": {self.ingested: {"gte": since, "lt": until, "format": "epoch_millis"}}}
 
-    def _touched(self, count: _Counting, since: float, until: float) -> dict[int, int]:
+    def _touched(self, count: _Counting, since: Millis, until: Millis) -> dict[int, int]:
         arrived = self._arrived(since, until)
         found = count.totals(0, _END, (arrived,))
-        ahead = [start for start in found if start >= until + FUTURE]
+        ahead = [start for start in found if start >= seconds(until) + FUTURE]
         if ahead:
             get_log().warning("windows_in_the_future", windows=len(ahead), first=ahead[0], documents=found[ahead[0]])
         timeless = count.without_time(arrived)
@@ -145,7 +147,7 @@ class WindowReader:
             wanted = set(some)
             totals = count.documents(some[0], some[-1] + self.recipe.span)
             fresh = {s: n for s, n in totals.items() if s in wanted and self._counted.get(s) != n}
-            for covered in _cut(fresh.items()):
+            for covered in cut_windows(fresh.items()):
                 yield covered, {s: fresh[s] for s in covered.starts}
 
     def _remember(self, totals: Mapping[int, int]) -> None:
@@ -184,14 +186,14 @@ class _Counting:
         pages = self._buckets(lambda after: self.query.totals(low, high, after, further))
         return {_checked(window_of, bucket["key"]): bucket["doc_count"] for page in pages for bucket in page}
 
-    def first_arrival(self, arrived: Json, starts: list[int], until: float) -> float:
+    def first_arrival(self, arrived: Json, starts: list[int], until: Millis) -> Millis:
         """The earliest arrival in the open windows ``starts``; ``until`` where none is open."""
         if not starts:
             return until
         ((ingested, _),) = arrived["range"].items()
-        held = {"range": {self.query.time: {"gte": min(starts) * 1000, "format": "epoch_millis"}}}
+        held = {"range": {self.query.time: {"gte": millis(min(starts)), "format": "epoch_millis"}}}
         found = self._metric({"min": {"field": ingested}}, arrived, held).get("value")
-        return until if found is None else float(found) / 1000.0
+        return until if found is None else Millis(int(found))
 
     def without_time(self, arrived: Json) -> int:
         """Documents that belong to no window, because they have no time."""
@@ -255,7 +257,7 @@ class _Counting:
                 return
 
 
-def _cut(totals: Iterable[tuple[int, int]]) -> Iterator[Span]:
+def cut_windows(totals: Iterable[tuple[int, int]]) -> Iterator[Span]:
     """Windows in order, together as long as their documents stay few."""
     starts: list[int] = []
     documents = 0
@@ -271,10 +273,6 @@ def _cut(totals: Iterable[tuple[int, int]]) -> Iterator[Span]:
 
 def _group_key(key: Mapping[str, Any], over: tuple[str, ...]) -> tuple[Any, ...]:
     return (window_of(key), *(key.get(name) for name in over))
-
-
-def _millis(low: float, high: float) -> Json:
-    return {"gte": int(low * 1000), "lt": int(high * 1000), "format": "epoch_millis"}
 
 
 def _is_bucket(bucket: object) -> bool:

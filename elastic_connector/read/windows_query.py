@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scorer.elastic_client.moments import Millis, millis, seconds
 from scorer.rows.recipe import Recipe
 from scorer.rows.recipe.parts import Field, Input, PortClass
 
@@ -180,7 +181,7 @@ def value(input_: Input, bucket: Mapping[str, Any]) -> float | None:
 
 def window_of(key: Mapping[str, Any]) -> int:
     """Start of a bucket's window, epoch seconds."""
-    return int(key[_WINDOW]) // 1000
+    return int(seconds(Millis(int(key[_WINDOW]))))
 
 
 def _metric(input_: Input, threshold: int) -> Json:
@@ -213,7 +214,7 @@ def _search(filters: Sequence[Json], body: Json) -> Json:
 
 
 def _between(field: str, low: float, high: float) -> Json:
-    return {"range": {field: {"gte": int(low * 1000), "lt": int(high * 1000), "format": "epoch_millis"}}}
+    return {"range": {field: {"gte": millis(low), "lt": millis(high), "format": "epoch_millis"}}}
 
 
 def _runs(starts: Sequence[int], span: int) -> list[tuple[int, int]]:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from elastic_connector.read.events import ReadSettings, source_query
 from elastic_connector.read.pages import RowPage
 from elastic_connector.read.snapshot import Snapshots
+from elastic_connector.read.source_documents import ReadSettings, source_query
 from elastic_connector.read.windows import Search, WindowReader, WindowRow
 from elastic_connector.read.windows_query import WindowQuery
 from scorer.elastic_client.failures import reached
+from scorer.elastic_client.moments import Millis, later, millis
 from scorer.rows.columns import ENTITY_COLUMNS, FLAGS_COLUMN, REVISION_COLUMN, TIME_COLUMN
 from scorer.rows.recipe import Recipe
 
@@ -30,9 +31,9 @@ def window_source(snapshots: Snapshots, recipe: Recipe, settings: ReadSettings) 
         with reached(f"count windows of {snapshots.index}", "index privilege read"), snapshots.opened() as pit:
             yield pit.search if pit.shards else lambda _body: _NOTHING
 
-    query = WindowQuery(recipe, recipe.time_names[0], (source_query(settings, 0, None),))
-    reader = WindowReader(snapshot, query, settings.time_field, settings.settle / 1000.0)
-    return WindowSource(reader, settings.overlap / 1000.0)
+    query = WindowQuery(recipe, recipe.time_names[0], (source_query(settings, Millis(0), None),))
+    reader = WindowReader(snapshot, query, settings.time_field, settings.settle)
+    return WindowSource(reader, settings.overlap)
 
 
 def window_table(recipe: Recipe, rows: Sequence[WindowRow]) -> Any:
@@ -50,7 +51,7 @@ def window_table(recipe: Recipe, rows: Sequence[WindowRow]) -> Any:
 
 @dataclass(frozen=True)
 class WindowSource:
-    """A `flow.RowReader` over closed windows; positions are milliseconds of the arrival of documents.
+    """A `RowReader` over closed windows; positions are the arrival of documents.
 
     Every round looks ``overlap`` seconds back, because a document may become searchable after its neighbours did: its
     window is counted again if it holds more documents than before. Any row may have been sent by an earlier leader.
@@ -59,31 +60,40 @@ class WindowSource:
     reader: WindowReader
     overlap: float = 60.0
 
-    def resume(self, checkpoint: int) -> Iterator[RowPage]:
+    @property
+    def reopened(self) -> int:
+        """None: a point in time that is lost ends the round, which is begun again."""
+        return 0
+
+    def resume(self, checkpoint: Millis) -> Iterator[RowPage]:
         """Nothing: each round looks back by itself."""
         del checkpoint
         return iter(())
 
-    def round(self, since: int, upper: int) -> Iterator[RowPage]:
+    def round(self, since: Millis, upper: Millis) -> Iterator[RowPage]:
         """Windows that documents arriving from ``since`` to before ``upper`` belong to, once they are closed."""
         waiting: RowPage | None = None
-        for page in self.reader.pages(since / 1000.0 - self.overlap, upper / 1000.0):
+        for page in self.reader.pages(later(since, -self.overlap), upper):
             if page.rows:
                 yield self._page(page.rows)
             else:
-                waiting = RowPage(window_table(self.reader.recipe, ()), int(page.position * 1000.0))
+                waiting = RowPage(window_table(self.reader.recipe, ()), page.position)
         if waiting is not None:
             yield waiting
+
+    def waiting(self, position: Millis) -> None:
+        """Not counted: how many windows documents make is known once they are read."""
+        del position
 
     def close(self) -> None:
         """Nothing is held between rounds."""
 
     def between(self, low: float, high: float) -> Iterator[RowPage]:
-        """Rows of the windows that start from ``low`` to before ``high`` (epoch seconds), for backfills; positions are
-        milliseconds of the windows' time here."""
+        """Rows of the windows that start from ``low`` to before ``high`` (seconds of the epoch, as windows are named),
+        for backfills; positions are the windows' own time here, not their documents' arrival."""
         for rows, end in self.reader.between(low, high):
             page = self._page(rows)
-            yield replace(page, position=None if end is None else end * 1000)
+            yield replace(page, position=None if end is None else millis(end))
 
     def _page(self, rows: Sequence[WindowRow]) -> RowPage:
         table = window_table(self.reader.recipe, rows)

@@ -24,7 +24,7 @@ class BoundedPool:
         self._pool = pool
         self._limit = limit
 
-    def urlopen(self, method: str, target: str, **options: Any) -> Answer:
+    def urlopen(self, method: str, target: str, **options: Any) -> BoundedAnswer:
         """One request, its answer read to the end. Raises TooMuch, and what urllib3 raises."""
         response = self._pool.urlopen(method, target, preload_content=False, **options)
         try:
@@ -34,14 +34,14 @@ class BoundedPool:
             raise
         finally:
             response.release_conn()
-        return Answer(response.status, response.headers, data)
+        return BoundedAnswer(response.status, response.headers, data)
 
     def close(self) -> None:
         """Close the connections."""
         self._pool.close()
 
 
-class Answer:
+class BoundedAnswer:
     """What the client's node takes of an answer."""
 
     __slots__ = ("data", "headers", "status")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import urllib3
 from elastic_transport import NodeConfig, Urllib3HttpNode
@@ -23,6 +23,7 @@ from scorer.wire.errors import ConfigurationError, NonsenseReply
 #: Plain HTTP would show the API key to everyone on the way; nobody is on the way to this machine.
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _KEPT_CONNECTIONS = 4
+_ADDRESS = "Set elastic.url to the cluster's address, such as https://elastic.example:9200."
 
 
 @dataclass(frozen=True)
@@ -95,22 +96,26 @@ def _where(settings: ElasticSettings) -> dict[str, Any]:
 
 
 def _host(url: str, settings: ElasticSettings) -> str:
-    remedy = "Set elastic.url to the cluster's address, such as https://elastic.example:9200."
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 9200)
     except ValueError as error:
-        raise ConfigurationError(f"elastic.url {url[:200]!r} is no address: {error}", remedy) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigurationError(f"elastic.url {url[:200]!r} is not https://host:port", remedy)
-    if parts.username or parts.password:
-        raise ConfigurationError("elastic.url holds a name or a password", "Put an API key into elastic.api_key_file.")
+        raise ConfigurationError(f"elastic.url {url[:200]!r} is no address: {error}", _ADDRESS) from None
+    _check_address(url, parts)
     if parts.scheme == "http" and (parts.hostname not in _LOOPBACK or settings.proxy):
         raise ConfigurationError(
             f"elastic.url {url[:200]!r} would send the API key unencrypted", "Use https://, and elastic.ca_file for it."
         )
-    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    name = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
     return f"{parts.scheme}://{name}:{port}{parts.path.rstrip('/')}"
+
+
+def _check_address(url: str, parts: SplitResult) -> None:
+    """Raises ConfigurationError for what is more, or less, than an address."""
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ConfigurationError(f"elastic.url {url[:200]!r} is not https://host:port", _ADDRESS)
+    if parts.username or parts.password:
+        raise ConfigurationError("elastic.url holds a name or a password", "Put an API key into elastic.api_key_file.")
 
 
 def _tls(settings: ElasticSettings) -> dict[str, Any]:

@@ -9,7 +9,7 @@ another 5xx                                     ElasticBusy
 an answer of more than 64 MiB                   AnswerTooLarge (what was asked was done)
 OpenSearch, or a client too new for its server  ConfigurationError
 404                                             Missing
-anything else                                   Refused
+anything else                                   RefusedRequest
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Missing(QScoreError):
     status = 404
 
 
-class Refused(QScoreError):
+class RefusedRequest(QScoreError):
     """A request that the cluster does not take, now or later. ``status``: what it answered."""
 
     code = "elastic_refused"
@@ -170,7 +170,9 @@ def _answered(error: ApiError, action: str, privilege: str) -> QScoreError:
         return Forbidden(f"could not {action}: {reason}", f"Give the API key what it lacks{needed}.")
     if status == 404:
         return Missing(f"could not {action}: {reason}", "Check the name; `qscore elastic doctor` says what is missing.")
-    refused = Refused(f"could not {action}: {reason} (HTTP {status})", "Look at the cluster's log for the request.")
+    refused = RefusedRequest(
+        f"could not {action}: {reason} (HTTP {status})", "Look at the cluster's log for the request."
+    )
     refused.status = status
     return refused
 

@@ -12,6 +12,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from scorer.elastic_client.failures import ElasticBusy, Missing, printable, reached
+from scorer.elastic_client.moments import Millis, seconds
 from scorer.wire.errors import ConfigurationError, NonsenseReply
 
 CHUNK_IDS = 1000
@@ -20,7 +21,7 @@ _READ = "index privileges read and view_index_metadata on the stream of scores"
 
 @dataclass(frozen=True)
 class BackingIndex:
-    """One index of a stream. ``created``: epoch seconds by the cluster's clock."""
+    """One index of a stream. ``created``: seconds of the epoch by the cluster's clock."""
 
     name: str
     created: float
@@ -52,7 +53,7 @@ def _backing_index(name: str, raw: Any, stream: str) -> BackingIndex:
             "Remove that index or alias; `qscore elastic install` sets up the stream.",
         )
     try:
-        return BackingIndex(name, int(raw["settings"]["index.creation_date"]) / 1000.0)
+        return BackingIndex(name, seconds(Millis(int(raw["settings"]["index.creation_date"]))))
     except (TypeError, KeyError, ValueError, OverflowError):
         raise NonsenseReply(f"the settings of {name[:200]} have no creation date") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,32 +119,44 @@ def _checked(check: Any, text: str) -> str:
 
 
 def check_source_pattern(pattern: str) -> str:
-    """``pattern`` if it is of this cluster and cannot match the stream of scores; else ValueError with the remedy.
-
-    Elasticsearch applies an exclusion to what stands before it, so that ``-logs-qscore.*,logs-*`` excludes nothing.
-    """
-    wrong = any(character.isspace() or character in '<>"|\\/?#\0' for character in pattern)
-    if wrong or max(map(len, pattern.split(","))) > _LONGEST_NAME:
+    """``pattern`` if it is of this cluster and cannot match the stream of scores; else ValueError with the remedy."""
+    if any(map(_is_out_of_place, pattern)) or max(map(len, pattern.split(","))) > _LONGEST_NAME:
         raise ValueError(f"{pattern[:80]!r} is no index pattern; give names with * and exclusions, without date math")
     if ":" in pattern:  # documents that came late are fetched by id, which Elasticsearch does within one cluster alone
         raise ValueError(
             f"{pattern[:80]!r} names another cluster, whose late documents could not be fetched; "
             "run a connector for that cluster, with its address in elastic.url"
         )
-    risky: list[str] = []
-    for part in pattern.split(","):
-        if part.startswith("-"):
-            risky = [other for other in risky if not _covers(part[1:], other)]
-        elif part == "_all" or _overlap(part, _scores(part) + "-*"):
-            risky.append(part)
-    if risky or not pattern.strip(","):
-        named = risky[0] if risky else pattern
-        remedy = f"{named or 'logs-*'},-{_scores(named).removesuffix('scores')}*"
-        raise ValueError(
-            f"{named!r} also matches the scores themselves ({SCORES_STREAM}-*), which would be scored again; "
-            f"exclude them at the end, such as {remedy}"
-        )
+    risky = _with_scores(pattern.split(",")) if pattern.strip(",") else [pattern]
+    if risky:
+        raise _matches_scores(risky[0])
     return pattern
+
+
+def _is_out_of_place(character: str) -> bool:
+    return character.isspace() or character in '<>"|\\/?#\0'
+
+
+def _with_scores(parts: Iterable[str]) -> list[str]:
+    """Those parts of a pattern that may match the stream of scores.
+
+    Elasticsearch applies an exclusion to what stands before it, so that ``-logs-qscore.*,logs-*`` excludes nothing.
+    """
+    found: list[str] = []
+    for part in parts:
+        if part.startswith("-"):
+            found = [other for other in found if not _covers(part[1:], other)]
+        elif part == "_all" or _overlap(part, _scores(part) + "-*"):
+            found.append(part)
+    return found
+
+
+def _matches_scores(part: str) -> ValueError:
+    remedy = f"{part or 'logs-*'},-{_scores(part).removesuffix('scores')}*"
+    return ValueError(
+        f"{part!r} also matches the scores themselves ({SCORES_STREAM}-*), which would be scored again; "
+        f"exclude them at the end, such as {remedy}"
+    )
 
 
 def _scores(pattern: str) -> str:

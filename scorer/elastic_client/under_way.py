@@ -13,7 +13,7 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from scorer.elastic_client.failures import ElasticBusy, Missing, Refused, reached
+from scorer.elastic_client.failures import ElasticBusy, Missing, RefusedRequest, reached
 from scorer.logs import get_log
 from scorer.wire.errors import Forbidden, NonsenseReply
 
@@ -34,7 +34,7 @@ def bulk_tasks(client: Elasticsearch, tag: str, for_seconds: float = 0.0) -> fro
                 params={"actions": _BULK, "group_by": "none"},
                 headers={"accept": "application/json"},
             ).body
-    except (Forbidden, Missing, Refused) as error:
+    except (Forbidden, Missing, RefusedRequest) as error:
         _say_once(error.sentence())
         return frozenset()
     listed = answer.get("tasks") if isinstance(answer, Mapping) else None

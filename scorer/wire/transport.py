@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 from scorer.wire.errors import ConfigurationError, NonsenseReply, QScoreError, ScoringTimeout, Unreachable, Untrusted
 
 _PIECE = 256 * 1024
+#: Nobody is on the way to this machine.
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Peer:
     ``name``: such as "the gateway". ``form``: how its address is written; ``port``: where an address names none. The
     other four are remedies: ``address`` for an address of another form, ``trust`` for an authority or a certificate
     that is not accepted, ``silent`` for no answer or a wrong one, ``slow`` for an answer that came too late.
+    ``plain_here``: whether its address may begin with http:// where it is one of this machine.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Peer:
     trust: str
     silent: str
     slow: str
+    plain_here: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,14 +73,16 @@ class Trust:
 class TlsConnection:
     """One keep-alive connection to ``https://host:port``, opened when first needed; for one thread.
 
+    Without TLS only where the peer allows that on this machine.
+
     ``url``: the same address with its port. Raises ConfigurationError for what can never work.
     """
 
     def __init__(self, url: str, peer: Peer, trust: Trust) -> None:
-        self._host, self._port = _address(url, peer)
-        self.url = "https://%s:%d" % ("[%s]" % self._host if ":" in self._host else self._host, self._port)
+        scheme, self._host, self._port = _address(url, peer)
+        self.url = "%s://%s:%d" % (scheme, "[%s]" % self._host if ":" in self._host else self._host, self._port)
         self._peer = peer
-        self._context = _tls_context(peer, trust)
+        self._context = _tls_context(peer, trust) if scheme == "https" else None
         self._server_hostname = trust.server_hostname or self._host
         self._connection: Optional[http.client.HTTPConnection] = None
         self._socket: Optional[_DeadlineSocket] = None
@@ -144,7 +150,7 @@ class TlsConnection:
         self._connection.request(method, path, body=body, headers=headers)
         return self._connection.getresponse()
 
-    def _connect(self, deadline: float) -> ssl.SSLSocket:
+    def _connect(self, deadline: float) -> socket.socket:
         try:
             raw = reach(socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM), deadline)
         except socket.timeout:
@@ -153,6 +159,8 @@ class TlsConnection:
         try:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             raw.settimeout(_remaining(deadline))
+            if self._context is None:
+                return raw
             return self._context.wrap_socket(raw, server_hostname=self._server_hostname)
         except BaseException:
             raw.close()
@@ -186,30 +194,30 @@ def _open(found: Any, timeout: float) -> socket.socket:
 
 
 class _DeadlineSocket:
-    """A TLS socket whose sends and receives share one deadline (``time.monotonic()``)."""
+    """A socket whose sends and receives share one deadline (``time.monotonic()``)."""
 
-    def __init__(self, secured: ssl.SSLSocket) -> None:
-        self._secured = secured
+    def __init__(self, connected: socket.socket) -> None:
+        self._connected = connected
         self.deadline = 0.0
 
     def sendall(self, data: Any) -> None:
         view = memoryview(data).cast("B")
         for start in range(0, len(view), _PIECE):
-            self._secured.settimeout(_remaining(self.deadline))
-            self._secured.sendall(view[start : start + _PIECE])
+            self._connected.settimeout(_remaining(self.deadline))
+            self._connected.sendall(view[start : start + _PIECE])
 
     def makefile(self, _mode: str = "rb", *_args: Any, **_kwargs: Any) -> io.BufferedReader:
         return io.BufferedReader(_DeadlineReader(self), 64 * 1024)
 
     def receive_into(self, buffer: Any) -> int:
-        self._secured.settimeout(_remaining(self.deadline))
-        return self._secured.recv_into(buffer)
+        self._connected.settimeout(_remaining(self.deadline))
+        return self._connected.recv_into(buffer)
 
     def close(self) -> None:
         """Do nothing: http.client calls it before an answer that ends with the connection is read."""
 
     def end(self) -> None:
-        self._secured.close()
+        self._connected.close()
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -233,18 +241,22 @@ def _remaining(deadline: float) -> float:
     return left
 
 
-def _address(url: str, peer: Peer) -> Tuple[str, int]:
+def _address(url: str, peer: Peer) -> Tuple[str, str, int]:
+    """Scheme, host and port."""
+    scheme = "https"
     try:
         parts = urlsplit(url)
+        if peer.plain_here and parts.scheme == "http" and parts.hostname in _LOOPBACK:
+            scheme = "http"
         host, port = parts.hostname, parts.port
         plain = not (parts.username or parts.password or parts.query or parts.fragment) and parts.path in ("", "/")
     except ValueError:
         host, port, plain = None, None, False
-    if not plain or not host or not url.lower().startswith("https://"):
+    if not plain or not host or not url.lower().startswith(scheme + "://"):
         raise ConfigurationError(
             "the address %r of %s is not of the form %s" % (url[:200], peer.name, peer.form), peer.address
         )
-    return host, port or peer.port
+    return scheme, host, port or (peer.port if scheme == "https" else http.client.HTTP_PORT)
 
 
 def _tls_context(peer: Peer, trust: Trust) -> ssl.SSLContext:

@@ -95,9 +95,10 @@ def test_another_version_stops_the_build(repository: Path) -> None:
 
 
 def test_a_stray_file_stops_the_build(repository: Path, tmp_path: Path) -> None:
-    (tmp_path / "notes.bak").write_text("x")
+    (tmp_path / "default").mkdir()
+    (tmp_path / "default" / "notes.bak").write_text("x")
     with pytest.raises(ValueError, match="not a kind of file that a Splunk app holds"):
-        list(load(repository, "pathmap")._walk(tmp_path))
+        load(repository, "pathmap").app_files(tmp_path)
 
 
 def test_the_app_loads_nothing_but_itself_and_the_standard_library(unpacked: Path, interpreter: str) -> None:
@@ -123,7 +124,9 @@ FORBIDDEN_CALLS = re.compile(
 
 
 def test_no_code_that_appinspect_does_not_flag_but_should(unpacked: Path) -> None:
-    for path in unpacked.rglob("*.py"):
+    programs = list(unpacked.rglob("*.py"))
+    assert len(programs) > 10
+    for path in programs:
         source = path.read_text()
         assert FORBIDDEN_CALLS.search(source) is None, path
         for node in ast.walk(ast.parse(source)):
@@ -133,7 +136,9 @@ def test_no_code_that_appinspect_does_not_flag_but_should(unpacked: Path) -> Non
 
 
 def test_no_conf_file_holds_a_secret_or_hands_out_system_rights(unpacked: Path) -> None:
-    for path in unpacked.rglob("*.conf"):
+    confs = list(unpacked.rglob("*.conf"))
+    assert {path.name for path in confs} >= {"app.conf", "commands.conf", "macros.conf", "savedsearches.conf"}
+    for path in confs:
         text = path.read_text()
         assert re.search(r"(?im)^\s*(password|token|api_?key|secret|session_?key)\s*=\s*\S", text) is None, path
         assert "passSystemAuth" not in text, path

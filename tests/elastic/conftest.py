@@ -69,9 +69,9 @@ def elasticsearch(require: Callable[[bool, str], None]) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def installed(elasticsearch: Server) -> Server:
     """The server with the templates, pipelines and state index that `qscore elastic install` makes."""
-    from elastic_connector.install.apply import install
     from elastic_connector.install.asset_files import Names
     from elastic_connector.install.cluster import Cluster
+    from elastic_connector.install.installer import install
 
     install(Cluster(elasticsearch.admin, Names()))
     return elasticsearch

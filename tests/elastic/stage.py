@@ -18,9 +18,9 @@ from elasticsearch import Elasticsearch, helpers
 from demo.elastic_documents import MAPPINGS
 from demo.elastic_setup import SCORES_QUERY, Source, settings_text, write_runtime_key
 from demo.running_stack import running_stack
-from elastic_connector.install.apply import install
 from elastic_connector.install.asset_files import Names
 from elastic_connector.install.cluster import Cluster
+from elastic_connector.install.installer import install
 from tests.conftest import make_tiny_model, publish_model
 
 MODEL, VERSION = "lateral", "1-starter"

@@ -155,8 +155,16 @@ def _processes(stage: Stage, word: str) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("killed", ["scorer.service.gateway", "scorer.service.worker"])
-def test_a_killed_process_costs_scores_but_no_row_and_the_next_search_is_whole(running: Stage, killed: str) -> None:
+@pytest.mark.parametrize(
+    ("killed", "said"),
+    [
+        ("scorer.service.gateway", "the gateway https://127.0.0.1:"),
+        ("scorer.service.worker", "no worker answered for batch "),
+    ],
+)
+def test_a_killed_process_costs_scores_but_no_row_and_the_next_search_is_whole(
+    running: Stage, killed: str, said: str
+) -> None:
     search = {"args": ["model=lateral", "timeout=4"], **running.searchinfo}
     with SearchProcess(running.command, running.environment) as process:
         process.getinfo(**search)
@@ -179,7 +187,9 @@ def test_a_killed_process_costs_scores_but_no_row_and_the_next_search_is_whole(r
         assert not any(b",ok" in line for line in lines[1:])
     warnings = [text for answer in (before, during, later) for level, text in answer.messages if level == "WARN"]
     assert len(warnings) == 1
-    assert "qscore status" in warnings[0] or "gateway" in warnings[0]
+    assert warnings[0].startswith("qscore: rows came back without scores: ")
+    assert said in warnings[0]
+    assert "Run `qscore status`" in warnings[0]
 
     _until_ready(running)
     with SearchProcess(running.command, running.environment) as process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -14,10 +15,11 @@ from elasticsearch import Elasticsearch
 from elastic_connector.install.asset_files import Names
 from elastic_connector.install.changes import plan
 from elastic_connector.install.cluster import Cluster
-from elastic_connector.install.doctor.findings import Finding, attempt, ok
+from elastic_connector.install.doctor.findings import Examination, Finding, ok
 from elastic_connector.install.doctor.sources import check_source, check_streams
 from elastic_connector.install.privileges import runtime_role
 from scorer.elastic_client.client import ServerInfo, server_info
+from scorer.elastic_client.moments import Millis, seconds
 from scorer.elastic_client.settings import ElasticSettings
 from scorer.wire.errors import NonsenseReply
 
@@ -38,21 +40,22 @@ class Doctor:
 
     def examine(self) -> list[Finding]:
         """Every check, in the order in which a fault would have to be mended."""
-        reached: list[ServerInfo] = []
+        seen = Examination()
+        if not seen.look("version", self._version):
+            return seen.findings  # nobody is there to be asked
+        seen.look("licence", self._licence)
+        seen.look("clock", self._clock)
+        seen.look("privileges", self._privileges)
+        seen.look("assets", self._assets)
+        seen.look("scores", lambda: check_streams(self._cluster, self.settings))
+        seen.look("sources", self._any_source)
+        for source in self.settings.sources:
+            find = functools.partial(check_source, self._cluster, self.settings, source)
+            seen.look(f"source {source.name}", find)
+        return seen.findings
 
-        def version_check() -> Iterator[Finding]:
-            reached.append(server_info(self.client))
-            yield check_version(reached[0])
-
-        found = attempt("version", version_check)
-        if not reached:
-            return found
-        found += attempt("licence", self._licence)
-        found += attempt("clock", self._clock)
-        found += attempt("privileges", self._privileges)
-        found += attempt("assets", self._assets)
-        found += attempt("scores", lambda: check_streams(self._cluster, self.settings))
-        return found + self._sources()
+    def _version(self) -> Iterator[Finding]:
+        yield check_version(server_info(self.client))
 
     @property
     def _cluster(self) -> Cluster:
@@ -113,15 +116,10 @@ class Doctor:
                 remedy = "`qscore elastic diff` shows the difference, `qscore elastic install` mends it."
                 yield Finding("assets", "warn", f"{name} differs: {change.why}", remedy)
 
-    def _sources(self) -> list[Finding]:
+    def _any_source(self) -> Iterator[Finding]:
         if not self.settings.sources:
             remedy = "Add [[elastic.sources]] to qscore.toml; docs/elastic.md shows one."
-            return [Finding("sources", "fail", "no source is configured", remedy)]
-        found = []
-        for source in self.settings.sources:
-            check = f"source {source.name}"
-            found += attempt(check, lambda source=source: check_source(self._cluster, self.settings, source))  # type: ignore[misc]
-        return found
+            yield Finding("sources", "fail", "no source is configured", remedy)
 
 
 def check_version(info: ServerInfo) -> Finding:
@@ -153,7 +151,7 @@ def _clock_of(node: str, body: Any, here: float) -> Finding:
     stamp = body.get("timestamp") if isinstance(body, Mapping) else None
     if not isinstance(stamp, int):
         raise NonsenseReply("Elasticsearch does not say what time its nodes have")
-    off = stamp / 1000 - here
+    off = seconds(Millis(stamp)) - here
     if abs(off) > _CLOCK_WARN:
         said = f"node {node} is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} this machine"
         remedy = "Set both by NTP. Nothing is lost meanwhile: what is read goes by Elasticsearch's clock alone."

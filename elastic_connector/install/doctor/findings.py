@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -10,6 +10,8 @@ from scorer.elastic_client.failures import Missing, printable
 from scorer.wire.errors import Forbidden, QScoreError
 
 _ITSELF = "Set elastic.url to Elasticsearch itself; something before it may answer in its place."
+#: What an answer that was not looked into raises.
+_NO_FORM = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 State = Literal["ok", "warn", "fail", "skip"]
 
 
@@ -30,25 +32,35 @@ def ok(check: str, detail: str) -> Finding:
     return Finding(check, "ok", detail)
 
 
-def attempt(check: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
-    """All that ``look`` finds; a failure of the look itself is a finding too.
+class Examination:
+    """What was found so far, check after check. ``findings``: in the order in which they were made."""
 
-    What the login may not see is skipped, because the runtime key is meant to see little.
-    """
-    found: list[Finding] = []
-    try:
-        found.extend(look())
-    except Forbidden:
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    def look(self, check: str, find: Callable[[], Iterable[Finding]]) -> bool:
+        """Add all that ``find`` finds; whether it came to its end. A failure of the look itself is a finding too.
+
+        What the login may not see is skipped, because the runtime key is meant to see little.
+        """
+        try:
+            self.findings.extend(find())
+        except (QScoreError, *_NO_FORM) as error:
+            self.findings.append(_failure(check, error))
+            return False
+        return True
+
+
+def _failure(check: str, error: Exception) -> Finding:
+    if isinstance(error, Forbidden):
         remedy = "For this check run doctor with --user NAME or with the installer key (--key-file)."
-        found.append(Finding(check, "skip", "this login may not look", remedy))
-    except Missing as error:
-        found.append(Finding(check, "skip", f"this server cannot tell: {error.detail}"))
-    except QScoreError as error:
-        found.append(Finding(check, "fail", error.detail, error.remedy or _ITSELF))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # an answer that was not looked into
-        said = f"an answer of the server has not its form ({type(error).__name__}: {printable(str(error), 80)})"
-        found.append(Finding(check, "fail", said, _ITSELF))
-    return found
+        return Finding(check, "skip", "this login may not look", remedy)
+    if isinstance(error, Missing):
+        return Finding(check, "skip", f"this server cannot tell: {error.detail}")
+    if isinstance(error, QScoreError):
+        return Finding(check, "fail", error.detail, error.remedy or _ITSELF)
+    said = f"an answer of the server has not its form ({type(error).__name__}: {printable(str(error), 80)})"
+    return Finding(check, "fail", said, _ITSELF)
 
 
 def failed(findings: list[Finding]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +12,7 @@ from elastic_connector.install.score_fields import field_types, leaves
 from elastic_connector.read.closed_indices import closed_indices
 from scorer.elastic_client.copies import no_place
 from scorer.elastic_client.failures import Missing
+from scorer.elastic_client.moments import from_iso, iso, millis, seconds
 from scorer.elastic_client.settings import ElasticSettings, ElasticSource
 from scorer.wire.errors import NonsenseReply
 
@@ -183,7 +183,7 @@ def _lease_and_lag(cluster: Cluster, settings: ElasticSettings, source: ElasticS
 
 
 def _after(source: ElasticSource, checkpoint: str, now: float, settings: ElasticSettings) -> dict[str, Any]:
-    upper = dt.datetime.fromtimestamp(now - settings.settle_seconds, dt.UTC).isoformat()
+    upper = iso(millis(now - settings.settle_seconds))
     filters: list[dict[str, Any]] = [{"range": {source.time_field: {"gt": checkpoint, "lt": upper}}}]
     if source.query:
         filters.append({"kql": {"query": source.query}})
@@ -211,6 +211,6 @@ def _server_time(cluster: Cluster) -> float:
 
 def _seconds(text: str, check: str) -> float:
     try:
-        return dt.datetime.fromisoformat(text).timestamp()
+        return seconds(from_iso(text))
     except ValueError:
         raise NonsenseReply(f"the state of {check} holds the time {text[:40]!r}", "Delete that document.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,7 +84,8 @@ def _install(
         if keys and login.user:
             _install_keys(console, cluster, requests, folder, dry_run)
     if kibana_url:
-        _install_kibana(console, _kibana(kibana_url, kibana_ca, login), dry_run)
+        with _kibana(kibana_url, kibana_ca, login) as kibana:
+            _install_kibana(console, kibana, dry_run)
     elif not dry_run:
         _write_files(console, kibana_folder or settings.home / "kibana")
 
@@ -102,8 +104,8 @@ def _patterns(settings: Settings) -> list[str]:
 
 
 def _install_cluster(console: Console, cluster: Cluster, dry_run: bool) -> None:
-    from elastic_connector.install.apply import install, refuse_foreign
     from elastic_connector.install.changes import plan
+    from elastic_connector.install.installer import install, refuse_foreign
 
     if dry_run:
         changes = plan(cluster)
@@ -148,13 +150,12 @@ def _write_files(console: Console, folder: Path) -> None:
     )
 
 
-def _kibana(url: str, ca_file: Path | None, login: Login) -> Kibana:
-    from elastic_connector.install.kibana import Kibana
-    from elastic_connector.install.kibana import Login as KibanaLogin
+def _kibana(url: str, ca_file: Path | None, login: Login) -> AbstractContextManager[Kibana]:
+    from elastic_connector.install.kibana import Kibana, KibanaLogin
 
     if not login.user:
         raise BadOption("--kibana-url is given without --user", "Kibana needs a user; the keys are for Elasticsearch.")
-    return Kibana(url, KibanaLogin(login.user, login.password), ca_file)
+    return closing(Kibana(url, KibanaLogin(login.user, login.password), ca_file))
 
 
 def _diff(
@@ -178,7 +179,8 @@ def _diff(
     with cluster_of(settings, login) as cluster:
         changes = plan(cluster)
     if kibana_url:
-        changes += kibana_plan(_kibana(kibana_url, kibana_ca, login))
+        with _kibana(kibana_url, kibana_ca, login) as kibana:
+            changes += kibana_plan(kibana)
     found = differences(changes)
     if not found:
         console.print(Text(f"no difference: {len(changes)} things are as this version has them"))
@@ -208,11 +210,11 @@ def _uninstall(
     settings, console = load_settings(), Console()
     login = _login(settings, user, password_file, key_file)
     with elastic_extra():
-        from elastic_connector.install.apply import removal_plan, uninstall
+        from elastic_connector.install.installer import removal_plan, uninstall
         from elastic_connector.install.keys import key_requests, remove_keys
         from elastic_connector.install.kibana_assets import uninstall_kibana
-    kibana = _kibana(kibana_url, kibana_ca, login) if kibana_url else None
-    with cluster_of(settings, login) as cluster:
+    opened = _kibana(kibana_url, kibana_ca, login) if kibana_url else nullcontext()
+    with opened as kibana, cluster_of(settings, login) as cluster:
         if delete_data and not dry_run and not yes:  # before anything is removed
             _show(console, "Elasticsearch, to be removed", removal_plan(cluster, delete_data))
             typer.confirm("Delete all scores and checkpoints for good?", abort=True)

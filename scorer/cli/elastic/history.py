@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from scorer.elastic_client.extra import elastic_extra
+from scorer.elastic_client.moments import Millis, given_time, iso
 from scorer.elastic_client.settings import ElasticSource
 from scorer.service.client.local import local_client
 from scorer.service.queue.broker import redis_client
@@ -21,15 +22,15 @@ from scorer.service.settings import Settings, load_settings
 from scorer.wire.errors import BadOption
 
 if TYPE_CHECKING:
-    from elastic_connector.history.backfill import Scope
-    from elastic_connector.history.history import History
+    from elastic_connector.history.backfill import HistoryScope
+    from elastic_connector.history.source_history import History
     from elastic_connector.history.unscored import Tally
 
 SourceName = Annotated[str, typer.Option("--source", help="Name of the source in qscore.toml.")]
 From = Annotated[
-    str | None, typer.Option("--from", help="Time of the first documents: 2026-01-31, 2026-01-31T08:15:00Z, 7d, 12h.")
+    str | None, typer.Option("--from", help="Time of the first documents: 2026-01-31T08:15:00Z, 7d, 12h, beginning.")
 ]
-To = Annotated[str | None, typer.Option("--to", help="Time before which the last documents lie; default: now.")]
+To = Annotated[str, typer.Option("--to", help="Time before which the last documents lie, given as --from is, or now.")]
 Version = Annotated[str | None, typer.Option(help="Version of the model; default: the source's.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without it, what would be done is counted.")]
 _LONGEST_WAIT = 5.0
@@ -42,7 +43,9 @@ def register(group: typer.Typer) -> None:
     group.command("reconcile")(_reconcile)
 
 
-def _backfill(source: SourceName, since: From = None, to: To = None, version: Version = None, yes: Yes = False) -> None:
+def _backfill(
+    source: SourceName, since: From = None, to: To = "now", version: Version = None, yes: Yes = False
+) -> None:
     """Score the documents of a time that have no score yet. Live scoring goes first; stopped, it goes on where it was.
 
     Counts what would be sent, and sends it with --yes. Times are the documents' own (@timestamp).
@@ -62,7 +65,7 @@ def _backfill(source: SourceName, since: From = None, to: To = None, version: Ve
             _count(history, scope)
 
 
-def _rescore(source: SourceName, since: From = None, to: To = None, version: Version = None, yes: Yes = False) -> None:
+def _rescore(source: SourceName, since: From = None, to: To = "now", version: Version = None, yes: Yes = False) -> None:
     """Score with the model's present version what its earlier versions have scored. The earlier scores stay.
 
     Begins at the first score of the model in any version, unless --from says otherwise. Counts; sends with --yes.
@@ -85,7 +88,7 @@ def _rescore(source: SourceName, since: From = None, to: To = None, version: Ver
 def _reconcile(
     source: SourceName,
     since: From = None,
-    to: To = None,
+    to: To = "now",
     version: Version = None,
     fix: Annotated[bool, typer.Option("--fix", help="Send the documents that have no score; asks first.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --fix: do not ask.")] = False,
@@ -122,7 +125,7 @@ def _history(name: str, version: str | None) -> Iterator[History]:
     settings = load_settings()
     source = _source(settings, name)
     with elastic_extra():
-        from elastic_connector.history.history import History
+        from elastic_connector.history.source_history import History
         from elastic_connector.lead.batches import Queues
         from elastic_connector.lead.cards import CARD_SECONDS, gateway_cards
         from scorer.elastic_client.client import connect
@@ -146,17 +149,15 @@ def _source(settings: Settings, name: str) -> ElasticSource:
     raise BadOption(f"there is no source {name[:80]!r}", f"In [[elastic.sources]] of qscore.toml: {known}.")
 
 
-def _scope(history: History, since: str | None, to: str | None, first: int | None) -> Scope:
-    from elastic_connector.history.history import epoch_millis
-
+def _scope(history: History, since: str | None, to: str, first: Millis | None) -> HistoryScope:
     if since is None and first is None:
         raise BadOption(f"the source {history.source.name} holds no documents", "Give --from, or wait for documents.")
-    now = history.clock.now()  # the server's: by a clock of ours that is off, the range would be another
-    low = epoch_millis(since, now) if since is not None else first or 0
-    return history.scope(low, epoch_millis(to, now) if to is not None else int(now * 1000))
+    now = history.clock.millis()  # the server's: by a clock of ours that is off, the range would be another
+    low = given_time(since).by(now) if since is not None else first or Millis(0)
+    return history.scope(low, given_time(to).by(now))
 
 
-def _count(history: History, scope: Scope) -> None:
+def _count(history: History, scope: HistoryScope) -> None:
     """What would be done."""
     with _counting(Console()) as show:
         tally = history.count(scope, show)
@@ -166,7 +167,7 @@ def _count(history: History, scope: Scope) -> None:
     typer.echo("Nothing was sent; add --yes." if tally.lacking else "Nothing is left to be done.")
 
 
-def _send(history: History, scope: Scope) -> None:
+def _send(history: History, scope: HistoryScope) -> None:
     """Do it, with a bar; Ctrl-C ends it where it is."""
     stopped = Event()
     before = signal.signal(signal.SIGINT, lambda _number, _frame: stopped.set())
@@ -202,9 +203,7 @@ def _counting(console: Console) -> Iterator[Callable[[Tally], None]]:
         yield lambda tally: status.update(f"{tally.rows} rows, {tally.lacking} of them without a score ...")
 
 
-def _tell_scope(history: History, scope: Scope) -> None:
-    from elastic_connector.lead.lease import iso
-
+def _tell_scope(history: History, scope: HistoryScope) -> None:
     grain = "windows" if history.card.grain == "window" else "documents"
     typer.echo(f"{grain} of {scope.source} from {iso(scope.low)} to {iso(scope.high)}, {scope.model} {scope.version}")
 

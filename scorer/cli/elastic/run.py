@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import signal
 import threading
-from datetime import UTC, datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scorer.elastic_client.extra import elastic_extra
+from scorer.elastic_client.moments import given_time
 from scorer.logs import configure_logs
 from scorer.service.client.local import local_client
 from scorer.service.settings import load_settings
-from scorer.wire.errors import BadOption
 
 if TYPE_CHECKING:
-    from elastic_connector.lead.status import Board, SourceStatus
+    from elastic_connector.lead.status import SourceStatus, StatusBoard
 
 _Since = Annotated[
-    str, typer.Option(help="Where a source that was never read begins: beginning, now, or a time (ISO 8601).")
+    str,
+    typer.Option(help="Where a source that was never read begins: beginning, now, 7d, 12h, 2026-01-31T08:15:00Z."),
 ]
 _Sources = Annotated[list[str] | None, typer.Option("--source", help="Only this source; may be given several times.")]
 
@@ -45,8 +45,9 @@ def run(
       qscore elastic run
       qscore elastic run --once --source authentication
       qscore elastic run --since now
+      qscore elastic run --since 7d
     """
-    begin = since_millis(since)
+    begin = given_time(since)
     settings = load_settings()
     with elastic_extra():
         from elastic_connector.lead.cards import CARD_SECONDS, gateway_cards
@@ -61,18 +62,6 @@ def run(
         typer.echo(summary(status))
 
 
-def since_millis(text: str) -> int | None:
-    """Epoch milliseconds of ``beginning`` (0) or an ISO 8601 time, in UTC where it names no zone; None for ``now``,
-    which is what Elasticsearch's clock says: by a clock of ours that is ahead, documents would be passed over."""
-    if text in ("beginning", "now"):
-        return 0 if text == "beginning" else None
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadOption(f"--since {text[:40]!r} is no time", "Give beginning, now, or 2026-01-31T08:00:00Z.") from None
-    return max(0, int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000))
-
-
 def summary(status: SourceStatus) -> str:
     """One line about what a source came to."""
     totals = status.totals
@@ -83,7 +72,7 @@ def summary(status: SourceStatus) -> str:
     return text + (f"; {status.reason}" if status.reason else "")
 
 
-def _say_ready(board: Board, port: int) -> None:
+def _say_ready(board: StatusBoard, port: int) -> None:
     names = ", ".join(status.source for status in board)
     health = f"; health on port {port}" if port else ""
     typer.echo(f"running: {names}{health}")

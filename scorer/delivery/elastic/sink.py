@@ -31,8 +31,7 @@ from scorer.delivery.number_columns import iso_text
 from scorer.delivery.rows import ScoredRows
 from scorer.delivery.sink import SendOutcome, SinkBusy, SinkRefused
 from scorer.elastic_client.clock import ServerClock
-from scorer.elastic_client.failures import ElasticBusy, Missing, reached
-from scorer.elastic_client.failures import Refused as RefusedRequest
+from scorer.elastic_client.failures import ElasticBusy, Missing, RefusedRequest, reached
 from scorer.elastic_client.lookup import BackingIndex, backing_indices, existing_ids
 from scorer.elastic_client.names import ELASTIC, SCORES_STREAM
 from scorer.elastic_client.under_way import bulk_tasks
@@ -45,8 +44,6 @@ CLOCK_MARGIN = 5.0
 SEND_SECONDS = 40.0
 #: A field that the template makes a keyword; without the template it is text, or nothing.
 _MARK = "qscore.model.version"
-#: Seconds that a run waits for earlier requests; what is still under way then is the next run's to wait for.
-UNDER_WAY_SECONDS = 3.0
 _LOOK = 0.1
 #: Seconds that an earlier leader's requests have run at least when a later one's first rows arrive.
 _AGE_OF_EARLIER = 1.0
@@ -57,12 +54,19 @@ class ElasticSink:
     """Writes into ``logs-qscore.scores-<namespace>``. Requests hold at most so many documents and bytes."""
 
     def __init__(
-        self, client: Elasticsearch, namespace: str = "default", bulk_documents: int = 1000, bulk_bytes: int = 3 << 20
+        self,
+        client: Elasticsearch,
+        namespace: str = "default",
+        bulk_documents: int = 1000,
+        bulk_bytes: int = 3 << 20,
+        under_way_seconds: float = 3.0,
     ) -> None:
         self.client = client
         self.namespace = namespace
         self.bulk_documents = bulk_documents
         self.bulk_bytes = bulk_bytes
+        #: How long a run waits for earlier requests; what is still under way then is the next run's to wait for.
+        self.under_way_seconds = under_way_seconds
         self.clock = ServerClock(client)
         self._checked = False
 
@@ -151,7 +155,7 @@ class ElasticSession:
         """Until no request is under way that may hold these rows. Raises SinkBusy where that takes long."""
         if not self.uncertain and self.since > 0:
             return
-        until = self.clock() + UNDER_WAY_SECONDS
+        until = self.clock() + self.sink.under_way_seconds
         # Rows that an earlier leader may have sent: it has been gone for a while, and so has what it sent last. Younger
         # requests are other processes', which write at the same time.
         age = 0.0 if self.uncertain else _AGE_OF_EARLIER

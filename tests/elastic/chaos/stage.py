@@ -14,9 +14,9 @@ from elasticsearch import Elasticsearch
 
 from demo.elastic_setup import Source, put_source_template, settings_text, write_runtime_key
 from demo.elasticsearch_server import DevServer, dev_server
-from elastic_connector.install.apply import install
 from elastic_connector.install.asset_files import STANDARD
 from elastic_connector.install.cluster import Cluster
+from elastic_connector.install.installer import install
 from tests.conftest import make_tiny_model, publish_model
 from tests.elastic.chaos.feeder import SOURCE
 from tests.elastic.chaos.theatre import MODEL, Say, Theatre

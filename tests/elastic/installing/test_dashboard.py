@@ -8,8 +8,8 @@ import pytest
 
 from elastic_connector.install.dashboard import Panel, dashboard, load_dashboard
 from tests.elastic.conftest import Server
-from tests.unit.elastic_connector.read_back import used_fields
-from tests.unit.elastic_connector.test_assets import FULL_ROW, beat, document, error_row
+from tests.unit.elastic_connector.install.read_back import used_fields
+from tests.unit.elastic_connector.install.test_assets import FULL_ROW, beat, document, error_row
 
 AGGREGATIONS = {"average": "avg", "max": "max", "unique_count": "cardinality", "last_value": "top_hits"}
 
@@ -64,7 +64,9 @@ def test_a_panel_finds_what_it_is_for(installed: Server, stream: str, panel: Pan
 def test_every_panels_fields_exist_in_the_template(installed: Server) -> None:
     template = installed.admin.indices.simulate_index_template(name="logs-qscore.scores-anything")
     flat = set(_leaves(template["template"]["mappings"]["properties"]))
-    for title, fields in used_fields(dashboard()).items():
+    used = used_fields(dashboard())
+    assert used
+    for title, fields in used.items():
         assert fields - flat == set(), title
 
 

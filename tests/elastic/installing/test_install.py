@@ -15,10 +15,10 @@ from elasticsearch import Elasticsearch
 from typer.testing import CliRunner
 
 from demo.standins.kibana_endpoint import KibanaEndpoint
-from elastic_connector.install.apply import install, removal_plan, uninstall
 from elastic_connector.install.asset_files import Names
 from elastic_connector.install.changes import Change, differences, plan
 from elastic_connector.install.cluster import Cluster
+from elastic_connector.install.installer import install, removal_plan, uninstall
 from elastic_connector.install.keys import apply_keys, key_plan, key_requests, remove_keys
 from elastic_connector.install.privileges import installer_role
 from scorer.cli.main import build

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import tomllib
 from pathlib import Path
 from threading import Event, Thread
 
-import pytest
-
-from elastic_connector.history.backfill import LiveLag, Progress
-from elastic_connector.history.history import History
+from elastic_connector.history.backfill import Progress
+from elastic_connector.history.source_history import History
 from elastic_connector.lead.batches import Queues
 from elastic_connector.lead.lease import Lease
 from scorer.elastic_client.client import connect
 from scorer.elastic_client.clock import ServerClock
+from scorer.elastic_client.moments import later, millis
 from scorer.registry.cards import CardStore
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.exchange import Exchange
@@ -31,11 +29,8 @@ BEHIND = "for live scoring, which is behind"
 
 
 def test_a_backfill_waits_while_live_scoring_is_behind_and_goes_on_after_it(
-    elasticsearch: Server, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    elasticsearch: Server, namespace: str, tmp_path: Path
 ) -> None:
-    # The lag is asked for every few seconds; here every look is a few seconds after the one before.
-    hasty = functools.partial(LiveLag, clock=itertools.count(step=10).__next__)
-    monkeypatch.setattr("elastic_connector.history.history.LiveLag", hasty)
     with open_stage(tmp_path, elasticsearch, namespace) as stage:
         stage.load(logon(T0 + n, n, ingested=T0 + n) for n in range(DOCUMENTS))
         elastic = tomllib.loads((stage.home / "qscore.toml").read_text())["elastic"]
@@ -49,11 +44,13 @@ def test_a_backfill_waits_while_live_scoring_is_behind_and_goes_on_after_it(
             live = Lease(client, settings.elastic.state_index, SOURCE, MODEL, 600.0, 5.0)
             stage.admin.options(ignore_status=404).delete(index=live.index, id=live.id)
             assert live.acquire(card.version)
-            live.renew(clock.millis() - 300_000)
+            live.renew(later(clock.millis(), -300.0))
+            # The lag is asked for every few seconds; here every look is a few seconds after the one before.
+            hasty = itertools.count(step=10).__next__
             history = History(
-                client, settings.elastic, settings.elastic.sources[0], card, clock, Queues.of(settings, exchange)
+                client, settings.elastic, settings.elastic.sources[0], card, clock, Queues.of(settings, exchange), hasty
             )
-            scope = history.scope(int(T0 * 1000), int((T0 + 3600) * 1000))
+            scope = history.scope(millis(T0), millis(T0 + 3600))
             seen: list[Progress] = []
             lagging = Event()
 

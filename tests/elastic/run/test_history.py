@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from elastic_connector.history.backfill import Progress
-from elastic_connector.history.history import History
+from elastic_connector.history.source_history import History
 from elastic_connector.lead.batches import Queues
 from scorer.elastic_client.client import connect
 from scorer.elastic_client.clock import ServerClock
+from scorer.elastic_client.moments import millis
 from scorer.registry.cards import CardStore
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.exchange import Exchange
@@ -122,7 +123,7 @@ def test_a_stopped_backfill_goes_on_where_it_was(make_stage: MakeStage) -> None:
     with connect(settings.elastic) as client:
         queues = Queues.of(settings, exchange)
         history = History(client, settings.elastic, settings.elastic.sources[0], card, ServerClock(client), queues)
-        scope = history.scope(int(T0 * 1000), int((T0 + 3600) * 1000))
+        scope = history.scope(millis(T0), millis(T0 + 3600))
         stopped = Event()
 
         def stop_soon(progress: Progress) -> None:

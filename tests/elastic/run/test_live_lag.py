@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from elastic_connector.history.history import History
+from elastic_connector.history.source_history import History
 from elastic_connector.lead.lease import Lease
 from scorer.elastic_client.client import connect
 from scorer.elastic_client.clock import ServerClock
+from scorer.elastic_client.moments import later
 from scorer.elastic_client.settings import ElasticSettings, ElasticSource
 from scorer.registry.store import card_of
 from tests.conftest import make_tiny_model
@@ -20,7 +21,7 @@ from tests.elastic.conftest import Server
 from tests.elastic.run_tools import MAPPINGS, MODEL, connection
 
 SETTLE = 30.0
-DAY = 86_400_000
+DAY = 86_400.0
 
 Past = Callable[[str], tuple[History, Lease]]
 
@@ -60,8 +61,8 @@ def test_a_source_in_which_nothing_happens_is_not_behind(installed: Server, inde
     history, live = past("event")
     now = history.clock.now()
     assert history.live_lag() is None, "nothing was ever acknowledged"
-    arrive(installed, index, now - 2 * DAY / 1000)
-    live.renew(history.clock.millis() - DAY)
+    arrive(installed, index, now - 2 * DAY)
+    live.renew(later(history.clock.millis(), -DAY))
     assert history.live_lag() == 0.0, "the checkpoint is a day old, and nothing has come since"
     arrive(installed, index, now - 5)
     assert history.live_lag() == 0.0, "not settled yet"
@@ -76,11 +77,11 @@ def test_a_source_in_which_nothing_happens_is_not_behind(installed: Server, inde
 def test_a_window_that_is_open_is_no_lag(past: Past) -> None:
     history, live = past("window")
     span = history.recipe.span
-    live.renew(history.clock.millis() - 1000 * span)
+    live.renew(later(history.clock.millis(), -span))
     assert history.live_lag() == 0.0, "the first arrival in the open window holds the checkpoint until it closes"
 
 
 def test_windows_that_closed_and_wait_are_lag(past: Past) -> None:
     history, live = past("window")
-    live.renew(history.clock.millis() - int(1000 * (history.recipe.span + SETTLE + 300)))
+    live.renew(later(history.clock.millis(), -(history.recipe.span + SETTLE + 300)))
     assert history.live_lag() == pytest.approx(300, abs=60)

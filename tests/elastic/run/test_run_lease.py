@@ -14,6 +14,7 @@ from elasticsearch import Elasticsearch
 from elastic_connector.install.privileges import runtime_role
 from elastic_connector.lead.lease import Lease, LeaseLost, StreamState
 from elastic_connector.lead.lease_keeper import LeaseKeeper
+from scorer.elastic_client.moments import Millis
 from scorer.wire.errors import ConfigurationError, NonsenseReply, Unreachable
 from tests.elastic.conftest import Server
 from tests.elastic.run_tools import eventually
@@ -90,8 +91,8 @@ def test_the_checkpoint_is_handed_over_and_never_goes_back(contender: Callable[.
     hand = Hand()
     leader, standby = contender(), contender(clock=hand)
     leader.acquire("3")
-    leader.renew(1_772_352_900_250)
-    leader.renew(1_772_352_900_000)
+    leader.renew(Millis(1_772_352_900_250))
+    leader.renew(Millis(1_772_352_900_000))
     standby.acquire()
     hand.now += SECONDS
     assert standby.acquire()
@@ -107,7 +108,7 @@ def test_a_leader_that_was_overtaken_learns_it_at_its_next_renewal(contender: Ca
     hand.now += SECONDS
     assert standby.acquire()
     with pytest.raises(LeaseLost, match="is held by"):
-        leader.renew(5)
+        leader.renew(Millis(5))
     assert not leader.held()
     assert standby.held()
 
@@ -125,7 +126,7 @@ def test_a_lease_that_was_given_back_is_taken_at_once(contender: Callable[..., L
     leader, standby = contender(), contender()
     leader.acquire()
     assert not standby.acquire()
-    leader.release(77)
+    leader.release(Millis(77))
     assert not leader.held()
     assert standby.acquire()
     assert standby.state is not None
@@ -137,9 +138,9 @@ def test_a_renewal_whose_answer_was_lost_is_recognised(contender: Callable[..., 
     leader = contender(clock=Hand())
     leader.acquire()
     before = leader.state
-    leader.renew(10)
+    leader.renew(Millis(10))
     leader.state = before  # as if the answer had never come
-    leader.renew(20)
+    leader.renew(Millis(20))
     assert leader.held()
     assert leader.state is not None
     assert leader.state.checkpoint == 20
@@ -186,7 +187,7 @@ def test_the_keeper_goes_on_after_failed_renewals(contender: Callable[..., Lease
         assert not keeper.held(), "without renewals it may no longer submit"
         with pytest.raises(Unreachable):
             lease.renew()
-        keeper.checkpoint = 4242
+        keeper.checkpoint = Millis(4242)
         lease.client = real
         assert eventually(keeper.held)
         assert eventually(lambda: written() == 4242), "a renewal that was under way may have held the one before"

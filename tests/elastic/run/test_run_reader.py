@@ -15,13 +15,16 @@ from elasticsearch import Elasticsearch, helpers
 from elastic_connector.read.card_recipe import card_recipe
 from elastic_connector.read.closed_indices import closed_indices
 from elastic_connector.read.documents import EventShaper
-from elastic_connector.read.events import EventReader, Key, ReadSettings
-from elastic_connector.read.pages import RowPage
-from elastic_connector.read.readers import ReaderPlan, build_reader
+from elastic_connector.read.events import EventReader, event_reader
+from elastic_connector.read.memory import Key
+from elastic_connector.read.pages import RowPage, RowReader
+from elastic_connector.read.readers import ReaderPlan, build_reader, read_settings
 from elastic_connector.read.snapshot import PointInTime, Snapshots
+from elastic_connector.read.source_documents import PAGE_BYTES, ReadSettings
 from scorer.elastic_client.bounded import ANSWER_BYTES
 from scorer.elastic_client.client import connect
 from scorer.elastic_client.clock import ServerClock
+from scorer.elastic_client.moments import Millis
 from scorer.elastic_client.settings import ElasticSettings, ElasticSource
 from scorer.registry.store import card_of
 from scorer.rows.recipe import load_recipe
@@ -54,18 +57,25 @@ class Place:
         helpers.bulk(self.server.admin, documents, refresh=True)
 
     def reader(
-        self, pattern: str = "", scored: set[Key] | None = None, now: int = T0 + 60 * SECOND, **settings: Any
+        self,
+        pattern: str = "",
+        scored: set[Key] | None = None,
+        now: int = T0 + 60 * SECOND,
+        client: Elasticsearch | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        **settings: Any,
     ) -> EventReader:
-        values = {"time_field": "event.ingested", "query": "", "page": 50, "overlap": 5000, "settle": 0, **settings}
+        values = {"time_field": "event.ingested", "query": "", "page": 50, "overlap": 5.0, "settle": 0.0, **settings}
         shaper = EventShaper(card_recipe(load_recipe(MODEL).to_dict()))
         known = scored or set()
-        return EventReader(
-            Recording(self.client, pattern or f"{self.name}*", self.opened),
+        return event_reader(
+            Recording(client or self.client, pattern or f"{self.name}*", self.opened),
             shaper,
             ReadSettings(**values),
             lambda keys: known & set(keys),
-            lambda: now,
-            T0 + 3600 * SECOND,
+            lambda: Millis(now),
+            Millis(T0 + 3600 * SECOND),
+            clock,
         )
 
 
@@ -95,6 +105,16 @@ def place(elasticsearch: Server) -> Iterator[Place]:
     client.close()
 
 
+def between(reader: RowReader, low: int, high: int) -> Iterator[RowPage]:
+    """One round, milliseconds."""
+    return reader.round(Millis(low), Millis(high))
+
+
+def resumed(reader: RowReader, checkpoint: int) -> Iterator[RowPage]:
+    """What a new leader reads first, milliseconds."""
+    return reader.resume(Millis(checkpoint))
+
+
 def ids(pages: Iterator[RowPage]) -> list[str]:
     return [str(name) for page in pages for name in page.table.column("origin_id").to_pylist()]
 
@@ -105,7 +125,7 @@ def names(numbers: Sequence[int]) -> list[str]:
 
 def test_documents_come_in_order_each_once_and_positions_rise(place: Place) -> None:
     place.add(place.index(), range(333), T0)
-    pages = list(place.reader().round(0, T0 + 10 * SECOND))
+    pages = list(between(place.reader(), 0, T0 + 10 * SECOND))
     assert ids(iter(pages)) == names(range(333))
     positions = [page.position for page in pages if page.position is not None]
     assert len(positions) == len(pages)
@@ -117,8 +137,8 @@ def test_documents_come_in_order_each_once_and_positions_rise(place: Place) -> N
 def test_the_upper_bound_holds_and_the_next_round_goes_on_from_there(place: Place) -> None:
     place.add(place.index(), range(100), T0)
     reader = place.reader()
-    assert ids(reader.round(0, T0 + 40)) == names(range(40))
-    assert ids(reader.round(T0 + 39, T0 + 1000)) == names(range(40, 100))
+    assert ids(between(reader, 0, T0 + 40)) == names(range(40))
+    assert ids(between(reader, T0 + 39, T0 + 1000)) == names(range(40, 100))
 
 
 def test_many_documents_of_one_millisecond_are_told_apart(place: Place) -> None:
@@ -126,15 +146,15 @@ def test_many_documents_of_one_millisecond_are_told_apart(place: Place) -> None:
     for number in range(120):
         place.add(index, [number], T0 - number)  # connection() adds the number again: all arrive at T0
     reader = place.reader()
-    first = ids(reader.round(0, T0 + 1))
+    first = ids(between(reader, 0, T0 + 1))
     assert sorted(first) == sorted(names(range(120)))
-    assert ids(reader.round(T0, T0 + 1)) == [], "the same millisecond read again gives nothing twice"
+    assert ids(between(reader, T0, T0 + 1)) == [], "the same millisecond read again gives nothing twice"
 
 
 def test_a_lost_snapshot_is_opened_again_without_gap_or_repetition(place: Place) -> None:
     place.add(place.index(), range(300), T0)
     reader = place.reader()
-    pages = reader.round(0, T0 + SECOND)
+    pages = between(reader, 0, T0 + SECOND)
     got = [next(pages)]
     place.server.admin.close_point_in_time(id=place.opened[-1].id)  # as its expiry would
     got += list(pages)
@@ -147,7 +167,7 @@ def test_a_deleted_index_ends_nothing(place: Place) -> None:
     place.add(place.index("-a"), range(200), T0)
     place.add(place.index("-b"), range(200, 400), T0)
     reader = place.reader()
-    pages = reader.round(0, T0 + SECOND)
+    pages = between(reader, 0, T0 + SECOND)
     got = [next(pages)]
     place.server.admin.indices.delete(index=f"{place.name}-a")
     got += list(pages)
@@ -162,10 +182,10 @@ def test_a_rolled_over_source_is_read_on(place: Place) -> None:
     admin.indices.put_alias(index=first, name=f"{place.name}-w", is_write_index=True)
     place.add(first, range(60), T0)
     reader = place.reader(pattern=f"{place.name}-0*")
-    assert ids(reader.round(0, T0 + SECOND)) == names(range(60))
+    assert ids(between(reader, 0, T0 + SECOND)) == names(range(60))
     admin.indices.rollover(alias=f"{place.name}-w", mappings=MAPPINGS)
     place.add(f"{place.name}-w", range(60, 90), T0)
-    assert ids(reader.round(T0 + 59, T0 + SECOND)) == names(range(60, 90))
+    assert ids(between(reader, T0 + 59, T0 + SECOND)) == names(range(60, 90))
 
 
 def test_a_closed_index_is_named_and_the_others_are_read(place: Place) -> None:
@@ -174,7 +194,7 @@ def test_a_closed_index_is_named_and_the_others_are_read(place: Place) -> None:
     place.server.admin.indices.close(index=closed)
     reader = place.reader(pattern=f"{closed},{open_}")
     assert closed_indices(place.client, f"{closed},{open_}") == (closed,)
-    assert ids(reader.round(0, T0 + SECOND)) == names(range(5))
+    assert ids(between(reader, 0, T0 + SECOND)) == names(range(5))
 
 
 def test_a_closed_index_of_a_data_stream_is_named_and_the_others_are_read(place: Place, installed: Server) -> None:
@@ -190,13 +210,13 @@ def test_a_closed_index_of_a_data_stream_is_named_and_the_others_are_read(place:
     assert closed_indices(place.client, pattern) == ()
     admin.indices.close(index=first)
     assert closed_indices(place.client, pattern) == closed_indices(place.client, stream) == (first,)
-    assert len(ids(place.reader(pattern=f"logs-{name}*").round(0, T0 + SECOND))) == 1
+    assert len(ids(between(place.reader(pattern=f"logs-{name}*"), 0, T0 + SECOND))) == 1
     admin.indices.open(index=first)
     assert closed_indices(place.client, pattern) == ()
 
 
 def test_a_source_without_indices_gives_nothing_and_no_error(place: Place) -> None:
-    assert ids(place.reader().round(0, T0)) == []
+    assert ids(between(place.reader(), 0, T0)) == []
     assert closed_indices(place.client, f"{place.name}*") == ()
     assert closed_indices(place.client, f"{place.name}-none,-{place.name}-other") == ()
 
@@ -204,24 +224,23 @@ def test_a_source_without_indices_gives_nothing_and_no_error(place: Place) -> No
 def test_a_late_document_is_found_by_reading_again(place: Place) -> None:
     index = place.index()
     place.add(index, range(50), T0 + 58 * SECOND)
-    reader = place.reader(overlap=50, now=T0 + 58 * SECOND)  # milliseconds: looked for again at once
+    reader = place.reader(overlap=0.05, now=T0 + 58 * SECOND)  # seconds: looked for again at once
     since = T0 + 58 * SECOND + 49
-    assert len(ids(reader.round(0, T0 + 60 * SECOND))) == 50
-    assert ids(reader.round(since, T0 + 60 * SECOND)) == []
+    assert len(ids(between(reader, 0, T0 + 60 * SECOND))) == 50
+    assert ids(between(reader, since, T0 + 60 * SECOND)) == []
     place.add(index, [500], T0 + 58 * SECOND - 480)  # arrives at +20 ms, visible only now
-    assert _soon(lambda: ids(reader.round(since, T0 + 60 * SECOND))) == ["d500"]
+    assert _soon(lambda: ids(between(reader, since, T0 + 60 * SECOND))) == ["d500"]
     time.sleep(0.06)
-    assert ids(reader.round(since, T0 + 60 * SECOND)) == [], "and once only"
+    assert ids(between(reader, since, T0 + 60 * SECOND)) == [], "and once only"
 
 
 def test_where_a_source_is_begun_nothing_before_it_is_late(place: Place) -> None:
     place.add(place.index(), range(50), T0 + 58 * SECOND)
     begin, seconds = T0 + 58 * SECOND + 25, [0.0]
-    reader = place.reader(overlap=50, now=T0 + 58 * SECOND)
-    reader.clock = lambda: seconds[0]
-    assert ids(reader.round(begin, T0 + 60 * SECOND)) == names(range(25, 50))
+    reader = place.reader(overlap=0.05, now=T0 + 58 * SECOND, clock=lambda: seconds[0])
+    assert ids(between(reader, begin, T0 + 60 * SECOND)) == names(range(25, 50))
     seconds[0] += 60.0  # long enough to look back
-    assert ids(reader.round(begin + 24, T0 + 60 * SECOND)) == []
+    assert ids(between(reader, begin + 24, T0 + 60 * SECOND)) == []
 
 
 def _soon(read: Any, seconds: float = 5.0) -> list[str]:
@@ -238,7 +257,7 @@ def test_a_new_leader_hands_out_what_has_no_score_yet(place: Place) -> None:
     place.add(index, range(20), T0)
     scored = {(index, f"d{k}") for k in range(20) if k != 7}
     reader = place.reader(scored=scored)
-    pages = list(reader.resume(T0 + 20))
+    pages = list(resumed(reader, T0 + 20))
     assert ids(iter(pages)) == ["d7"]
     assert all(page.position is None and page.repeated for page in pages)
 
@@ -247,7 +266,7 @@ def test_a_late_document_with_a_routing_is_found_by_it(place: Place) -> None:
     name = f"{place.name}-routed"
     place.server.admin.indices.create(index=name, mappings=MAPPINGS, settings={"number_of_shards": 5})
     place.add(name, range(20), T0, _routing="one-tenant")  # all in one shard, which their ids do not tell
-    assert sorted(ids(place.reader(pattern=name).resume(T0 + 20))) == sorted(names(range(20)))
+    assert sorted(ids(resumed(place.reader(pattern=name), T0 + 20))) == sorted(names(range(20)))
 
 
 def test_date_and_date_nanos_sort_together(place: Place) -> None:
@@ -255,7 +274,7 @@ def test_date_and_date_nanos_sort_together(place: Place) -> None:
     one, other = place.index("-a"), place.index("-b", nanos)
     place.add(one, range(0, 100, 2), T0)
     place.add(other, range(1, 100, 2), T0)
-    assert ids(place.reader().round(0, T0 + SECOND)) == names(range(100))
+    assert ids(between(place.reader(), 0, T0 + SECOND)) == names(range(100))
 
 
 def test_documents_of_megabytes_make_small_pages_and_only_named_fields_travel(place: Place) -> None:
@@ -264,7 +283,7 @@ def test_documents_of_megabytes_make_small_pages_and_only_named_fields_travel(pl
     for number in range(4):
         place.add(index, [number], T0, message=blob)
     reader = place.reader()
-    pages = list(reader.round(0, T0 + SECOND))
+    pages = list(between(reader, 0, T0 + SECOND))
     assert ids(iter(pages)) == names(range(4))
     assert sum(page.bytes for page in pages) < 10_000, "the message is not even read"
     # The same in a field that the model needs: cut, and the next page is smaller.
@@ -272,9 +291,12 @@ def test_documents_of_megabytes_make_small_pages_and_only_named_fields_travel(pl
     for number in range(4):
         place.add(other, [number], T0, network={"transport": blob})
     greedy = place.reader(pattern=other)
-    found = list(greedy.round(0, T0 + SECOND))
-    assert ids(iter(found)) == names(range(4))
-    assert greedy._size <= 2
+    assert ids(between(greedy, 0, T0 + SECOND)) == names(range(4))
+    for number in range(4, 8):
+        place.add(other, [number], T0, network={"transport": blob})
+    found = list(between(greedy, T0 + 3, T0 + SECOND))
+    assert ids(iter(found)) == names(range(4, 8))
+    assert max(page.bytes for page in found) <= 2 * PAGE_BYTES, "the first page was of 20 MB"
 
 
 def test_more_than_one_answer_holds_is_read_in_smaller_pages(place: Place, key_file: Callable[[str], Path]) -> None:
@@ -287,7 +309,7 @@ def test_more_than_one_answer_holds_is_read_in_smaller_pages(place: Place, key_f
     for number in range(20):
         place.add(index, [number], T0, network={"transport": "x" * (ANSWER_BYTES // 15)})
     place.add(index, range(20, 30), T0)
-    for read in (place.reader().round(0, T0 + SECOND), place.reader().resume(T0 + SECOND)):
+    for read in (between(place.reader(), 0, T0 + SECOND), resumed(place.reader(), T0 + SECOND)):
         pages = list(read)
         assert ids(iter(pages)) == names(range(30))
         assert max(page.bytes for page in pages) < ANSWER_BYTES
@@ -297,7 +319,7 @@ def test_an_index_that_is_closed_while_it_is_read_costs_the_others_nothing(place
     place.add(place.index("-a"), range(100), T0)
     place.add(place.index("-b"), range(100, 200), T0)
     reader = place.reader()
-    pages = reader.round(0, T0 + SECOND)
+    pages = between(reader, 0, T0 + SECOND)
     got = [next(pages)]
     place.server.admin.indices.close(index=f"{place.name}-a")
     found = ids(iter([*got, *pages]))
@@ -321,25 +343,23 @@ def test_whatever_elasticsearch_takes_does_not_hold_up_the_others(place: Place, 
     body = b'{"@timestamp":%d,"event":{"ingested":%d},"network":%s}' % (T0 + 1, T0 + 1, field % value)
     plain = {"content-type": "application/json", "accept": "application/json"}
     place.server.admin.perform_request("PUT", f"/{index}/_doc/odd?refresh=true", headers=plain, body=body)
-    reader = place.reader()
     with connect(ElasticSettings(url=place.server.url), (place.server.dev.user, place.server.dev.password)) as client:
-        reader.snapshots = Recording(client, reader.snapshots.index, place.opened)
-        found = ids(reader.round(0, T0 + SECOND))
+        found = ids(between(place.reader(client=client), 0, T0 + SECOND))
     assert sorted(found) == [*names(range(3)), "odd"]
 
 
 def test_a_query_narrows_the_source_and_scores_are_never_read(place: Place) -> None:
     place.add(place.index(), range(10), T0)
-    assert ids(place.reader(query="event.outcome: failure").round(0, T0 + SECOND)) == names([0, 5])
+    assert ids(between(place.reader(query="event.outcome: failure"), 0, T0 + SECOND)) == names([0, 5])
 
 
 def test_without_event_ingested_the_source_is_read_by_timestamp(place: Place) -> None:
     index = place.index(mappings={"properties": {"@timestamp": {"type": "date"}}, "dynamic": False})
     place.add(index, range(3), T0)
-    reader = build_reader(_plan(place, place.name + "*"))
-    assert isinstance(reader, EventReader)
-    assert (reader.settings.time_field, reader.settings.overlap) == ("@timestamp", 600_000)
-    assert ids(reader.round(0, T0 + SECOND)) == names(range(3))
+    plan = _plan(place, place.name + "*")
+    settings, reader = read_settings(plan), build_reader(plan)
+    assert (settings.time_field, settings.overlap) == ("@timestamp", 600.0)
+    assert ids(between(reader, 0, T0 + SECOND)) == names(range(3))
 
 
 def test_a_time_field_that_is_no_date_is_refused(place: Place) -> None:
@@ -358,7 +378,7 @@ def _plan(place: Place, pattern: str) -> ReaderPlan:
     card = card_of(model, "1")
     event = type(card).from_dict({**card.to_dict(), "grain": "event"})
     source = ElasticSource(name="s", index=pattern, model=MODEL)
-    return ReaderPlan(place.client, source, ElasticSettings(), event, ServerClock(place.client), 0)
+    return ReaderPlan(place.client, source, ElasticSettings(), event, ServerClock(place.client), Millis(0))
 
 
 def test_the_servers_clock_decides_and_ours_is_only_spoken_of(place: Place) -> None:

@@ -16,6 +16,7 @@ from demo.elastic_documents import MAPPINGS, documents, with_plain_addresses
 from elastic_connector.read.card_recipe import card_recipe
 from elastic_connector.read.windows import FLAG_APPROXIMATE, Search, WindowReader, WindowRow
 from elastic_connector.read.windows_query import WindowQuery
+from scorer.elastic_client.moments import millis
 from scorer.rows.builder import build_rows
 from scorer.rows.files import read_table
 from scorer.rows.recipe import Recipe, load_recipe
@@ -79,13 +80,13 @@ def test_rows_equal_those_of_training(
     load(elasticsearch.admin, index, documents(recipe, events, NOW))
     wanted = build_rows(recipe, events, "window").to_pylist()
     read = reader(reading, index, card_recipe(recipe.to_dict()))
-    found = by_key(all_rows(read.pages(NOW - 60, NOW + 60)), recipe.keys)
+    found = by_key(all_rows(read.pages(millis(NOW - 60), millis(NOW + 60))), recipe.keys)
     assert len(found) == len(wanted) > 40
     for row in wanted:
         # abs: ECS durations are whole nanoseconds.
         counted = found[(row["_time"], *(row[key] for key in recipe.keys))]
         assert counted == pytest.approx({i.name: row[i.name] for i in recipe.inputs}, rel=1e-9, abs=1e-9)
-    assert all_rows(read.pages(NOW - 60, NOW + 60)) == []  # counted already, nothing has come since
+    assert all_rows(read.pages(millis(NOW - 60), millis(NOW + 60))) == []  # counted already, nothing has come since
     low, high = pc.min(pa.array(r["_time"] for r in wanted)), pc.max(pa.array(r["_time"] for r in wanted))
     again = [row for rows, _ in read.between(low.as_py(), high.as_py() + 1) for row in rows]
     assert by_key(again, recipe.keys) == found
@@ -112,17 +113,18 @@ def test_a_late_document_gives_its_window_new_revisions_and_leaves_the_others(
     window, other = 1_699_990_200, 1_699_990_800
     load(elasticsearch.admin, index, [logon(window), logon(window + 5), logon(window, dest="SRV2"), logon(other)])
     read = reader(reading, index, lateral())
-    first = {(r.start, r.keys["dest"]): r for r in all_rows(read.pages(NOW - 60, NOW + 60))}
+    first = {(r.start, r.keys["dest"]): r for r in all_rows(read.pages(millis(NOW - 60), millis(NOW + 60)))}
     assert set(first) == {(window, "SRV1"), (window, "SRV2"), (other, "SRV1")}
     load(elasticsearch.admin, index, [logon(window + 9, dest="SRV3", ingested=NOW + 90)])
-    later = {(r.start, r.keys["dest"]): r for r in all_rows(read.pages(NOW + 60, NOW + 120))}
+    later = {(r.start, r.keys["dest"]): r for r in all_rows(read.pages(millis(NOW + 60), millis(NOW + 120)))}
     # The same source reached one host more: dests_of_source of all its rows in this window is another number now.
     assert set(later) == {(window, "SRV1"), (window, "SRV2"), (window, "SRV3")}
     assert {r.inputs["dests_of_source"] for r in later.values()} == {3.0}
     assert all(later[key].revision > first[key].revision for key in later.keys() & first.keys())
     # A reader that remembers nothing counts the same and gives the same revisions, so that the ids are the same.
     fresh = {
-        (r.start, r.keys["dest"]): r for r in all_rows(reader(reading, index, lateral()).pages(NOW - 60, NOW + 120))
+        (r.start, r.keys["dest"]): r
+        for r in all_rows(reader(reading, index, lateral()).pages(millis(NOW - 60), millis(NOW + 120)))
     }
     assert {key: row for key, row in fresh.items() if key[0] == window} == later
     assert fresh[(other, "SRV1")] == first[(other, "SRV1")]
@@ -133,20 +135,20 @@ def test_an_open_window_waits_and_holds_the_position(elasticsearch: Any, reading
     arrived = NOW - 20.0
     load(elasticsearch.admin, index, [logon(opened + 1, ingested=arrived), logon(opened - 1, ingested=NOW - 30)])
     read = reader(reading, index, lateral())
-    pages = list(read.pages(NOW - 60, NOW))
+    pages = list(read.pages(millis(NOW - 60), millis(NOW)))
     assert [row.start for page in pages for row in page.rows] == [opened - 600]
-    assert pages[-1].position == pytest.approx(arrived, abs=1e-3)
+    assert pages[-1].position == millis(arrived)
     closed = opened + 600 + 30
-    later = list(read.pages(pages[-1].position, closed))
+    later = list(read.pages(pages[-1].position, millis(closed)))
     assert [row.start for page in later for row in page.rows] == [opened]
-    assert later[-1].position == closed
+    assert later[-1].position == millis(closed)
 
 
 def test_a_window_far_in_the_future_holds_back_nothing(elasticsearch: Any, reading: Elasticsearch, index: str) -> None:
     load(elasticsearch.admin, index, [logon(NOW + 40 * 86_400)])
-    pages = list(reader(reading, index, lateral()).pages(NOW - 60, NOW + 1))
+    pages = list(reader(reading, index, lateral()).pages(millis(NOW - 60), millis(NOW + 1)))
     assert len(all_rows(pages)) == 1
-    assert pages[-1].position == NOW + 1
+    assert pages[-1].position == millis(NOW + 1)
 
 
 def test_what_real_data_has_and_a_recipe_does_not_expect(
@@ -163,7 +165,7 @@ def test_what_real_data_has_and_a_recipe_does_not_expect(
         {"@timestamp": window * 1000, "event": {"ingested": int(NOW * 1000), "code": 4624}},
     ]
     load(elasticsearch.admin, index, odd)
-    rows = all_rows(reader(reading, index, lateral()).pages(NOW - 60, NOW + 60))
+    rows = all_rows(reader(reading, index, lateral()).pages(millis(NOW - 60), millis(NOW + 60)))
     found = {(r.keys["user"], r.keys["src"], r.keys["dest"]): r.inputs["logons"] for r in rows}
     assert found == {
         ("adam", "10.0.0.1", "SRV1"): 2.0,
@@ -182,7 +184,7 @@ def test_text_fields_without_a_mapping_of_ours(elasticsearch: Any) -> None:
         moment = {"ingested": "2023-11-14T22:13:20Z"}
         load(admin, name + "-a", [{"@timestamp": 1_699_990_200_000, "event": moment, "user": {"name": "Eve"}}])
         load(admin, name + "-b", [{"@timestamp": 1_699_990_200_000, "event": moment}])
-        rows = all_rows(reader(admin, name + "-*", lateral()).pages(NOW - 60, NOW + 60))
+        rows = all_rows(reader(admin, name + "-*", lateral()).pages(millis(NOW - 60), millis(NOW + 60)))
         assert sorted(row.keys["user"] for row in rows) == ["eve", "unknown"]
     finally:
         admin.indices.delete(index=f"{name}-a,{name}-b")
@@ -199,7 +201,7 @@ def test_more_different_values_than_are_counted_exactly_are_flagged(
         {"name": "hosts", "op": "dc", "field": "dest", "missing": "reject"}
     ]
     raw["feature"] = [{"name": "hosts", "op": "identity", "of": ["hosts"], "phrase": "hosts"}]
-    (row,) = all_rows(reader(reading, index, card_recipe(raw)).pages(NOW - 60, NOW + 60))
+    (row,) = all_rows(reader(reading, index, card_recipe(raw)).pages(millis(NOW - 60), millis(NOW + 60)))
     assert row.inputs["events"] == hosts
     assert row.inputs["hosts"] == pytest.approx(hosts, rel=0.02)
     assert row.flags == (FLAG_APPROXIMATE,)

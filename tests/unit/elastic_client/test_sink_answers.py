@@ -122,25 +122,19 @@ def test_requests_that_are_under_way_are_waited_for_and_later_ones_are_not(key: 
 
 
 @pytest.mark.parametrize("tasks", [under_way(1), under_way(node_failures=[{"type": "failed_node_exception"}])])
-def test_nothing_is_written_while_an_earlier_request_may_still_be_carried_out(
-    key: Path, tasks: Canned, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("scorer.delivery.elastic.sink.UNDER_WAY_SECONDS", 0.2)
+def test_nothing_is_written_while_an_earlier_request_may_still_be_carried_out(key: Path, tasks: Canned) -> None:
     with scripted_server(cluster(lambda _ids: pytest.fail("written"), lambda: tasks)) as url:
-        outcome = sink_at(url, key).send(make_rows(2))
+        outcome = sink_at(url, key, under_way_seconds=0.2).send(make_rows(2))
     assert len(outcome.unsent) == 2
     assert isinstance(outcome.fault, SinkBusy)
 
 
 @pytest.mark.parametrize(("seconds", "taken"), [(0.2, 2), (9.0, 0)])
-def test_rows_of_an_earlier_leader_wait_for_requests_of_its_time_alone(
-    key: Path, seconds: float, taken: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_of_an_earlier_leader_wait_for_requests_of_its_time_alone(key: Path, seconds: float, taken: int) -> None:
     """Younger ones are those of the other delivery processes, which write at the same time without end."""
-    monkeypatch.setattr("scorer.delivery.elastic.sink.UNDER_WAY_SECONDS", 0.2)
     tasks = under_way(1, seconds=seconds)
     with scripted_server(cluster(lambda ids: items(ids, *[201] * len(ids)), lambda: tasks)) as url:
-        assert sink_at(url, key).session(0.0, repeated=False).send(make_rows(2)).taken == taken
+        assert sink_at(url, key, under_way_seconds=0.2).session(0.0, repeated=False).send(make_rows(2)).taken == taken
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 410])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,20 +12,14 @@ import pytest
 import structlog
 from elasticsearch import Elasticsearch
 
-from elastic_connector.lead.health import metrics_text, state_json
+from demo.elasticsearch_server import free_port
+from elastic_connector.lead.health import health_server, state_json
 from elastic_connector.lead.heartbeat import heartbeat
-from elastic_connector.lead.ledger import Totals
-from elastic_connector.lead.shared import Setting
-from elastic_connector.lead.status import Board, SourceStatus
-from elastic_connector.lead.term import Term
 from elastic_connector.read.closed_indices import EVERY, ClosedWatch
-from elastic_connector.read.pages import RowPage
-from scorer.elastic_client.settings import ElasticSettings, ElasticSource
-from scorer.wire.card import ModelCard
+from scorer.elastic_client.settings import ElasticSource
 from tests.unit.elastic_client.servers import Canned, scripted_server
+from tests.unit.elastic_connector.leading import MODEL, NOW, Leader
 
-NOW = 1_772_352_900_000  # milliseconds
-MODEL = "lateral_flow"
 MARK = "index.verified_before_close"
 
 
@@ -78,51 +72,23 @@ def test_what_is_closed_or_opened_is_said_once_at_most_a_minute_later(client: El
     assert said == [("index_closed", ["logs-a", "logs-b"]), ("index_opened", ["logs-a"])]
 
 
-class Quiet:
-    """A reader that reads nothing, and a lease that is held."""
-
-    checkpoint: int | None = NOW
-    lost = False
-
-    def held(self) -> bool:
-        return True
-
-    def resume(self, _checkpoint: int) -> Iterator[RowPage]:
-        return iter(())
-
-    waiting = resume
-
-    def outcomes(self) -> list[Any]:
-        return []
-
-    def busy(self) -> bool:
-        return False
-
-    def millis(self) -> int:
-        return NOW
-
-    def now(self) -> float:
-        return NOW / 1000.0
-
-
 def test_an_index_that_is_closed_in_the_middle_of_a_term_shows_everywhere(
-    client: Elasticsearch, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    client: Elasticsearch, cluster: Cluster
 ) -> None:
-    quiet: Any = Quiet()
-    monkeypatch.setattr("elastic_connector.lead.term.build_reader", lambda _plan: quiet)
-    quiet.round = lambda _since, _upper: iter(())
-    board = Board([SourceStatus("flows", MODEL, "default")])
-    source = ElasticSource(name="flows", index="logs-*,-logs-qscore.*", model=MODEL)
-    card = ModelCard(MODEL, "7", "svc", "t", "rows", False, "quantum", "event", (), (), "m", 0.5, 0.01, {})
-    setting = Setting(client, quiet, quiet, ElasticSettings(), quiet, board)
-    term = Term(source, setting, threading.Event(), Totals(), card, quiet, quiet, NOW)
-    term._step()
-    assert board["flows"].closed_indices == ()
+    leader = Leader(client)
+    term = leader.term(source=ElasticSource(name="flows", index="logs-*,-logs-qscore.*", model=MODEL))
+    term.step()
+    assert leader.status.closed_indices == ()
     cluster.closed = ["logs-a"]
-    term._closed._due = term._next_round = 0.0  # a minute later
-    term._step()
-    status = board["flows"]
+    leader.ticks.now += EVERY
+    term.step()
+    status = leader.status
     assert status.closed_indices == ("logs-a",)
-    assert orjson.loads(state_json(board))["sources"][0]["closed_indices"] == ["logs-a"]
-    assert b'qscore_elastic_closed_indices{model="lateral_flow",source="flows"} 1.0' in metrics_text(board)
+    assert orjson.loads(state_json(leader.board))["sources"][0]["closed_indices"] == ["logs-a"]
+    with (
+        health_server(leader.board, "127.0.0.1", free_port()) as port,
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer,
+    ):
+        metrics = answer.read()
+    assert b'qscore_elastic_closed_indices{model="lateral_flow",source="flows"} 1.0' in metrics
     assert heartbeat(status, NOW)["qscore"]["heartbeat"]["closed_indices"] == ["logs-a"]

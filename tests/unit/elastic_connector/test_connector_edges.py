@@ -1,4 +1,4 @@
-"""What the connector shows and sends: health, metrics, heartbeats, Arrow bodies, cards, times of the command line."""
+"""What the connector shows and sends: health, metrics, heartbeats, Arrow bodies."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from elastic_connector.lead.batches import halves, in_place_of, new_batch
 from elastic_connector.lead.health import health_server
 from elastic_connector.lead.heartbeat import heartbeat
 from elastic_connector.lead.ledger import Ledger, Totals
-from elastic_connector.lead.status import DEGRADED, LEADING, STANDBY, Board, SourceStatus
+from elastic_connector.lead.status import DEGRADED, LEADING, STANDBY, SourceStatus, StatusBoard
 from elastic_connector.read.pages import RowPage
-from scorer.cli.elastic.run import since_millis
+from scorer.elastic_client.moments import Millis
 from scorer.models.trained import TrainedModel
 from scorer.rows.columns import DEFECT_COLUMN
 from scorer.rows.defects import Defect
 from scorer.scoring.decode import decode
 from scorer.wire.errors import (
-    BadOption,
     ConfigurationError,
     MalformedBody,
     Problem,
@@ -32,16 +31,16 @@ from scorer.wire.errors import (
 )
 from scorer.wire.names import MEDIA_ARROW
 
-NOW = 1_772_352_900_250
+NOW = Millis(1_772_352_900_250)
 
 
-def board(state: str = LEADING, reason: str = "") -> Board:
+def board(state: str = LEADING, reason: str = "") -> StatusBoard:
     totals = Totals(batches=3, rows=30, written=20, already_there=7, dead=1, retries=2)
     status = SourceStatus(
-        "flows", "lateral_flow", "soc", "4", state, reason, "host:1:ab", 5, NOW, NOW + 50, 12.5, 400, 20,
+        "flows", "lateral_flow", "soc", "4", state, reason, "host:1:ab", 5, NOW, Millis(NOW + 50), 12.5, 400, 20,
         documents=30, busy=6, totals=totals,
     )  # fmt: skip
-    return Board([status, SourceStatus("auth", "lateral", "soc", state=STANDBY)])
+    return StatusBoard([status, SourceStatus("auth", "lateral", "soc", state=STANDBY)])
 
 
 def fetch(port: int, path: str) -> tuple[int, bytes]:
@@ -65,6 +64,7 @@ def test_the_health_endpoint_says_what_each_source_does() -> None:
         status, body = fetch(port, "/readyz")
         assert (status, orjson.loads(body)["sources"][0]["reason"]) == (503, "the key is gone. Make another.")
         assert fetch(port, "/other")[0] == 404
+        assert fetch(port, "/healthz?from=a-probe")[0] == 200
         with pytest.raises(ConfigurationError, match="cannot listen"), health_server(shown, "127.0.0.1", port):
             pass
 
@@ -101,7 +101,7 @@ def table(rows: int) -> pa.Table:
 
 
 def test_a_page_becomes_a_body_that_workers_read(tiny_model: TrainedModel) -> None:
-    batch = new_batch(RowPage(table(3), 77), server_now=5.0)
+    batch = new_batch(RowPage(table(3), Millis(77)), server_now=5.0)
     assert (batch.rows, batch.position, batch.first_submitted) == (3, 77, 5.0)
     assert new_batch(RowPage(table(3), None, repeated=True), 5.0).first_submitted == 0.0
     made = decode(batch.body, MEDIA_ARROW, 3, tiny_model, model_name="lateral", batch_id=batch.batch_id, write=True)
@@ -112,7 +112,7 @@ def test_a_status_of_the_edge_reaches_the_worker_as_a_defect(tiny_model: Trained
     marked = table(3).append_column(
         DEFECT_COLUMN, pa.array([None, "multivalue: user.name holds 2 values", "odd\nthing"])
     )
-    body = new_batch(RowPage(marked, 1), 1.0).body
+    body = new_batch(RowPage(marked, Millis(1)), 1.0).body
     made = decode(body, MEDIA_ARROW, 3, tiny_model, model_name="lateral", batch_id="b", write=True)
     said, unknown = Defect("multivalue", "user.name holds 2 values"), Defect("not_scored", "odd thing")
     assert made.defects == {1: said, 2: unknown}, "only codes that everybody knows"
@@ -122,7 +122,7 @@ def test_a_status_of_the_edge_reaches_the_worker_as_a_defect(tiny_model: Trained
 
 
 def test_a_batch_that_no_worker_scores_is_cut_down_to_the_row_at_fault() -> None:
-    batch = new_batch(RowPage(table(5), 90), 1.0)
+    batch = new_batch(RowPage(table(5), Millis(90)), 1.0)
     ledger = Ledger(60.0)
     ledger.add(batch)
     parts = halves(batch, "the worker failed")
@@ -135,7 +135,7 @@ def test_a_batch_that_no_worker_scores_is_cut_down_to_the_row_at_fault() -> None
     assert len(one) == 1
     statuses = pa.ipc.open_stream(one[0].body).read_all().column(DEFECT_COLUMN).to_pylist()
     assert statuses == ["not_scored: the worker failed"]
-    mixed = new_batch(RowPage(table(2).append_column(DEFECT_COLUMN, pa.array([None, "multivalue: x"])), 1), 1.0)
+    mixed = new_batch(RowPage(table(2).append_column(DEFECT_COLUMN, pa.array([None, "multivalue: x"])), Millis(1)), 1.0)
     first = halves(halves(mixed, "why")[0], "the worker failed")[0]
     assert pa.ipc.open_stream(first.body).read_all().column(DEFECT_COLUMN).to_pylist() == statuses
     with pytest.raises(MalformedBody, match="refused even as an error"):
@@ -144,23 +144,10 @@ def test_a_batch_that_no_worker_scores_is_cut_down_to_the_row_at_fault() -> None
 
 def test_a_batch_that_takes_too_long_is_cut_but_a_row_is_not_blamed_for_it() -> None:
     late = Problem.of(ScoringTimeout("batch b of 5 rows took longer than a task may", "Send smaller batches."))
-    batch = new_batch(RowPage(table(5), 90), 1.0)
+    batch = new_batch(RowPage(table(5), Millis(90)), 1.0)
     assert [(part.rows, part.position) for part in in_place_of(batch, late)] == [(2, None), (3, 90)]
-    assert in_place_of(new_batch(RowPage(table(1), 90), 1.0), late) == (), "it comes again as it is"
+    assert in_place_of(new_batch(RowPage(table(1), Millis(90)), 1.0), late) == (), "it comes again as it is"
     busy = Problem.of(QueueFull("100 batches wait", "Wait."))
     assert in_place_of(batch, busy) == ()
     at_fault = Problem.of(MalformedBody("the body is no Arrow", "Look."))
     assert [part.rows for part in in_place_of(batch, at_fault)] == [2, 3]
-
-
-@pytest.mark.parametrize(
-    ("text", "millis"),
-    [("beginning", 0), ("now", None), ("2026-03-01T08:15:00Z", 1772352900000), ("2026-03-01 08:15", 1772352900000)],
-)
-def test_where_a_source_begins(text: str, millis: int | None) -> None:
-    assert since_millis(text) == millis
-
-
-def test_a_beginning_that_is_no_time_is_refused() -> None:
-    with pytest.raises(BadOption, match="'soon' is no time"):
-        since_millis("soon")

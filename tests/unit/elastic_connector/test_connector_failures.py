@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import pyarrow as pa
 import pytest
 from elasticsearch import Elasticsearch
 
-from elastic_connector.history.backfill import Backfill, LiveLag, Scope
-from elastic_connector.history.history import epoch_millis
-from elastic_connector.history.reconcile import _present
-from elastic_connector.history.unscored import Scores
+from elastic_connector.history.backfill import Backfill, HistoryScope, LiveLag
+from elastic_connector.history.reconcile import present_documents
+from elastic_connector.history.unscored import VersionScores
 from elastic_connector.lead.batches import Sender, StreamRoute
-from elastic_connector.lead.ledger import Batch, Totals
-from elastic_connector.lead.shared import Setting
-from elastic_connector.lead.status import Board, SourceStatus
-from elastic_connector.lead.term import Term
+from elastic_connector.lead.ledger import Batch
 from elastic_connector.read.card_recipe import card_recipe
 from elastic_connector.read.documents import EventShaper
-from elastic_connector.read.events import EventReader, ReadSettings
+from elastic_connector.read.events import EventReader, event_reader
 from elastic_connector.read.pages import RowPage
 from elastic_connector.read.snapshot import SnapshotLost, Snapshots
+from elastic_connector.read.source_documents import ReadSettings
 from scorer.elastic_client.bounded import ANSWER_BYTES
 from scorer.elastic_client.client import connect
 from scorer.elastic_client.clock import ServerClock
 from scorer.elastic_client.failures import ElasticBusy
-from scorer.elastic_client.settings import ElasticSettings, ElasticSource
+from scorer.elastic_client.moments import Millis
+from scorer.elastic_client.settings import ElasticSettings
 from scorer.rows.columns import DEFECT_COLUMN, TIME_COLUMN
 from scorer.rows.recipe import load_recipe
-from scorer.service.queue.exchange import BatchOutcome
-from scorer.wire.errors import ArtifactRejected, Problem, Unreachable
+from scorer.wire.errors import ArtifactRejected
 from tests.unit.elastic_client.servers import Canned, scripted_server
+from tests.unit.elastic_connector.leading import QueueEnd, page
 
 MODEL = "lateral_flow"
-AT = 1_772_352_900_000  # milliseconds
+AT = Millis(1_772_352_900_000)
+LATER = Millis(AT + 10)
 STARTING = {"type": "no_shard_available_action_exception", "reason": "the shard is starting"}
 
 
@@ -63,6 +60,8 @@ class Cluster:
         if path.endswith("/_mget") or "/_mget?" in path:
             self.asked += json.loads(body)["docs"]
             return Canned(200, {"docs": [{"_index": "logs-a", "_id": "d1", **self.mget.pop(0)}]})
+        if "/_settings/index.creation_date" in path:
+            return Canned(404, {"error": {"type": "index_not_found_exception", "reason": "no scores yet"}})
         if "/_search" in path:
             return self._search(json.loads(body))
         return Canned(200, {"id": "snapshot", "_shards": {"total": 1}, "succeeded": True})
@@ -99,9 +98,9 @@ def serve() -> Iterator[Callable[[Cluster], Elasticsearch]]:
 
 
 def reader(client: Elasticsearch) -> EventReader:
-    settings = ReadSettings("event.ingested", "", page=50, overlap=5000, settle=0)
+    settings = ReadSettings("event.ingested", "", page=50, overlap=5.0, settle=0.0)
     shaper = EventShaper(card_recipe(load_recipe(MODEL).to_dict()))
-    return EventReader(Snapshots(client, "logs-a"), shaper, settings, lambda _keys: set(), lambda: AT + 10, AT)
+    return event_reader(Snapshots(client, "logs-a"), shaper, settings, lambda _keys: set(), lambda: LATER, AT)
 
 
 FOUND = {"found": True, "_source": {"@timestamp": AT}}
@@ -132,7 +131,7 @@ def test_a_late_document_is_fetched_by_its_routing(serve: Callable[[Cluster], El
 def test_snapshots_that_are_lost_again_and_again_end_the_round(serve: Callable[[Cluster], Elasticsearch]) -> None:
     cluster = Cluster(lost=True)
     with pytest.raises(SnapshotLost):
-        list(reader(serve(cluster)).round(AT, AT + 1))
+        list(reader(serve(cluster)).round(AT, Millis(AT + 1)))
     assert cluster.searches == 4
 
 
@@ -142,8 +141,8 @@ def test_a_page_that_the_server_did_not_survive_is_asked_for_smaller(serve: Call
     reading = reader(serve(cluster))
     for _ in range(2):
         with pytest.raises(ElasticBusy):
-            list(reading.round(AT, AT + 1))
-    assert [page.table["origin_id"].to_pylist() for page in reading.round(AT, AT + 1)] == [["d1"]]
+            list(reading.round(AT, Millis(AT + 1)))
+    assert [page.table["origin_id"].to_pylist() for page in reading.round(AT, Millis(AT + 1))] == [["d1"]]
     assert cluster.sizes[:3] == [50, 12, 3]
 
 
@@ -154,12 +153,12 @@ def test_a_document_that_is_too_large_for_any_answer_is_written_as_an_error(tmp_
     key.touch(mode=0o600)
     key.write_text("a2V5OnNlY3JldA==")
     with scripted_server(cluster) as url:
-        reading = reader(connect(ElasticSettings(url=url, api_key_file=key)))
-        pages = [*reading.round(AT, AT + 1), *reader(reading.snapshots.client).resume(AT)]
-        reading.snapshots.client.close()
+        client = connect(ElasticSettings(url=url, api_key_file=key))
+        pages = [*reader(client).round(AT, Millis(AT + 1)), *reader(client).resume(AT)]
+        client.close()
     assert cluster.sizes[:5] == [50, 12, 3, 1, 1]
-    for page in pages:
-        (row,) = page.table.to_pylist()
+    for read in pages:
+        (row,) = read.table.to_pylist()
         assert (row["origin_id"], row[TIME_COLUMN]) == ("d1", AT / 1000)
         assert row[DEFECT_COLUMN].startswith("not_scored: the fields that are read of the document are larger")
     assert len(pages) == 2
@@ -170,16 +169,13 @@ def test_reconciling_takes_no_score_for_an_orphan_while_a_shard_is_starting(
 ) -> None:
     client = serve(Cluster([{"error": STARTING}]))
     with pytest.raises(ElasticBusy, match="the shard is starting"):
-        _present(client, [("logs-a", "d1")])
+        present_documents(client, [("logs-a", "d1")])
 
 
-def test_the_clock_goes_on_while_the_server_is_away(
-    serve: Callable[[Cluster], Elasticsearch], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("scorer.elastic_client.clock._ASK_EVERY", 0.0)
+def test_the_clock_goes_on_while_the_server_is_away(serve: Callable[[Cluster], Elasticsearch]) -> None:
     away = Canned(503, {"error": {"type": "unavailable", "reason": "starting"}})
     answers = [away, Canned(200, [{"epoch": "1000"}]), away, Canned(200, [{"epoch": "5000"}])]
-    clock = ServerClock(serve(Cluster(epoch=answers)), own=lambda: 1000.0)
+    clock = ServerClock(serve(Cluster(epoch=answers)), own=lambda: 1000.0, ask_every=0.0)
     with pytest.raises(ElasticBusy):
         clock.now()  # it has never said what time it is
     assert 1000.0 <= clock.now() < 1010.0
@@ -187,99 +183,6 @@ def test_the_clock_goes_on_while_the_server_is_away(
     assert len(answers) == 1
     assert 1000.0 <= clock.now() < 1010.0
     assert len(answers) == 1, "a server that is away is not asked at every call"
-
-
-class FailingClock:
-    """A server's clock that is away from one call to the next."""
-
-    def __init__(self) -> None:
-        self.away = False
-
-    def now(self) -> float:
-        if self.away:
-            raise Unreachable("the server is away", "Wait.")
-        return AT / 1000.0
-
-    def millis(self) -> int:
-        return AT
-
-
-@dataclass
-class OnePage:
-    """A reader that hands out one page, after which the server is away; like every reader it gives nothing twice."""
-
-    clock: FailingClock
-    given: bool = False
-
-    def resume(self, _checkpoint: int) -> Iterator[RowPage]:
-        return iter(())
-
-    def round(self, _since: int, _upper: int) -> Iterator[RowPage]:
-        if not self.given:
-            self.clock.away = True
-            self.given = True
-            yield RowPage(pa.table({"origin_id": ["d1"]}), AT, documents=1)
-
-    def close(self) -> None:
-        pass
-
-
-@dataclass
-class Recorder:
-    """The end of the queue that a leader sees."""
-
-    outcome: BatchOutcome | None = None
-    in_force: int = 1
-    route: StreamRoute | None = None
-    sent: list[Batch] = field(default_factory=list)
-
-    def announce(self) -> int:
-        return self.in_force
-
-    def busy(self) -> bool:
-        return False
-
-    def send(self, batch: Batch) -> None:
-        self.sent.append(batch)
-        if self.outcome is not None:
-            self.outcome = BatchOutcome(batch.batch_id, self.outcome.ack, self.outcome.problem)
-
-    def outcomes(self) -> list[BatchOutcome]:
-        return [self.outcome] if self.outcome is not None and self.sent else []
-
-    def wait_outcome(self, _seconds: float) -> BatchOutcome | None:
-        return None
-
-
-def _any(stand_in: object) -> Any:
-    """Of another type than what it stands in for."""
-    return stand_in
-
-
-class Held:
-    """A lease that is held."""
-
-    checkpoint: int | None = 1
-    lost = False
-
-    def held(self) -> bool:
-        return True
-
-
-def test_a_clock_that_fails_after_a_page_was_read_costs_no_document(
-    monkeypatch: pytest.MonkeyPatch, serve: Callable[[Cluster], Elasticsearch]
-) -> None:
-    clock, recorder, elastic = FailingClock(), Recorder(), ElasticSettings()
-    monkeypatch.setattr("elastic_connector.lead.term.build_reader", lambda _plan: OnePage(clock))
-    board, nothing, ticking = Board([SourceStatus("flows", MODEL, "default")]), _any(None), _any(clock)
-    setting = Setting(serve(Cluster()), nothing, nothing, elastic, ticking, board)
-    source = ElasticSource(name="flows", index="logs-a", model=MODEL)
-    term = Term(source, setting, threading.Event(), Totals(), nothing, _any(recorder), _any(Held()), AT)
-    for _ in range(2):
-        term._again_at = 0.0
-        term._step()
-        clock.away = False
-    assert [batch.rows for batch in recorder.sent] == [1]
 
 
 class Finished:
@@ -304,14 +207,25 @@ class Finished:
         self.released = True
 
 
-def backfill(recorder: Recorder, lease: Finished, pages: list[RowPage], client: Elasticsearch) -> Backfill:
+@dataclass
+class Announced(QueueEnd):
+    """The end of a queue that knows a leader of the number ``in_force``."""
+
+    in_force: int = 1
+    route: StreamRoute | None = None
+
+    def announce(self) -> int:
+        return self.in_force
+
+
+def backfill(queue: Announced, lease: Finished, pages: list[RowPage], client: Elasticsearch) -> Backfill:
     def sender(route: StreamRoute) -> Sender:
-        recorder.route = route
-        return cast("Sender", recorder)
+        queue.route = route
+        return cast("Sender", queue)
 
     held: Any = lease
-    scope = Scope("flows", MODEL, "1", "default", AT, AT + 1000)
-    scores = Scores(client, "logs-qscore.scores-default", MODEL, "1")
+    scope = HistoryScope("flows", MODEL, "1", "default", AT, Millis(AT + 1000))
+    scores = VersionScores(client, "logs-qscore.scores-default", MODEL, "1")
     return Backfill(
         scope, lambda _start: iter(pages), scores, held, sender, lambda: AT / 1000.0, LiveLag(lambda: None), 100, 60.0
     )
@@ -320,27 +234,27 @@ def backfill(recorder: Recorder, lease: Finished, pages: list[RowPage], client: 
 def test_a_range_that_was_worked_on_before_goes_on_above_its_earlier_number(
     serve: Callable[[Cluster], Elasticsearch],
 ) -> None:
-    recorder, lease = Recorder(in_force=4), Finished()
-    backfill(recorder, lease, [], serve(Cluster())).run()
+    queue, lease = Announced(in_force=4), Finished()
+    backfill(queue, lease, [], serve(Cluster())).run()
     assert lease.epoch == 5, "workers drop what an earlier number has sent"
-    assert recorder.route is not None
-    assert recorder.route.epoch == 5
+    assert queue.route is not None
+    assert queue.route.epoch == 5
     assert lease.released
+
+
+class Refusing(Announced):
+    """A queue whose workers cannot use the model."""
+
+    def send(self, batch: Batch) -> None:
+        super().send(batch)
+        self.refuse(batch, ArtifactRejected("the signature is wrong", "Publish it again."))
 
 
 def test_a_model_that_cannot_be_used_ends_a_backfill_and_marks_no_row(
-    serve: Callable[[Cluster], Elasticsearch], monkeypatch: pytest.MonkeyPatch
+    serve: Callable[[Cluster], Elasticsearch],
 ) -> None:
-    monkeypatch.setattr(Scores, "held", lambda *_: {})
-    problem = Problem.of(ArtifactRejected("the signature is wrong", "Publish it again."))
-    recorder, lease = Recorder(BatchOutcome("", problem=problem)), Finished()
-    page = RowPage(pa.table({"index": ["logs-a", "logs-a"], "origin_id": ["d1", "d2"]}), AT + 1)
+    queue, lease = Refusing(), Finished()
     with pytest.raises(ArtifactRejected, match="the signature is wrong"):
-        backfill(recorder, lease, [page], serve(Cluster())).run()
-    assert [batch.rows for batch in recorder.sent] == [2], "it was not cut into rows that get the blame"
+        backfill(queue, lease, [page(2, AT + 1)], serve(Cluster())).run()
+    assert [batch.rows for batch in queue.sent] == [2], "it was not cut into rows that get the blame"
     assert lease.released
-
-
-@pytest.mark.parametrize(("text", "millis"), [("9999999d", 0), ("0001-01-01", 0), ("30m", 200_000)])
-def test_times_before_1970_are_its_beginning(text: str, millis: int) -> None:
-    assert epoch_millis(text, now=2000.0) == millis

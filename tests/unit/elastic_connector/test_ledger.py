@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elastic_connector.lead.ledger import Batch, Ledger
+from scorer.elastic_client.moments import Millis
 from scorer.rows.acknowledgement import Acknowledgement
 
 
 def batch(number: int, rows: int = 10, position: int | None = -1) -> Batch:
-    return Batch(f"b{number}", b"x" * rows, rows, number * 100 if position == -1 else position, 0.0)
+    at = number * 100 if position == -1 else position
+    return Batch(f"b{number}", b"x" * rows, rows, None if at is None else Millis(at), 0.0)
 
 
 def ack(number: int, written: int = 10, there: int = 0, dead: int = 0) -> Acknowledgement:

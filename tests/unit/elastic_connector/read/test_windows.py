@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from elastic_connector.read.card_recipe import card_recipe
-from elastic_connector.read.windows import DOCUMENTS_AT_ONCE, Search, WindowReader, WindowRow
+from elastic_connector.read.windows import DOCUMENTS_AT_ONCE, Search, WindowReader, WindowRow, cut_windows
 from elastic_connector.read.windows_query import PRECISION_THRESHOLD, Span, WindowQuery
 from elastic_connector.read.windows_reader import window_table
 from scorer.elastic_client.failures import AnswerTooLarge
@@ -166,10 +166,8 @@ def test_a_page_that_is_too_large_with_one_row_is_an_error() -> None:
 
 
 def test_windows_are_cut_so_that_pages_stay_cheap() -> None:
-    from elastic_connector.read.windows import _cut
-
     totals = [(start * 600, DOCUMENTS_AT_ONCE // 2) for start in range(5)] + [(9000, 10 * DOCUMENTS_AT_ONCE)]
-    spans = list(_cut(totals))
+    spans = list(cut_windows(totals))
     assert [len(s.starts) for s in spans] == [2, 2, 1, 1]
     assert sum(s.documents for s in spans) == sum(n for _, n in totals)
 

@@ -25,8 +25,9 @@ from elastic_connector.install.score_fields import document_fields, field_types,
 from elastic_connector.lead.heartbeat import heartbeat
 from elastic_connector.lead.status import SourceStatus
 from scorer.elastic_client.client import ServerInfo
+from scorer.elastic_client.moments import Millis
 from tests.unit.delivery.builders import documents_of, make_rows, rows_from
-from tests.unit.elastic_connector.read_back import rule_fields, used_fields
+from tests.unit.elastic_connector.install.read_back import rule_fields, used_fields
 
 FULL_ROW: Mapping[str, Any] = {
     "id": "a" * 64, "time": 1.7e9, "batch_id": "b", "model": "lateral", "version": "3", "title": "Lateral movement",
@@ -51,9 +52,9 @@ def document(row: Mapping[str, Any], namespace: str = "default") -> dict[str, An
 
 def beat() -> dict[str, Any]:
     status = SourceStatus(
-        "s", "lateral", "default", "1", "degraded", "why", "host:1", 2, 1_700_000_000_000, lag_documents=3
+        "s", "lateral", "default", "1", "degraded", "why", "host:1", 2, Millis(1_700_000_000_000), lag_documents=3
     )
-    return heartbeat(status, 1_700_000_000_000)
+    return heartbeat(status, Millis(1_700_000_000_000))
 
 
 DOCUMENTS = {"score": document(FULL_ROW), "error": document(error_row()), "heartbeat": beat()}
@@ -120,7 +121,9 @@ def test_another_prefix_shares_no_name() -> None:
 
 
 def test_the_mark_tells_whose_an_asset_is_and_what_it_held() -> None:
-    for asset in cluster_assets(Capabilities()):
+    assets = cluster_assets(Capabilities())
+    assert {"index_template", "component_template", "ingest_pipeline", "index"} == {asset.kind for asset in assets}
+    for asset in assets:
         body = asset.marked()
         mark = body["mappings"]["_meta"] if asset.kind == "index" else body["_meta"]
         assert mark["managed_by"] == "qscore"
@@ -130,11 +133,13 @@ def test_the_mark_tells_whose_an_asset_is_and_what_it_held() -> None:
 
 @pytest.mark.parametrize("suppression", [False, True])
 def test_every_field_that_a_rule_needs_is_mapped(suppression: bool) -> None:
+    assert load_rules(suppression)
     for rule in load_rules(suppression):
         assert rule_fields(rule) - set(field_types()) == set(), rule.name
 
 
 def test_rules_ship_disabled_documented_and_free() -> None:
+    assert load_rules()
     for rule in load_rules():
         body = rule.body
         assert body["enabled"] is False
@@ -214,6 +219,7 @@ def test_panels_do_not_overlap_and_fit_the_grid() -> None:
         assert x + width <= 48
         assert not taken & cells, panel.title
         taken |= cells
+    assert taken
 
 
 def test_every_reference_of_the_dashboard_is_among_what_is_imported() -> None:

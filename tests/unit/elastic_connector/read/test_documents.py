@@ -12,11 +12,14 @@ import pytest
 
 from elastic_connector.read.card_recipe import card_recipe
 from elastic_connector.read.documents import FLAG_FIELDS_CUT, EventShaper
-from elastic_connector.read.events import EventReader, ReadSettings
+from elastic_connector.read.events import EventReader
+from elastic_connector.read.memory import Memory
+from scorer.elastic_client.moments import Millis
 from scorer.rows.builder import Columns, build_rows
 from scorer.rows.columns import DEFECT_COLUMN, MAX_FIELDS_BYTES
 from scorer.rows.files import read_table
 from scorer.rows.recipe import load_recipe
+from tests.unit.elastic_connector.read.listed import Listed
 
 TIME = "2026-03-01T08:15:00.250Z"
 FLOW = {
@@ -179,11 +182,10 @@ class Picky(EventShaper):
 
 
 def test_a_document_of_which_no_row_can_be_made_is_an_error_of_its_own() -> None:
-    nothing: Any = None
-    settings = ReadSettings("event.ingested", "", page=50, overlap=0, settle=0)
-    picky = Picky(shaper().recipe)
-    reader = EventReader(nothing, picky, settings, lambda _keys: set(), lambda: 0, 0)
-    page = reader._page([hit(FLOW, 0), hit({**FLOW, "breaks": True}, 1), hit(FLOW, 2)], 7)
+    start, picky = Millis(0), Picky(shaper().recipe)
+    there = Listed([hit(FLOW, 0), hit({**FLOW, "breaks": True}, 1), hit(FLOW, 2)])
+    reader = EventReader(there, picky, Memory(0.0), lambda _keys: set(), lambda: start, start)
+    (page,) = reader.round(start, Millis(2_000_000_000_000))
     assert page.table["origin_id"].to_pylist() == ["id0", "id1", "id2"]
     first, odd, last = page.table[DEFECT_COLUMN].to_pylist()
     assert (first, last) == (None, None)

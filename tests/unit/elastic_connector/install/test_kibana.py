@@ -10,7 +10,7 @@ import trustme
 
 from demo.standins.kibana_endpoint import KibanaEndpoint
 from elastic_connector.install.changes import differences
-from elastic_connector.install.kibana import Kibana, Login
+from elastic_connector.install.kibana import Kibana, KibanaLogin
 from elastic_connector.install.kibana_assets import (
     install_kibana,
     kibana_files,
@@ -28,6 +28,8 @@ from scorer.wire.errors import (
     Unavailable,
     Unreachable,
 )
+from tests.unit.elastic_client.servers import Canned, scripted_server
+from tests.unit.wire.trickling_peer import TricklingPeer, json_answer
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def endpoint(tls: tuple[Path, Path]) -> Iterator[KibanaEndpoint]:
 
 @pytest.fixture
 def kibana(endpoint: KibanaEndpoint, tls: tuple[Path, Path]) -> Iterator[Kibana]:
-    client = Kibana(endpoint.url, Login("admin", "password"), tls[0], timeout=5)
+    client = Kibana(endpoint.url, KibanaLogin("admin", "password"), tls[0], timeout=5)
     yield client
     client.close()
 
@@ -111,35 +113,81 @@ def test_what_kibana_refuses_is_one_sentence(
 
 
 def test_a_wrong_password_and_a_server_that_is_no_kibana(endpoint: KibanaEndpoint, tls: tuple[Path, Path]) -> None:
-    stranger = Kibana(endpoint.url, Login("admin", "wrong"), tls[0], timeout=5)
+    stranger = Kibana(endpoint.url, KibanaLogin("admin", "wrong"), tls[0], timeout=5)
     with pytest.raises(Unauthorised):
         stranger.version()
     stranger.close()
-    elsewhere = Kibana(endpoint.url + "/space", Login("admin", "password"), tls[0], timeout=5)
+    elsewhere = Kibana(endpoint.url + "/space", KibanaLogin("admin", "password"), tls[0], timeout=5)
     with pytest.raises(QScoreError, match="Not Found"):
         elsewhere.version()
     elsewhere.close()
 
 
 def test_a_certificate_of_an_unknown_authority_is_not_accepted(endpoint: KibanaEndpoint) -> None:
-    client = Kibana(endpoint.url, Login("admin", "password"), timeout=5)
+    client = Kibana(endpoint.url, KibanaLogin("admin", "password"), timeout=5)
     with pytest.raises(Unreachable, match="certificate"):
         client.version()
     client.close()
 
 
 @pytest.mark.parametrize(
-    "url", ["kibana:5601", "http://kibana.example:5601", "https://", "https://u:p@kibana", "https://k?x=1"]
+    "url",
+    [
+        "kibana:5601",
+        "http://kibana.example:5601",
+        "https://",
+        "https://u:p@kibana",
+        "https://k?x=1",
+        "https://k/s?x=1",
+        "http://127.0.0.1.example:5601",
+        "https://k:x",
+        "ftp://127.0.0.1",
+    ],
 )
 def test_addresses_that_cannot_be(url: str) -> None:
     with pytest.raises(ConfigurationError):
-        Kibana(url, Login("admin", "password"))
+        Kibana(url, KibanaLogin("admin", "password"))
 
 
-def test_an_answer_that_is_not_json(kibana: Kibana, endpoint: KibanaEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "answer", lambda *_args: (200, b"<html>starting</html>"))
-    with pytest.raises(NonsenseReply):
-        kibana.version()
+@pytest.mark.parametrize("answer", [json_answer(b"{}" + b" " * 400), b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 80])
+def test_a_kibana_that_never_gets_done_holds_nobody(tls: tuple[Path, Path], answer: bytes) -> None:
+    """A timeout of each receive would wait for all of it: in the body, and in the head before it."""
+    with TricklingPeer(tls[1], answer) as peer:
+        client = Kibana(peer.url, KibanaLogin("admin", "password"), tls[0], timeout=0.5)
+        with pytest.raises(Unreachable, match=r"Kibana https://.* did not answer within 0\.5 s"):
+            client.version()
+        client.close()
+    assert not peer.finished
+
+
+def test_a_kibana_of_this_machine_may_do_without_tls() -> None:
+    told = {"version": {"number": "9.1.0"}}
+    with scripted_server(lambda *_: Canned(200, told)) as url:
+        client = Kibana(url, KibanaLogin("admin", "password"), timeout=5)
+        assert client.version() == "9.1.0"
+        client.close()
+
+
+def test_a_space_is_part_of_every_path() -> None:
+    asked = []
+
+    def answer(_method: str, path: str, _body: bytes) -> Canned:
+        asked.append(path)
+        return Canned(200, {"version": {"number": "9.1.0"}})
+
+    with scripted_server(answer) as url:
+        client = Kibana(url + "/s/soc/", KibanaLogin("admin", "password"), timeout=5)
+        client.version()
+        client.close()
+    assert asked == ["/s/soc/api/status"]
+
+
+def test_an_answer_that_is_not_json() -> None:
+    with scripted_server(lambda *_: Canned(200, b"<html>starting</html>")) as url:
+        client = Kibana(url, KibanaLogin("admin", "password"), timeout=5)
+        with pytest.raises(NonsenseReply):
+            client.version()
+        client.close()
 
 
 def test_files_for_an_import_by_hand(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from urllib.parse import unquote
 import pytest
 from elasticsearch import Elasticsearch
 
-from elastic_connector.install.apply import removal_plan, uninstall
 from elastic_connector.install.asset_files import Capabilities, Names, cluster_assets
 from elastic_connector.install.cluster import Cluster
+from elastic_connector.install.installer import removal_plan, uninstall
 from tests.unit.elastic_client.servers import Canned, scripted_server
 
 NAMES = Names()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from threading import Event
 from typing import Any
 
 import pyarrow as pa
 from elasticsearch import Elasticsearch
 
-from elastic_connector.history.backfill import Backfill, LiveLag, Progress, Scope
+from elastic_connector.history.backfill import Backfill, HistoryScope, LiveLag, Progress
 from elastic_connector.history.reconcile import (
     Reconciliation,
     WrittenScores,
@@ -21,18 +21,20 @@ from elastic_connector.history.reconcile import (
     window_key,
     window_orphans,
 )
-from elastic_connector.history.unscored import Scores, Tally, lacking
+from elastic_connector.history.unscored import Tally, VersionScores, lacking
 from elastic_connector.lead.batches import Queues
 from elastic_connector.lead.lease import Lease, StreamState
 from elastic_connector.read.card_recipe import card_recipe
 from elastic_connector.read.documents import EventShaper
-from elastic_connector.read.events import EventReader, ReadSettings, source_query
+from elastic_connector.read.events import event_reader
 from elastic_connector.read.pages import RowPage
 from elastic_connector.read.readers import ReaderPlan, read_settings
 from elastic_connector.read.snapshot import Json, Snapshots
+from elastic_connector.read.source_documents import ReadSettings, source_query
 from elastic_connector.read.windows_reader import WindowSource, window_source
 from scorer.elastic_client.clock import ServerClock
 from scorer.elastic_client.failures import reached
+from scorer.elastic_client.moments import Millis, between, later, millis, seconds
 from scorer.elastic_client.settings import ElasticSettings, ElasticSource
 from scorer.rows.recipe import Recipe
 from scorer.wire.card import ModelCard
@@ -43,7 +45,7 @@ _READ = "index privileges read and view_index_metadata on the source and on the 
 
 @dataclass(frozen=True)
 class History:
-    """One source and one version of its model. Times are milliseconds of the documents' own time, not of arrival."""
+    """One source and one version of its model. Moments are of the documents' own time, not of their arrival."""
 
     client: Elasticsearch
     elastic: ElasticSettings
@@ -51,30 +53,30 @@ class History:
     card: ModelCard
     clock: ServerClock
     queues: Queues | None = None  # where rows are sent; none is needed to count
-    _read: list[ReadSettings] = field(default_factory=list, repr=False)
+    ticks: Callable[[], float] = time.monotonic
 
     @property
-    def scores(self) -> Scores:
-        return Scores.of(self.client, self.elastic.namespace_of(self.source), self.card.name, self.card.version)
+    def scores(self) -> VersionScores:
+        return VersionScores.of(self.client, self.elastic.namespace_of(self.source), self.card.name, self.card.version)
 
     @property
     def recipe(self) -> Recipe:
         return card_recipe(self.card.recipe, self.source.fields, self.card.required_fields)
 
-    def scope(self, low: int, high: int) -> Scope:
+    def scope(self, low: Millis, high: Millis) -> HistoryScope:
         """The range as it can be worked on: what arrived a moment ago, and windows that are open, are left to live
         scoring. Raises BadOption for a range that holds nothing."""
-        settled = self.clock.millis() - int(1000 * self.elastic.settle_seconds)
+        settled = later(self.clock.millis(), -self.elastic.settle_seconds)
         high = min(high, settled)
         if self.card.grain == "window":
-            span = 1000 * self.recipe.span
-            low, high = low // span * span, min(-(-high // span) * span, settled // span * span)
+            span = millis(self.recipe.span)
+            low, high = Millis(low // span * span), Millis(min(-(-high // span), settled // span) * span)
         if high <= low:
             raise BadOption("the range from --from to --to holds nothing that is settled", "Give an earlier --from.")
         namespace = self.elastic.namespace_of(self.source)
-        return Scope(self.source.name, self.card.name, self.card.version, namespace, low, high)
+        return HistoryScope(self.source.name, self.card.name, self.card.version, namespace, low, high)
 
-    def earliest(self, of_scores: bool) -> int | None:
+    def earliest(self, of_scores: bool) -> Millis | None:
         """The time of the first document of the source, or of the first score of the model in any version."""
         index = self.scores.stream if of_scores else self.source.index
         query: Json = {"match_all": {}}
@@ -82,7 +84,7 @@ class History:
             query = {"term": {"qscore.model.name": self.card.name}}
         return self._first(index, query, "@timestamp" if of_scores else self.recipe.time_names[0])
 
-    def _first(self, index: str, query: Json, field: str) -> int | None:
+    def _first(self, index: str, query: Json, field: str) -> Millis | None:
         """The least value of a time field among the documents that match; None where none does."""
         with reached(f"find the first document of {index}", _READ):
             answer: Any = self.client.search(
@@ -90,26 +92,26 @@ class History:
             ).body
         try:
             found = answer["aggregations"]["first"]["value"] if "aggregations" in answer else None
-            return None if found is None else int(found)
+            return None if found is None else Millis(int(found))
         except (KeyError, TypeError, ValueError):
             raise NonsenseReply("Elasticsearch's answer to an aggregation lacks first") from None
 
-    def pages(self, scope: Scope, start: int) -> Iterator[RowPage]:
+    def pages(self, scope: HistoryScope, start: Millis) -> Iterator[RowPage]:
         """Rows of the scope from ``start`` on, and at the end an empty page that stands at the scope's end."""
-        arrival = self._settings()
+        arrival = self._settings
         settings = replace(arrival, time_field=self.recipe.time_names[0])
         snapshots = Snapshots(self.client, self.source.index)
         with reached(f"read {self.source.index}", _READ):
             if self.card.grain == "window":
                 windows = window_source(snapshots, self.recipe, arrival)
-                yield from windows.between(start / 1000, scope.high / 1000)
+                yield from windows.between(seconds(start), seconds(scope.high))
             else:
                 shaper = EventShaper(self.recipe, self.source.copy_fields)
-                reader = EventReader(snapshots, shaper, settings, lambda _keys: set(), self.clock.millis, 0)
+                reader = event_reader(snapshots, shaper, settings, lambda _keys: set(), self.clock.millis, Millis(0))
                 yield from reader.round(start, scope.high)
         yield RowPage(pa.table({}), scope.high)
 
-    def count(self, scope: Scope, show: Callable[[Tally], None] = lambda _tally: None) -> Tally:
+    def count(self, scope: HistoryScope, show: Callable[[Tally], None] = lambda _tally: None) -> Tally:
         """What a backfill of the scope would do."""
         tally = Tally()
         for page in self.pages(scope, scope.low):
@@ -117,7 +119,7 @@ class History:
             show(tally)
         return tally
 
-    def backfill(self, scope: Scope, show: Callable[[Progress], None], stopped: Event) -> Progress:
+    def backfill(self, scope: HistoryScope, show: Callable[[Progress], None], stopped: Event) -> Progress:
         """Send what the scope lacks; see `Backfill`."""
         queues = self.queues
         if queues is None:
@@ -133,7 +135,7 @@ class History:
             lease=lease,
             make_sender=lambda route: queues.sender(self.card, route),
             server_now=self.clock.now,
-            live=LiveLag(self.live_lag),
+            live=LiveLag(self.live_lag, self.ticks),
             limit=elastic.in_flight_rows,
             late_seconds=elastic.late_seconds,
             show=show,
@@ -144,7 +146,7 @@ class History:
             self._forget(scope)
         return done
 
-    def reconcile(self, scope: Scope, show: Callable[[Tally], None] = lambda _tally: None) -> Reconciliation:
+    def reconcile(self, scope: HistoryScope, show: Callable[[Tally], None] = lambda _tally: None) -> Reconciliation:
         """Compare the source with its scores, both ways."""
         written = WrittenScores(self.client, self.scores)
         pages = self.pages(scope, scope.low)
@@ -167,15 +169,15 @@ class History:
         state = self._live_state()
         if state is None or not state.owner or state.checkpoint is None:
             return None
-        settled = self.clock.now() - self.elastic.settle_seconds
+        settled = later(self.clock.millis(), -self.elastic.settle_seconds)
         if self.card.grain == "window":
-            return max(0.0, settled - self.recipe.span - state.checkpoint / 1000.0)
-        oldest = self._oldest_waiting(state.checkpoint, int(1000 * settled))
-        return 0.0 if oldest is None else max(0.0, settled - oldest / 1000.0)
+            return max(0.0, between(state.checkpoint, settled) - self.recipe.span)
+        oldest = self._oldest_waiting(state.checkpoint, settled)
+        return 0.0 if oldest is None else max(0.0, between(oldest, settled))
 
-    def _oldest_waiting(self, checkpoint: int, settled: int) -> int | None:
-        settings = self._settings()
-        query = source_query(settings, checkpoint + 1, max(settled, checkpoint + 1))
+    def _oldest_waiting(self, checkpoint: Millis, settled: Millis) -> Millis | None:
+        settings, after = self._settings, Millis(checkpoint + 1)
+        query = source_query(settings, after, max(settled, after))
         return self._first(self.source.index, query, settings.time_field)
 
     def _live_state(self) -> StreamState | None:
@@ -187,34 +189,18 @@ class History:
             )
         return StreamState.from_response(answer) if answer.get("found") else None
 
+    @cached_property
     def _settings(self) -> ReadSettings:
         """How live scoring reads the source; asked of the server once."""
-        if not self._read:
-            plan = ReaderPlan(self.client, self.source, self.elastic, self.card, self.clock, 0)
-            self._read.append(read_settings(plan))
-        return self._read[0]
+        return read_settings(ReaderPlan(self.client, self.source, self.elastic, self.card, self.clock, Millis(0)))
 
     def _keys_between(self, low: int, high: int) -> set[tuple[Any, ...]]:
-        windows: WindowSource = window_source(Snapshots(self.client, self.source.index), self.recipe, self._settings())
+        windows: WindowSource = window_source(Snapshots(self.client, self.source.index), self.recipe, self._settings)
         return {window_key(row, self.recipe) for rows, _ in windows.reader.between(low, high) for row in rows}
 
-    def _forget(self, scope: Scope) -> None:
+    def _forget(self, scope: HistoryScope) -> None:
         """Work that is done leaves no state: the same range may be looked at again."""
         with reached("remove the state of a finished backfill", "index privilege write on the state index"):
             self.client.options(ignore_status=404).delete(
                 index=self.elastic.state_index, id=f"{self.source.name}:{scope.job}"
             )
-
-
-def epoch_millis(text: str, now: float | None = None) -> int:
-    """``2026-01-31``, ``2026-01-31T08:15:00Z``, or so long ago: ``30m``, ``12h``, ``7d``. Raises BadOption."""
-    units = {"m": 60, "h": 3600, "d": 86_400}
-    if text[:-1].isdecimal() and text[-1:] in units and len(text) < 10:
-        return max(0, int(1000 * ((time.time() if now is None else now) - int(text[:-1]) * units[text[-1]])))
-    try:
-        when = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise BadOption(
-            f"{text[:60]!r} is no time", "Give 2026-01-31, 2026-01-31T08:15:00Z, or so long ago: 30m, 12h, 7d."
-        ) from None
-    return max(0, int(1000 * (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()))
