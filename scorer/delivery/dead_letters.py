@@ -87,7 +87,7 @@ class DeadLetters:
         return len(values)
 
     def list(self, sink: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
-        """At most ``limit`` letters with a number above ``after``, oldest first."""
+        """List at most ``limit`` letters with a number above ``after``, oldest first."""
         if not self.path.exists():
             return ()
         with self._connection() as db:
@@ -95,7 +95,7 @@ class DeadLetters:
         return [_letter(row) for row in rows]
 
     def counts(self) -> Mapping[str, int]:
-        """Letters by sink."""
+        """Count letters by sink."""
         if not self.path.exists():
             return {}
         with self._connection() as db:
@@ -134,9 +134,10 @@ class DeadLetters:
             ) from error
 
     def _make(self) -> None:
-        """Made aside and put in place whole: two processes that turn one database to WAL at once lock each other out.
+        """Make the file aside and put it in place whole.
 
-        SQLite gives the journal files the mode of the database, so the database is made with the right one.
+        Two processes that turn one database to WAL at once lock each other out. SQLite gives the journal files the mode
+        of the database, so the database is made with the right one.
         """
         if self.path.exists():
             return

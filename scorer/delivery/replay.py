@@ -60,13 +60,13 @@ def _replay(dead_letters: DeadLetters, sink: Sink, progress: Callable[[int], Non
 
 
 def _confirmed(letters: Sequence[DeadLetter], outcome: SendOutcome) -> list[DeadLetter]:
-    """The letters whose rows the sink has now."""
+    """List the letters whose rows the sink has now."""
     held = {*outcome.unsent.ids, *(identity for refused in outcome.refused for identity in refused.rows.ids)}
     return [letter for letter in letters if letter.rows is not None and letter.qscore_id not in held]
 
 
 def _reason(letters: Sequence[DeadLetter], outcome: SendOutcome) -> str:
-    """Why some of the letters stay; empty where none does."""
+    """Say why some of the letters stay; empty where none does."""
     if outcome.fault is not None:
         return outcome.fault.sentence()
     if outcome.refused:

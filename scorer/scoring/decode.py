@@ -23,7 +23,7 @@ _CONTEXT = (*CONTEXT_COLUMNS, *EDGE_COLUMNS)
 def decode(
     body: bytes, media_type: str, rows: int, model: TrainedModel, *, model_name: str, batch_id: str, write: bool
 ) -> FeatureBatch:
-    """The model's inputs, and with ``write`` the context, of a body that must hold exactly ``rows`` rows.
+    """Read the model's inputs, and with ``write`` the context, of a body that must hold exactly ``rows`` rows.
 
     Unusable cells are NaN and have a defect, in order of the model's inputs; absent columns are left out. Raises
     MalformedBody, RowCountMismatch, BodyTooLarge, UnsupportedMediaType.
@@ -61,7 +61,7 @@ def _table(body: bytes, media_type: str, rows: int, wanted: tuple[frozenset[str]
 
 
 def _edge_defects(statuses: list[str]) -> dict[int, Defect]:
-    """What the edge found wrong with a document before it became a row; a code that nobody knows is `not_scored`."""
+    """Read what the edge found wrong with documents before they became rows; an unknown code is `not_scored`."""
     return {row: Defect.read(text) for row, text in enumerate(statuses) if text}
 
 

@@ -56,7 +56,7 @@ class HecClient:
 
     @contextmanager
     def connected(self) -> Iterator[Callable[[bytes], HecReply]]:
-        """A post function over one kept connection; it raises SinkBusy or SinkRefused when no answer comes."""
+        """Give a post function over one kept connection; it raises SinkBusy or SinkRefused when no answer comes."""
         try:
             yield self._post
         finally:
@@ -82,12 +82,12 @@ class HecClient:
 
 
 def _without_path(url: str) -> str:
-    """The collector's address; some name its path with it."""
+    """Cut the collector's address to its origin; some name its path with it."""
     return url.partition("?")[0].partition("#")[0].removesuffix(PATH)
 
 
 def _reply(status: int, raw: bytes, retry_after: str | None, url: str) -> HecReply:
-    """Checked parts of an untrusted answer."""
+    """Check the parts of an untrusted answer."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
@@ -116,7 +116,7 @@ def _printable(text: str) -> str:
 
 
 def _pause(header: str | None) -> float | None:
-    """Seconds of a Retry-After header; dates and nonsense count as not given."""
+    """Read the seconds of a Retry-After header; dates and nonsense count as not given."""
     try:
         seconds = float(header or "")
     except ValueError:

@@ -43,7 +43,7 @@ def register_delivery(app: Celery, make_worker: Callable[[], DeliveryWorker]) ->
 
 
 def _logged(run: Callable[[dict[str, Any]], None], message: dict[str, Any]) -> None:
-    """A message that is no job cannot be answered: say so once and forget it."""
+    """Run a message. One that is no job cannot be answered: say so once and forget it."""
     try:
         run(message)
     except MalformedBody as error:

@@ -84,12 +84,12 @@ def score_job(
 
 
 def _reasons_until(job: ScoreJob, seconds: float | None) -> float | None:
-    """By ``time.monotonic()``: what decoding and scoring take is taken from the reasons."""
+    """Say when reasons end, by ``time.monotonic()``: what decoding and scoring take is taken from the reasons."""
     return None if seconds is None else time.monotonic() + min(seconds, 0.5 * (job.deadline - time.time()))
 
 
 def _facts(job: ScoreJob, held: HeldModel, configured_sink: str) -> ScoringFacts | None:
-    """What documents say beside the score; events of other sinks leave it out.
+    """Gather what documents say beside the score; events of other sinks leave it out.
 
     Rows that could not be scored become documents where a connector sent them; whoever waits for a reply sees them.
     """
@@ -107,7 +107,7 @@ def _facts(job: ScoreJob, held: HeldModel, configured_sink: str) -> ScoringFacts
 def _rows_to_write(
     batch: FeatureBatch, scores: ScoreBatch, held: HeldModel, facts: ScoringFacts | None
 ) -> tuple[ScoredRows, ScoreBatch]:
-    """The rows for the sink, and the scores with a defect of rows that cannot be written."""
+    """Make the rows for the sink, and mark in the scores those that cannot be written."""
     rows, skipped = scored_rows(batch, scores, held.card, facts)
     if skipped:
         scores = dataclasses.replace(scores, defects=dict.fromkeys(skipped, _NOT_WRITTEN) | dict(scores.defects))
@@ -115,5 +115,5 @@ def _rows_to_write(
 
 
 def _problem_counts(scores: ScoreBatch) -> dict[str, int]:
-    """Status code -> rows, for every code but ok."""
+    """Count rows by status code, for every code but ok."""
     return dict(Counter(defect.code for _, defect in sorted(scores.defects.items())))

@@ -58,7 +58,7 @@ class ScoringWorker:
     sink: str = ""
 
     def run(self, raw: dict[str, Any]) -> None:
-        """One message, whatever it holds: answers its caller, or drops it when the caller has gone."""
+        """Run one message, whatever it holds: answer its caller, or drop it when the caller has gone."""
         job = ScoreJob.from_kwargs(raw)
         started = time.perf_counter()
         log = get_log().bind(batch_id=job.batch_id, model=job.model, rows=job.rows)
@@ -77,7 +77,7 @@ class ScoringWorker:
         log.info("answered", seconds=round(time.perf_counter() - started, 4), code=_code(reply))
 
     def _guarded(self, job: ScoreJob, log: Any) -> WorkerReply:
-        """The reply to a job; every failure becomes a problem."""
+        """Make the reply to a job; every failure becomes a problem."""
         try:
             deaths, stored = self.exchange.begin(job)
             if deaths >= MAX_RUNS:
@@ -111,7 +111,7 @@ class ScoringWorker:
         return scored.reply
 
     def _enqueue_rows(self, job: ScoreJob, scored: Scored) -> None:
-        """Before the reply leaves: an answered batch is one whose rows are safely on their way."""
+        """Queue rows before the reply leaves: an answered batch is one whose rows are safely on their way."""
         parts = range(0, len(scored.rows), ROWS_PER_DELIVERY)
         nothing = Acknowledgement(job.batch_id, 0)
         if not parts and job.submitter:
@@ -135,7 +135,7 @@ class DeliveryWorker:
     submitter: Submitter
 
     def run(self, raw: dict[str, Any]) -> None:
-        """One message: its rows end in the sink or in the dead letters, or come again.
+        """Run one message: its rows end in the sink or in the dead letters, or come again.
 
         Raises Unavailable where the queue's server fails: the message must then stay, or its rows wait for nobody.
         """
@@ -189,7 +189,7 @@ class DeliveryWorker:
         return deliver(rows, sink, self.dead_letters, final, batch_id=job.batch_id, refusal_final=refusal_final)
 
     def _undelivered(self, job: DeliveryJob, rows: ScoredRows, sink: Sink, error: Exception) -> DeliveryResult:
-        """Rows of a run that broke off: all come again, since it is not known which were taken, or join the dead."""
+        """Settle rows of a run that broke off: all come again, or join the dead; which were taken is not known."""
         reason = f"the delivery broke off: {type(error).__name__}"
         nothing = Acknowledgement(job.batch_id, 0)
         if not _is_last(job):
@@ -204,7 +204,7 @@ class DeliveryWorker:
 
 
 def _superseded(exchange: Exchange, job: ScoreJob | DeliveryJob) -> bool:
-    """Whether the job's stream has a later leader, which reads and sends anew what this one may hold."""
+    """Tell whether the job's stream has a later leader, which reads and sends anew what this one may hold."""
     return bool(job.stream) and job.epoch < exchange.epoch(job.stream)
 
 
@@ -213,8 +213,11 @@ def _is_last(job: DeliveryJob) -> bool:
 
 
 def _rows_key(job: ScoreJob, part: int, rows: ScoredRows) -> str:
-    """The same for a batch that is repeated; another where a caller gives one batch id to different rows, so that the
-    later ones do not take the place of those that still wait, and for each leader of a stream."""
+    """Name the key of a part's rows: the digest tells apart what must not take each other's place.
+
+    A batch that is repeated keeps its key. Another is given where a caller gives one batch id to different rows, so
+    that the later ones do not take the place of those that still wait, and for each leader of a stream.
+    """
     return f"qscore:rows:{job.batch_id}:{part}:{_digest(job, rows)}"
 
 
@@ -226,7 +229,7 @@ def _digest(job: ScoreJob, rows: ScoredRows) -> str:
 
 
 def _pause(attempt: int, asked: float | None) -> float:
-    """Seconds before a delivery's next run: what the sink asked for, else longer each time."""
+    """Compute the seconds before a delivery's next run: what the sink asked for, else longer each time."""
     if asked is not None:
         return min(_LONGEST_ASKED_PAUSE, asked)
     return min(_LONGEST_PAUSE, 2.0 ** min(attempt, 10))
