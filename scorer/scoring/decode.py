@@ -12,7 +12,7 @@ from scorer.rows.cells import filled, numbers, texts
 from scorer.rows.columns import CONTEXT_COLUMNS, DEFECT_COLUMN, EDGE_COLUMNS
 from scorer.rows.defects import Defect
 from scorer.rows.transform import required_inputs
-from scorer.scoring.tables import Table, read_table
+from scorer.scoring.tables import BodyTable, read_table
 from scorer.wire.errors import BodyTooLarge, RowCountMismatch
 from scorer.wire.names import MAX_ROWS
 
@@ -49,9 +49,9 @@ def decode(
     )
 
 
-def _table(body: bytes, media_type: str, rows: int, wanted: tuple[frozenset[str], frozenset[str]]) -> Table:
+def _table(body: bytes, media_type: str, rows: int, wanted: tuple[frozenset[str], frozenset[str]]) -> BodyTable:
     if rows == 0 and not body:
-        return Table((), {}, 0)
+        return BodyTable((), {}, 0)
     table = read_table(body, media_type, wanted)
     if table.rows != rows:
         raise RowCountMismatch(
@@ -65,7 +65,7 @@ def _edge_defects(statuses: list[str]) -> dict[int, Defect]:
     return {row: Defect.read(text) for row, text in enumerate(statuses) if text}
 
 
-def _read_input(table: Table, name: str, columns: dict[str, Any], defects: dict[int, Defect]) -> None:
+def _read_input(table: BodyTable, name: str, columns: dict[str, Any], defects: dict[int, Defect]) -> None:
     """Add one input's column, and its defects for rows that have none yet."""
     if name not in table.columns:
         return

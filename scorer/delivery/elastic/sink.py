@@ -97,8 +97,7 @@ class ElasticSink:
         self._checked = True
 
     def arrival(self) -> str:
-        """Make ``event.ingested``, by which rules look: the cluster's time; ours only where it may not tell
-        (``monitor``)."""
+        """Make ``event.ingested``, by which rules look: the cluster's time, ours only where it does not tell."""
         try:
             return iso_text(self.clock.now())
         except (Forbidden, Missing, RefusedRequest) as error:
@@ -127,8 +126,7 @@ class ElasticSession:
         return self.sink.name
 
     def send(self, rows: ScoredRows) -> SendOutcome:
-        """Look up what may be there, then create the rest until all are settled or a fault. Raises nothing: outcomes
-        tell."""
+        """Look up what may be there and create the rest. Raises nothing: a fault ends it and stands in the outcome."""
         ledger = Ledger(rows)
         until = self.clock() + SEND_SECONDS
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scorer.delivery.sink import SinkBusy, SinkRefused
 from scorer.wire.errors import Unavailable, Untrusted
-from scorer.wire.transport import Answer, Peer, TlsConnection, Trust
+from scorer.wire.transport import HttpAnswer, Peer, TlsConnection, Trust
 
 PATH = "/services/collector/event"
 MAX_REPLY = 64 * 1024
@@ -71,7 +71,7 @@ class HecClient:
             )
         return _reply(answer.status, answer.body, answer.headers.get("retry-after"), self.url)
 
-    def _exchange(self, body: bytes) -> Answer:
+    def _exchange(self, body: bytes) -> HttpAnswer:
         # Safe to repeat, as exchange asks: every event carries its qscore_id, by which searches deduplicate.
         try:
             return self._connection.exchange("POST", PATH, body, self._headers, self._timeout, MAX_REPLY, cut=True)
