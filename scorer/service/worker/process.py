@@ -32,8 +32,9 @@ from scorer.service.queue.exchange import HEARTBEAT_EVERY, Exchange
 from scorer.service.queue.lanes import LANES, Lane, Lanes
 from scorer.service.queue.submit import Submitter
 from scorer.service.settings import Settings, load_settings
-from scorer.service.worker import celery_tasks, tasks
+from scorer.service.worker.delivering import DeliveryWorker, register_delivery
 from scorer.service.worker.model_cache import ModelCache
+from scorer.service.worker.scoring import ScoringWorker, register_scoring
 from scorer.service.worker.sinks import Sinks
 from scorer.wire.errors import ConfigurationError, Unavailable
 
@@ -47,17 +48,17 @@ def worker_app(settings: Settings, lane: Lane, lanes: Lanes = LANES) -> Celery:
     """Make the lane's Celery application with its task and its heartbeat."""
     app = build_app(settings, lane)
     if lane.scores:
-        celery_tasks.register_scoring(app, functools.cache(functools.partial(prepared_worker, settings, lane)))
+        register_scoring(app, functools.cache(functools.partial(prepared_worker, settings, lane)))
     else:
-        celery_tasks.register_delivery(app, functools.cache(functools.partial(delivery_worker, settings)))
+        register_delivery(app, functools.cache(functools.partial(delivery_worker, settings)))
     app.steps["worker"].add(_heartbeat(settings, lane, lanes))
     return app
 
 
-def scoring_worker(settings: Settings, lane: Lane) -> tasks.ScoringWorker:
+def scoring_worker(settings: Settings, lane: Lane) -> ScoringWorker:
     """Make what scores a lane's batches in this process."""
     exchange = Exchange(redis_client(settings, connections=2))
-    return tasks.ScoringWorker(
+    return ScoringWorker(
         exchange,
         ModelCache(Registry(settings.registry, settings.trusted_keys)),
         Submitter.of(settings, exchange.client),
@@ -66,18 +67,18 @@ def scoring_worker(settings: Settings, lane: Lane) -> tasks.ScoringWorker:
     )
 
 
-def prepared_worker(settings: Settings, lane: Lane) -> tasks.ScoringWorker:
+def prepared_worker(settings: Settings, lane: Lane) -> ScoringWorker:
     """Make a scoring worker in a process that runs large circuits on the lane's backend, where it has one."""
     if lane.backend:
         use_backend(lane.backend)
     return scoring_worker(settings, lane)
 
 
-def delivery_worker(settings: Settings) -> tasks.DeliveryWorker:
+def delivery_worker(settings: Settings) -> DeliveryWorker:
     """Make what writes rows in this process."""
     exchange = Exchange(redis_client(settings, connections=2))
     submitter = Submitter.of(settings, exchange.client)
-    return tasks.DeliveryWorker(exchange, Sinks(settings).of, DeadLetters(settings.dead_letters), submitter)
+    return DeliveryWorker(exchange, Sinks(settings).of, DeadLetters(settings.dead_letters), submitter)
 
 
 def _heartbeat(settings: Settings, lane: Lane, lanes: Lanes) -> type[bootsteps.StartStopStep]:
