@@ -18,7 +18,7 @@ from scorer.wire.errors import (
     Unauthorised,
     Unreachable,
 )
-from scorer.wire.transport import Answer, Peer, TlsConnection, Trust
+from scorer.wire.transport import HttpAnswer, Peer, TlsConnection, Trust
 
 APP = "qscore"
 TIMEOUT = 5.0  # seconds; splunkd runs on the same host
@@ -58,7 +58,7 @@ def on_loopback(url: str) -> bool:
         return False
 
 
-def _get(splunkd_uri: str, session_key: str, ca_file: str, path: str, timeout: float) -> Answer:
+def _get(splunkd_uri: str, session_key: str, ca_file: str, path: str, timeout: float) -> HttpAnswer:
     # Splunk issues its default certificate to SplunkServerDefaultCert, never to an address. On the loopback
     # interface nobody else can answer in its place, and the chain is verified all the same: against the authority
     # that Splunk installs, which lacks extensions that Python 3.13 asks for by default, and no other.

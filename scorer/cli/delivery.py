@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -16,11 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from scorer.delivery.dead_letters import DeadLetter, DeadLetters
-from scorer.delivery.replay import ReplayResult, replay
+from scorer.delivery.replay import ReplayResult, replay, summed, waiting, written_to
 from scorer.delivery.sink import Sink
 from scorer.delivery.stored_rows import row_objects
-from scorer.elastic_client.names import ELASTIC
-from scorer.service.settings import Settings, load_settings
+from scorer.service.settings import load_settings
 from scorer.service.worker.sinks import make_sink
 from scorer.wire.errors import BadOption, DeliveryFailed
 
@@ -54,7 +52,7 @@ def _list(
             sys.stdout.write(json.dumps(_as_dict(letter)) + "\n")
         return
     console = Console()
-    total = sum(count for name, count in store.counts().items() if sink is None or _is_of(name, sink))
+    total = sum(store.counts(sink).values())
     if letters:
         console.print(_table(letters))
     more = f" ({len(letters)} shown)" if len(letters) < total else ""
@@ -121,37 +119,22 @@ def _replay(
     """
     settings = load_settings()
     store = DeadLetters(settings.dead_letters)
-    names = [sink] if sink else _written_to(settings)
-    waiting = {one: count for one, count in store.counts().items() if any(_is_of(one, name) for name in names)}
-    console = Console()
-    total = sum(waiting.values())
+    names = (sink,) if sink else written_to(settings.sink, settings.elastic.configured)
+    counts, console = waiting(store, names), Console()
+    total = sum(counts.values())
     if dry_run or not total:
         console.print(Text(f"{total} dead letters would be sent to the sink {' and '.join(names)}"))
         return
-    results = [_replay_one(store, make_sink(settings, one), count) for one, count in waiting.items()]
-    sent, refused, left = (sum(getattr(result, part) for result in results) for part in ("sent", "refused", "left"))
-    console.print(Text(f"{sent} sent, {refused} refused again, {left} left"))
-    if left or refused:
-        raise DeliveryFailed(next(result.reason for result in results if result.left or result.refused))
+    result = summed([_replay_one(store, make_sink(settings, one), count) for one, count in counts.items()])
+    console.print(Text(f"{result.sent} sent, {result.refused} refused again, {result.left} left"))
+    if result.left or result.refused:
+        raise DeliveryFailed(result.reason)
 
 
-def _is_of(name: str, sink: str) -> bool:
-    """``elastic`` names that sink with every namespace."""
-    return name == sink or name.startswith(f"{sink}:")
-
-
-def _written_to(settings: Settings) -> list[str]:
-    """The configured sink, and Elasticsearch where it is set: the connector's scores go there in any case."""
-    also = settings.elastic.configured and settings.sink != ELASTIC
-    if settings.sink == "none" and also:
-        return [ELASTIC]
-    return [settings.sink, ELASTIC] if also else [settings.sink]
-
-
-def _replay_one(store: DeadLetters, target: Sink, waiting: int) -> ReplayResult:
+def _replay_one(store: DeadLetters, target: Sink, count: int) -> ReplayResult:
     columns = (TextColumn(f"sending to {target.name}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("sending", total=waiting)
+        task = progress.add_task("sending", total=count)
         return replay(store, target, lambda done: progress.update(task, completed=done))
 
 
@@ -168,6 +151,5 @@ def _purge(
     """
     if not yes:
         raise BadOption("purging deletes scores for good", "Add --yes.")
-    before = None if older_than_days is None else time.time() - older_than_days * 86400
-    deleted = DeadLetters(load_settings().dead_letters).purge(sink, before)
+    deleted = DeadLetters(load_settings().dead_letters).purge(sink, older_than_days)
     Console().print(Text(f"{deleted} dead letters deleted"))

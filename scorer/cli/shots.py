@@ -52,10 +52,13 @@ def shots_command(
       qscore shots --model lateral --data labelled.csv --label is_attack --shots 100 --shots 10000
     """
     require_training()
+    from scorer.registry.store import Registry
     from scorer.rows.builder import Columns
+    from scorer.service.settings import load_settings
     from scorer.training.shots.from_file import DEFAULT_SHOTS, ShotRequest, measure_file
 
-    trained, console = _model(model, version), Console()
+    settings, console = load_settings(), Console()
+    trained = Registry(settings.registry, settings.trusted_keys).load_named(model, version)
     request = ShotRequest(
         data=data,
         columns=Columns(label, positive, None),
@@ -70,15 +73,6 @@ def shots_command(
     with progress(console) as steps:
         report = measure_file(trained, request, steps)
     _show(console, trained, report)
-
-
-def _model(name: str, version: str) -> TrainedModel:
-    from scorer.registry.store import Registry
-    from scorer.service.settings import load_settings
-
-    settings = load_settings()
-    registry = Registry(settings.registry, settings.trusted_keys)
-    return registry.load(name, registry.resolve(name, version))
 
 
 def _show(console: Console, model: TrainedModel, report: ShotReport) -> None:

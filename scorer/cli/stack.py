@@ -13,14 +13,10 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from scorer.registry.cards import CardStore
-from scorer.service.client.local import local_client
-from scorer.service.queue.broker import shown_url
-from scorer.service.queue.exchange import QueueState
-from scorer.service.queue.lanes import LANES, Lanes
+from scorer.service.client.status import checks, depths
 from scorer.service.settings import Settings, load_settings
 from scorer.service.stack.supervisor import Child
-from scorer.service.stack.up import Stack, exchange_of, model_lines, read_state
+from scorer.service.stack.up import Stack, exchange_of, model_lines
 from scorer.wire.errors import QScoreError
 
 _COLOURS = {"ready": "green", "starting": "yellow", "waiting": "red", "stopped": "dim"}
@@ -66,12 +62,11 @@ def status() -> None:
     Example:
       qscore status || echo 'no batch can be scored'
     """
-    settings = load_settings()
-    checks = [_gateway_check(settings), _queue_check(settings), _model_check(settings)]
-    for good, line in checks:
-        sign = "[green]ok  [/green]" if good else "[red]FAIL[/red]"
-        Console().print(f"{sign} {escape(line)}", highlight=False)
-    if not all(good for good, _line in checks):
+    found = checks(load_settings())
+    for check in found:
+        sign = "[green]ok  [/green]" if check.good else "[red]FAIL[/red]"
+        Console().print(f"{sign} {escape(check.line)}", highlight=False)
+    if not all(check.good for check in found):
         raise typer.Exit(1)
 
 
@@ -151,52 +146,6 @@ def _cells(child: Child) -> tuple[str, ...]:
 
 def _queue_cells(settings: Settings) -> tuple[str, ...]:
     try:
-        return (_depths(exchange_of(settings).state()),)
+        return (depths(exchange_of(settings).state()),)
     except QScoreError:
         return ("does not answer",)
-
-
-def _gateway_check(settings: Settings) -> tuple[bool, str]:
-    try:
-        with local_client(settings, timeout=5.0) as client:
-            client.models()
-            url = read_state(settings)
-    except QScoreError as error:
-        return False, f"gateway: {error.sentence()}"
-    return True, f"gateway: {url.url if url else ''}"
-
-
-def _queue_check(settings: Settings) -> tuple[bool, str]:
-    try:
-        state = exchange_of(settings).state()
-    except QScoreError as error:
-        return False, f"queue: {shown_url(settings)}: {error.sentence()}"
-    return queue_line(settings, state)
-
-
-def queue_line(settings: Settings, state: QueueState, lanes: Lanes = LANES) -> tuple[bool, str]:
-    """Say whether somebody works on every lane that is wanted here, and what waits."""
-    for lane in lanes:
-        if lane.wanted(settings) and state.workers[lane.name] == 0:
-            return False, f"queue: {shown_url(settings)} answers, but {lane.silence.status}"
-    return True, f"queue: {shown_url(settings)}; {_depths(state, lanes)}"
-
-
-def _model_check(settings: Settings) -> tuple[bool, str]:
-    try:
-        store = CardStore(settings.registry, settings.trusted_keys)
-        live = [store.card(name) for name in store.names()]
-    except QScoreError as error:
-        return False, f"models: {error.sentence()}"
-    if not live:
-        return False, "models: none yet. `qscore train --model lateral` trains a starter."
-    names = (f"{card.name} {card.version}{' (starter: generated rows)' if card.starter else ''}" for card in live)
-    return True, f"models: {', '.join(names)}"
-
-
-def _depths(state: QueueState, lanes: Lanes = LANES) -> str:
-    """Say what waits and who works; a lane for special models is named where somebody works on it."""
-    waiting = ", ".join(f"{queue} {count}" for queue, count in state.waiting.items())
-    shown = [lane for lane in lanes if lane.takes is None or state.workers[lane.name]]
-    workers = ", ".join(f"{state.workers[lane.name]} {lane.counted_as}" for lane in shown)
-    return f"waiting: {waiting}; workers: {workers}"

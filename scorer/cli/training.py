@@ -136,17 +136,12 @@ def rows_command(
       qscore rows --model lateral --data events.csv --out rows.csv
     """
     require_training()
-    from scorer.rows.builder import Columns, build_rows
-    from scorer.rows.files import check_writable, read_table, write_table
+    from scorer.rows.builder import Columns
     from scorer.rows.recipe_files import recipe_for
-    from scorer.training.prepare import check_grain
+    from scorer.training.prepare import rows_file
 
-    check_writable(out)
-    events, chosen = read_table(data), recipe_for(model, recipe)
-    check_grain(grain)
-    rows = build_rows(chosen, events, grain, Columns(label, positive, group))
-    write_table(rows, out)
-    Console().print(f"{rows.num_rows} rows of {events.num_rows} events in {escape(str(out))}")
+    built = rows_file(recipe_for(model, recipe), data, out, Columns(label, positive, group), grain)
+    Console().print(f"{built.rows} rows of {built.events} events in {escape(str(out))}")
 
 
 def generate_command(
@@ -170,10 +165,7 @@ def generate_command(
     from scorer.training.starter.generator import generate_events
 
     check_writable(out)
-    try:
-        events = generate_events(recipe_for(model, None).name, rows, np.random.default_rng(seed), attack_share)
-    except ValueError as error:
-        raise BadTrainingData(str(error), "Give other --rows or --attack-share.") from None
+    events = generate_events(recipe_for(model, None).name, rows, np.random.default_rng(seed), attack_share)
     write_table(events, out)
     Console().print(f"{events.num_rows} events in {escape(str(out))}; label: label, group: activity")
 

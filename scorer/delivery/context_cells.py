@@ -18,34 +18,34 @@ Copies = dict[str, str | list[str]]
 
 
 def clean(text: str) -> str:
-    """Without control characters and lone surrogates, which no sink's JSON parser has to take."""
+    """Leave out control characters and lone surrogates, which no sink's JSON parser has to take."""
     if len(text) > MAX_TEXT or not text.isprintable():
         text = "".join(c if c.isprintable() else " " for c in text[:MAX_TEXT])
     return text
 
 
 def revision_of(text: str) -> int | None:
-    """0 where none is given, None where it is no whole number."""
+    """Read a revision: 0 where none is given, None where it is no whole number."""
     if not text:
         return 0
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_LONG else None
 
 
 def flags_of(text: str) -> str:
-    """Flags that may be written, comma separated as they come: at most eight, clean and short."""
+    """Read the flags that may be written, comma separated as they come: at most eight, clean and short."""
     flags = [flag for flag in text.split(",") if flag][:_MAX_FLAGS]
     return ",".join(clean(flag[:_MAX_FLAG]) for flag in flags)
 
 
 def copies_fit(text: str) -> bool:
-    """Whether a cell of copied fields is as short as it has to be."""
+    """Tell whether a cell of copied fields is as short as it has to be."""
     if len(text) > MAX_FIELDS_BYTES:
         return False
     return text.isascii() or len(text.encode("utf-8", "surrogatepass")) <= MAX_FIELDS_BYTES
 
 
 def copies_of(text: str) -> Copies | None:
-    """Copied fields as they came, or None where they are not what the column holds."""
+    """Read copied fields as they came; None where they are not what the column holds."""
     if not copies_fit(text):
         return None
     try:

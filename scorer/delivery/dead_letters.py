@@ -46,7 +46,9 @@ _LIST = f"""
 SELECT id, sink, qscore_id, payload, reason, first_at, last_at, attempts FROM dead_letters
 WHERE {_OF_SINK} AND id > :after ORDER BY id LIMIT :limit
 """  # noqa: S608  (constants alone)
+_COUNT = f"SELECT sink, count(*) FROM dead_letters WHERE {_OF_SINK} GROUP BY sink ORDER BY sink"  # noqa: S608
 _BUSY_SECONDS = 10.0  # how long one process waits for another's write
+_DAY = 86_400.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -87,19 +89,19 @@ class DeadLetters:
         return len(values)
 
     def list(self, sink: str | None = None, limit: int = 100, after: int = 0) -> Sequence[DeadLetter]:
-        """At most ``limit`` letters with a number above ``after``, oldest first."""
+        """List at most ``limit`` letters with a number above ``after``, oldest first."""
         if not self.path.exists():
             return ()
         with self._connection() as db:
             rows = db.execute(_LIST, {"sink": sink, "limit": limit, "after": after}).fetchall()
         return [_letter(row) for row in rows]
 
-    def counts(self) -> Mapping[str, int]:
-        """Letters by sink."""
+    def counts(self, sink: str | None = None) -> Mapping[str, int]:
+        """Count letters of ``sink`` (None: all), by sink in order of name."""
         if not self.path.exists():
             return {}
         with self._connection() as db:
-            return dict(db.execute("SELECT sink, count(*) FROM dead_letters GROUP BY sink ORDER BY sink").fetchall())
+            return dict(db.execute(_COUNT, {"sink": sink}).fetchall())
 
     def remove(self, letters: Iterable[DeadLetter]) -> None:
         """Forget letters that a sink has confirmed. One that died again in the meantime stays."""
@@ -109,10 +111,11 @@ class DeadLetters:
                 [(letter.number, letter.attempts) for letter in letters],
             )
 
-    def purge(self, sink: str | None = None, before: float | None = None) -> int:
-        """Delete letters of ``sink`` (None: all) that last died before epoch second ``before``; returns how many."""
+    def purge(self, sink: str | None = None, days: float | None = None) -> int:
+        """Delete letters of ``sink`` (None: all) last dead more than ``days`` ago (None: any age); returns how many."""
         if not self.path.exists():
             return 0
+        before = None if days is None else time.time() - days * _DAY
         with self._connection() as db:
             cursor = db.execute(
                 f"DELETE FROM dead_letters WHERE {_OF_SINK} AND (:before IS NULL OR last_at < :before)",  # noqa: S608
@@ -134,9 +137,10 @@ class DeadLetters:
             ) from error
 
     def _make(self) -> None:
-        """Made aside and put in place whole: two processes that turn one database to WAL at once lock each other out.
+        """Make the file aside and put it in place whole.
 
-        SQLite gives the journal files the mode of the database, so the database is made with the right one.
+        Two processes that turn one database to WAL at once lock each other out. SQLite gives the journal files the mode
+        of the database, so the database is made with the right one.
         """
         if self.path.exists():
             return

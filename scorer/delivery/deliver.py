@@ -41,7 +41,7 @@ class _Ledger:
         self.last: SendOutcome | None = None
 
     def attempt(self, sink: Sink) -> None:
-        """One send of what is pending; raises SinkBusy when trying again soon may help."""
+        """Send once what is pending; raises SinkBusy when trying again soon may help."""
         outcome = sink.send(self.pending)
         self.taken += outcome.taken
         self.already_there += outcome.already_there
@@ -53,7 +53,7 @@ class _Ledger:
 
     @property
     def refuses(self) -> bool:
-        """Whether a person has to change something before the rest is taken."""
+        """True where a person has to change something before the rest is taken."""
         return self.last is not None and isinstance(self.last.fault, SinkRefused)
 
     @property

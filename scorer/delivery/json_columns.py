@@ -93,7 +93,7 @@ def _between_quotes(text: str) -> str:
 
 
 def _used_bytes(column: Any) -> bytes:
-    """The bytes of a string array's cells, end to end."""
+    """Get the bytes of a string array's cells, end to end."""
     _, offsets, data = column.buffers()
     if data is None or not len(column):
         return b""
@@ -103,7 +103,7 @@ def _used_bytes(column: Any) -> bytes:
 
 
 def _object(members: Mapping[str, Any]) -> list[_Piece] | None:
-    """Pieces of an object; a single column, which may be null, where each of its members may be missing.
+    """Make the pieces of an object; a single column, which may be null, where each of its members may be missing.
 
     None where no row has any of them.
     """
@@ -120,7 +120,7 @@ def _object(members: Mapping[str, Any]) -> list[_Piece] | None:
 
 
 def _members(found: Iterable[tuple[str, list[_Piece]]]) -> list[_Piece]:
-    """Pieces of members, a comma before each."""
+    """Make the pieces of members, a comma before each."""
     return [piece for name, pieces in found for piece in optional(_named(name), *pieces)]
 
 
@@ -130,7 +130,7 @@ def _named(name: str) -> str:
 
 
 def _value(value: Any) -> list[_Piece] | None:
-    """Pieces of one value; None where no row has it."""
+    """Make the pieces of one value; None where no row has it."""
     if value is None:
         return None
     if isinstance(value, Raw):
@@ -157,7 +157,7 @@ def _may_be_missing(pieces: Sequence[_Piece]) -> bool:
 
 
 def _joined(pieces: Sequence[_Piece]) -> Any:
-    """One text a row; null where a column among the pieces is."""
+    """Join pieces to one text a row; null where a column among the pieces is."""
     merged: list[_Piece] = []
     for piece in pieces:
         if isinstance(piece, str) and merged and isinstance(merged[-1], str):
@@ -168,7 +168,7 @@ def _joined(pieces: Sequence[_Piece]) -> Any:
 
 
 def _wrapped(start: str, members: Sequence[_Piece], end: str) -> Any:
-    """Members less the comma before the first, between ``start`` and ``end``; null in rows that have none."""
+    """Put members less the comma before the first between ``start`` and ``end``; null in rows that have none."""
     if isinstance(members[0], str):
         return _joined([start, members[0][1:], *members[1:], end])
     inner = _joined(members)

@@ -51,6 +51,6 @@ class Lines:
 
     @cached_property
     def _ends(self) -> NDArray[np.int32]:
-        """Where each text begins among the bytes, and where the last one ends."""
+        """Positions among the bytes at which each text begins, and the last one ends."""
         texts = self.texts
         return np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]

@@ -15,12 +15,12 @@ _EXPONENT = 1e15  # from here on Arrow writes numbers with an exponent
 
 
 def rounded(values: ArrayLike, places: int) -> Array:
-    """Round as Python's ``round`` does, which looks at a number's exact value; what is not finite stays as it is."""
+    """Round numbers (N,) as Python's ``round`` does, which looks at exact values; what is not finite stays as it is."""
     return steps(values, places) / 10.0**places
 
 
 def steps(values: ArrayLike, places: int) -> Array:
-    """Count the steps of 10**-places in numbers, rounded as Python's ``round`` does; float64 of whole numbers."""
+    """Count steps of 10**-places in numbers (N,), rounded as Python's ``round`` does; whole float64 (N,)."""
     exact = np.asarray(values, np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         scaled = exact * 10.0**places
@@ -33,14 +33,17 @@ def steps(values: ArrayLike, places: int) -> Array:
 
 
 def steps_up(values: ArrayLike, places: int) -> Array:
-    """Count the steps of 10**-places that hold a number, as replies do with p-values: none looks smaller than it is."""
+    """Count the steps of 10**-places that hold numbers (N,), as replies do with p-values.
+
+    None looks smaller than it is.
+    """
     # 0.01 * 100000 may come out above 1000: the small term keeps such a value from being rounded up a whole step.
     found: Array = np.ceil(np.asarray(values, np.float64) * 10**places - 1e-6) + 0.0  # never -0
     return found
 
 
 def floats(values: Array) -> Any:
-    """Write JSON numbers, whole ones with ``.0``; null where a value is not finite."""
+    """Write JSON numbers (N,), whole ones with ``.0``; null where a value is not finite."""
     finite = np.isfinite(values)
     texts = pa.array(values, mask=None if finite.all() else ~finite).cast(pa.string())
     whole = finite & (np.trunc(values) == values) & (np.abs(values) < _EXPONENT)
@@ -51,7 +54,7 @@ def floats(values: Array) -> Any:
 
 
 def fixed(count: Array, places: int) -> Any:
-    """Write ``count`` steps of 10**-places with all their places; null where ``count`` is not finite."""
+    """Write ``count`` (N,) steps of 10**-places with all their places; null where ``count`` is not finite."""
     finite, count = np.isfinite(count), count + 0.0  # a zero has no sign
     if (count[finite] < 0).any() or (count[finite] > 2**53).any():
         numbers = (count / 10.0**places).tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 from scorer.delivery.dead_letters import DeadLetter, DeadLetters
 from scorer.delivery.rows import joined
 from scorer.delivery.sink import SendOutcome, Sink
+from scorer.elastic_client.names import ELASTIC
 from scorer.wire.errors import BadOption
 
 BATCH_ROWS = 500
@@ -26,6 +27,24 @@ class ReplayResult:
     refused: int
     left: int
     reason: str = ""
+
+
+def written_to(sink: str, elastic: bool) -> tuple[str, ...]:
+    """Name the configured ``sink``, and Elasticsearch where it is set: the connector's scores go there in any case."""
+    if not elastic or sink == ELASTIC:
+        return (sink,)
+    return (ELASTIC,) if sink == "none" else (sink, ELASTIC)
+
+
+def waiting(dead_letters: DeadLetters, names: Sequence[str]) -> Mapping[str, int]:
+    """Count letters by sink, in order of name, of the sinks so named; ``elastic`` is that sink with every namespace."""
+    return dict(sorted(found for name in names for found in dead_letters.counts(name).items()))
+
+
+def summed(results: Sequence[ReplayResult]) -> ReplayResult:
+    """Add up what became of several sinks' letters; the reason is that of the first sink which did not take all."""
+    sent, refused, left = (sum(getattr(one, part) for one in results) for part in ("sent", "refused", "left"))
+    return ReplayResult(sent, refused, left, next((one.reason for one in results if one.left or one.refused), ""))
 
 
 def replay(dead_letters: DeadLetters, sink: Sink, progress: Callable[[int], None] = lambda _done: None) -> ReplayResult:
@@ -60,13 +79,13 @@ def _replay(dead_letters: DeadLetters, sink: Sink, progress: Callable[[int], Non
 
 
 def _confirmed(letters: Sequence[DeadLetter], outcome: SendOutcome) -> list[DeadLetter]:
-    """The letters whose rows the sink has now."""
+    """List the letters whose rows the sink has now."""
     held = {*outcome.unsent.ids, *(identity for refused in outcome.refused for identity in refused.rows.ids)}
     return [letter for letter in letters if letter.rows is not None and letter.qscore_id not in held]
 
 
 def _reason(letters: Sequence[DeadLetter], outcome: SendOutcome) -> str:
-    """Why some of the letters stay; empty where none does."""
+    """Say why some of the letters stay; empty where none does."""
     if outcome.fault is not None:
         return outcome.fault.sentence()
     if outcome.refused:

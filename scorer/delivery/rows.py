@@ -117,7 +117,7 @@ class ScoredRows:
         return ScoredRows(tuple(kept))
 
     def filled(self, name: str) -> NDArray[np.bool_]:
-        """Say of each row whether a column of texts holds something there."""
+        """Say of each of N rows whether a column of texts holds something there: booleans (N,)."""
         columns = [(block.column(name), len(block)) for block in self.blocks]
         masks = [np.zeros(rows) if one is None else pc.not_equal(one, "").to_numpy(False) for one, rows in columns]
         return np.concatenate(masks or [[]]).astype(np.bool_)
@@ -145,7 +145,7 @@ def _merged(header: Header, blocks: Sequence[Block]) -> Block:
 
 
 def _whole(block: Block, name: str) -> Any:
-    """A column, made up where it was left out."""
+    """Get a column, made up where it was left out."""
     column = block.column("id" if name == "row_id" and block.column(name) is None else name)
     blank = "" if COLUMNS[name] == pa.string() else 0
     return pa.array([blank] * len(block), COLUMNS[name]) if column is None else column

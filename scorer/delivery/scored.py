@@ -110,7 +110,7 @@ def _header(batch_id: str, scores: ScoreBatch, card: ModelCard, facts: ScoringFa
 
 
 def _times(context: Context, rows: int) -> Floats:
-    """Each row's time as `canonical_time` writes it, in epoch seconds; NaN where it has no usable one."""
+    """Compute each row's time (N,), in epoch seconds, as `canonical_time` writes it; NaN where it has no usable one."""
     column = context.get(TIME_COLUMN)
     if column is None:
         return np.full(rows, np.nan)
@@ -122,7 +122,7 @@ def _times(context: Context, rows: int) -> Floats:
 
 
 def _each(context: Context, name: str, rows: int, read: Callable[[str], _Made]) -> list[_Made]:
-    """What ``read`` makes of each cell of a column, asked once for each different one; of "" where it is absent."""
+    """Apply ``read`` to each cell of a column, once for each different one; to "" where the column is absent."""
     column = context.get(name)
     if column is None:
         return [read("")] * rows
@@ -131,7 +131,7 @@ def _each(context: Context, name: str, rows: int, read: Callable[[str], _Made]) 
 
 
 def _numbers(scores: ScoreBatch, ok: Mask) -> Mapping[str, Any]:
-    """Columns of what scoring says; of rows that were not scored, of nothing."""
+    """Gather columns of what scoring says; of rows that were not scored, of nothing."""
     found = {name: np.asarray(getattr(scores, name)) for name in _NO_NUMBERS}
     if not ok.all():
         found = {name: np.where(ok, column, _NO_NUMBERS[name]) for name, column in found.items()}
@@ -141,7 +141,7 @@ def _numbers(scores: ScoreBatch, ok: Mask) -> Mapping[str, Any]:
 
 
 def _context(context: Context) -> Mapping[str, Any]:
-    """Entities and origins as they may be written."""
+    """Gather entities and origins as they may be written."""
     return {name: texts(_cleaned(context.get(name, ()))) for name in (*ENTITY_COLUMNS, *ORIGIN_COLUMNS)}
 
 
@@ -155,7 +155,7 @@ def _digests(ids: Sequence[str | None]) -> Any:
 
 
 def _words(scores: ScoreBatch, ok: Mask) -> Mapping[str, Any]:
-    """The reason of a row that was scored, the status of any other."""
+    """Choose the reason of a row that was scored, the status of any other."""
     if ok.all():
         return {"reason": texts(scores.reason)}
     fine = ok.tolist()
@@ -166,7 +166,7 @@ def _words(scores: ScoreBatch, ok: Mask) -> Mapping[str, Any]:
 
 
 def _edge(context: Context, rows: int) -> Mapping[str, Any]:
-    """What the connector sent along; nothing of it on rows of a search."""
+    """Gather what the connector sent along; nothing of it on rows of a search."""
     flags = _each(context, FLAGS_COLUMN, rows, flags_of)
     fields = list(context.get(FIELDS_COLUMN, ()))
     for at, text in enumerate(fields):

@@ -65,7 +65,7 @@ class RecallingSink(Protocol):
     """A sink that can look up what it has, so that what was perhaps written before is not written twice."""
 
     def session(self, since: float, repeated: bool) -> Sink:
-        """A sink for one run of one delivery.
+        """Make a sink for one run of one delivery.
 
         ``since``: epoch seconds before which none of its rows was sent, 0 where that is not known. ``repeated``: an
         earlier run may have written some of them.

@@ -102,7 +102,7 @@ def _cells(block: Block, name: str) -> Sequence[Any]:
 
 
 def _object(cells: Mapping[str, Any]) -> dict[str, Any]:
-    """A row's own part of its object, its id excepted."""
+    """Make a row's own part of its object, its id excepted."""
     row = {name: cells[name] for name in ("time", *_PLAIN[:-1])} | {"band": BANDS[cells["band"]]}
     for kind, names in (("entities", ENTITY_COLUMNS), ("origin", ORIGIN_COLUMNS)):
         row[kind] = {name: cells[name] for name in names if cells[name]}
@@ -145,7 +145,7 @@ def _block(raw: bytes) -> Block:
 
 
 def _check_form(table: Any) -> None:
-    """Raises MalformedBody where columns are absent, unknown, twice there, of another type or null somewhere."""
+    """Raise MalformedBody where columns are absent, unknown, twice there, of another type or null somewhere."""
     names = table.schema.names
     columns = zip(table.schema, table.columns, strict=True)
     wrong = [one.name for one, column in columns if COLUMNS.get(one.name) != one.type or column.null_count]
@@ -195,7 +195,7 @@ def _row(raw: bytes, number: int) -> tuple[Header, _Cells]:
 
 
 def _complaint(error: ValidationError) -> str:
-    """The first thing that is wrong, without the value where it is text: logs must not hold it."""
+    """Say the first thing that is wrong, without the value where it is text: logs must not hold it."""
     first = error.errors(include_url=False)[0]
     name, value = ".".join(map(str, first["loc"])) or "the whole", first["input"]
     shown = repr(value) if isinstance(value, int | float) else type(value).__name__

@@ -44,6 +44,10 @@ class Registry(CardStore):
         except (ArtifactFormatError, KeyError) as error:
             raise ArtifactRejected(f"{what} does not hold a model: {error}", "Train and sign it again.") from None
 
+    def load_named(self, name: str, reference: str) -> TrainedModel:
+        """Load the model that ``reference`` (version or alias) names now. Raises ArtifactRejected or UnknownModel."""
+        return self.load(name, self.resolve(name, reference))
+
     def publish(self, model: TrainedModel, signer: Signer) -> str:
         """Sign a model and add it as the next version, which is returned. The first version becomes ``live``.
 

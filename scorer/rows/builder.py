@@ -30,12 +30,12 @@ class Columns:
 
 
 def is_rows(recipe: Recipe, table: pa.Table) -> bool:
-    """Whether the file holds rows already: every input that a row cannot do without is a column."""
+    """Tell whether the file holds rows already: every input that a row cannot do without is a column."""
     return {i.name for i in recipe.inputs if not i.zero} <= set(table.column_names)
 
 
 def build_rows(recipe: Recipe, events: pa.Table, grain: str | None = None, columns: Columns = Columns()) -> pa.Table:
-    """Rows of ``events``: ``_time``, the keys, every input, and the label (0 or 1) and group under their own names.
+    """Build rows of ``events``: ``_time``, keys, every input, and the label (0 or 1) and group under their own names.
 
     ``_time`` is the start of the window (a multiple of the span, UTC) or the event's own time; a window's label is the
     largest of its events' labels, its group the first in order. Rows stand in order of time. Counts are exact. Raises
@@ -51,7 +51,7 @@ def build_rows(recipe: Recipe, events: pa.Table, grain: str | None = None, colum
 
 
 def labels(table: pa.Table, columns: Columns) -> pa.Array:
-    """The label column as int64 0 or 1, null where it is empty (with ``positive``: 0 for all other values).
+    """Read the label column (N,) as int64 0 or 1, null where it is empty (with ``positive``: 0 for all other values).
 
     Raises BadTrainingData when it is absent, holds something else, or never holds ``positive``.
     """
@@ -83,7 +83,7 @@ def _named_positive(text: pa.Array, positive: str, column: str) -> pa.Array:
 
 
 def _base(recipe: Recipe, events: pa.Table, found: dict[str, pa.Array], grain: str, columns: Columns) -> pa.Table:
-    """One line per event: keys, slot, time, and what is carried along."""
+    """Make one line per event: keys, slot, time, and what is carried along."""
     base = {key: found[key] for key in recipe.keys}
     base[TIME_COLUMN], base[_SLOT] = _slots(recipe, found[TIME], grain)
     if columns.label is not None:
@@ -114,14 +114,14 @@ def _groups(events: pa.Table, name: str) -> pa.Array:
 
 
 def _single(recipe: Recipe, base: pa.Table, fields: Fields) -> pa.Table:
-    """One line per event with each input under its own name."""
+    """Make one line per event with each input under its own name."""
     for input_ in recipe.inputs:
         base = base.append_column(input_.name, of_single(input_, fields))
     return base
 
 
 def _windows(recipe: Recipe, base: pa.Table, fields: Fields) -> pa.Table:
-    """One line per window and keys with each input under its own name."""
+    """Make one line per window and keys with each input under its own name."""
     carried = {TIME_COLUMN: "min", LABEL: "max", GROUP: "min"}
     extras = [(name, how) for name, how in carried.items() if name in base.column_names]
     rows = _aggregated(base, [*recipe.keys, _SLOT], recipe.inputs_over(()), fields, extras)
@@ -133,7 +133,7 @@ def _windows(recipe: Recipe, base: pa.Table, fields: Fields) -> pa.Table:
 def _aggregated(
     base: pa.Table, keys: list[str], inputs: tuple[Input, ...], fields: Fields, extras: list[tuple[str, str]]
 ) -> pa.Table:
-    """One line per distinct ``keys`` with each input under its own name."""
+    """Make one line per distinct ``keys`` with each input under its own name."""
     table = base.select([*keys, *(name for name, _ in extras)])
     for input_ in inputs:
         table = table.append_column(f"in:{input_.name}", operand(input_, fields))

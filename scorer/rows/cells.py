@@ -74,7 +74,7 @@ def parsed(text: Any) -> Any:
 
 
 def _all_numbers(text: Any) -> Any:
-    """Text as float64 where pyarrow takes all of it at once, and for nothing that is not finite; else None."""
+    """Read text as float64 where pyarrow takes all of it at once, and for nothing not finite; else give None."""
     try:
         numbers = text.cast(pa.float64())
     except pa.ArrowInvalid:
@@ -83,7 +83,7 @@ def _all_numbers(text: Any) -> Any:
 
 
 def unread(text: Any, values: Any) -> list[int]:
-    """Rows that hold text of which nothing was read: ``values`` is null there."""
+    """Find the rows that hold text of which nothing was read: ``values`` is null there."""
     rows: list[int] = pc.indices_nonzero(pc.and_(pc.is_valid(text), pc.is_null(values))).to_pylist()
     return rows
 
@@ -106,8 +106,10 @@ def moments(text: Any) -> Any:
 
 
 def _dates(text: Any) -> Any:
-    """ISO 8601 as epoch seconds. A column that pyarrow refuses is halved until the cells stand alone that are no dates,
-    such as a thirteenth month."""
+    """Read ISO 8601 as epoch seconds.
+
+    A column that pyarrow refuses is halved until the cells stand alone that are no dates, such as a thirteenth month.
+    """
     if text.null_count == len(text):
         return pa.nulls(len(text), pa.float64())
     zoned = pc.fill_null(pc.match_substring_regex(text, _ZONE), False)
@@ -123,7 +125,7 @@ def _dates(text: Any) -> Any:
 
 
 def _epoch(times: Any) -> Any:
-    """Timestamps as epoch seconds. By microseconds: the nanoseconds of our time are more than float64 holds exactly."""
+    """Turn timestamps into epoch seconds, by microseconds: nanoseconds of our time are more than float64 holds."""
     whole, per_second = times.cast(pa.int64()), _PER_SECOND[times.type.unit]
     if per_second > _MICRO:
         whole, per_second = pc.divide(whole, per_second // _MICRO), _MICRO
@@ -204,7 +206,7 @@ def _is(kind: Any, tests: Any) -> bool:
 
 
 def _decoded(name: str, column: Any) -> Any:
-    """A dictionary column without its dictionary; raises MalformedBody where few bytes would become very many."""
+    """Take the dictionary out of a dictionary column; raises MalformedBody where few bytes would become very many."""
     words = column.dictionary
     if _is(words.type, _TEXT_TYPES):
         size = pc.sum(pc.binary_length(words).cast(pa.int64()).take(column.indices)).as_py() or 0
@@ -240,7 +242,7 @@ def _from_text(name: str, column: Any) -> Numbers:
 
 
 def _lossy_text(column: Any) -> Any:
-    """Binary cells as text; bytes that are not UTF-8 become replacement characters, so that only their row suffers."""
+    """Read binary cells as text; bytes that are not UTF-8 are replaced, so that only their row suffers."""
     try:
         return column.cast(pa.string())
     except pa.ArrowInvalid:

@@ -20,11 +20,11 @@ _SHOWN = 60
 
 
 def resolve(recipe: Recipe, events: pa.Table) -> dict[str, pa.Array]:
-    """Field name -> one value per event: ``time`` float64 epoch seconds, all else text; null where missing.
+    """Find one value per event of each field: ``time`` float64 epoch seconds, all else text; null where missing.
 
-    Of a field's names (Splunk, ECS, Zeek, Windows, in that order) the first present and non-empty wins on every
-    event by itself; "" and "-" count as missing. Port classes are among the fields and never null. Raises
-    BadTrainingData for times that cannot be read, for lists, and when not one name of a key is a column.
+    Of a field's names (Splunk, ECS, Zeek, Windows, in that order) the first present and non-empty wins on every event
+    by itself; "" and "-" count as missing. Port classes are among the fields and never null. Raises BadTrainingData for
+    times that cannot be read, for lists, and when not one name of a key is a column.
     """
     found: dict[str, pa.Array] = {TIME: pa.nulls(events.num_rows, pa.float64())}
     for field in recipe.fields:
@@ -36,7 +36,7 @@ def resolve(recipe: Recipe, events: pa.Table) -> dict[str, pa.Array]:
 
 
 def numeric(name: str, values: pa.Array) -> pa.Array:
-    """Text -> float64; raises BadTrainingData naming the first value that is no number."""
+    """Read text (N,) as float64 (N,); raises BadTrainingData naming the first value that is no number."""
     if not pa.types.is_string(values.type):
         return values.cast(pa.float64())
     found = parsed(values)
@@ -69,7 +69,7 @@ class EventFields:
 
 
 def _names(field: Field) -> list[tuple[str, float]]:
-    """Column names in the order of preference, each with the factor on its values."""
+    """List column names in the order of preference, each with the factor on its values."""
     scaled = [(name, field.scale_ecs) for name in field.ecs]
     return [
         *((name, 1.0) for name in field.splunk),

@@ -19,7 +19,7 @@ FORMATS = "CSV (.csv), NDJSON (.ndjson, .jsonl, .json), each also as .gz, or Par
 
 
 def read_table(path: Path) -> pa.Table:
-    """All columns of a file. CSV cells stay text; nested JSON objects become columns with dotted names (``source.ip``).
+    """Read all columns of a file. CSV cells stay text; nested JSON objects become columns called like ``source.ip``.
 
     Raises BadTrainingData when the file is absent, empty, of another format, or has two columns of one name.
     """
@@ -34,7 +34,7 @@ def read_table(path: Path) -> pa.Table:
 
 
 def check_writable(path: Path) -> None:
-    """Raises BadTrainingData for a name that ``write_table`` cannot write to; ask before the work is done."""
+    """Refuse a name that ``write_table`` cannot write to; ask before the work is done. Raises BadTrainingData."""
     if not path.name.lower().endswith((".csv", ".csv.gz", ".parquet")):
         raise BadTrainingData(f"cannot write {path.name}", "End the name with .csv, .csv.gz or .parquet.")
     if path.is_dir():
@@ -42,7 +42,7 @@ def check_writable(path: Path) -> None:
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """As CSV (gzipped by the name) or Parquet, by the suffix; raises BadTrainingData where it cannot be written."""
+    """Write CSV (gzipped by the name) or Parquet, by the suffix; raises BadTrainingData where it cannot be written."""
     check_writable(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def _write(table: pa.Table, path: Path) -> None:
 
 
 def _csv_bytes(table: pa.Table) -> bytes:
-    """Without quotes where no value needs them, since plain lines are read faster."""
+    """Write no quotes where no value needs them, since plain lines are read faster."""
     for style in ("none", "needed"):
         sink = io.BytesIO()
         try:

@@ -101,7 +101,7 @@ class _Parts(dict[str, str]):
 
 
 def _bodies(context: Context, rows: int) -> list[str]:
-    """Each row's identity as parts, one after the other; empty where it has none."""
+    """Write each row's identity as parts, one after the other; empty where it has none."""
     nothing = [""] * rows
     origins = context.get("origin_id", nothing)
     if not any(origins):
@@ -119,7 +119,7 @@ def _bodies(context: Context, rows: int) -> list[str]:
 
 
 def _windows(context: Context, rows: int) -> list[str]:
-    """Each row's window start and entities as parts; empty where it lacks the one or all of the other."""
+    """Write each row's window start and entities as parts; empty where it lacks the one or all of the other."""
     nothing = [""] * rows
     part = _Parts().__getitem__
     times = context.get(TIME_COLUMN, nothing)

@@ -18,14 +18,14 @@ class Fields(Protocol):
     def rows(self) -> int: ...
 
     def text(self, name: str) -> Any:
-        """Text, null where missing; a key of rows is never missing."""
+        """Get a field as text, null where missing; a key of rows is never missing."""
 
     def numbers(self, name: str) -> Any:
-        """The same field as float64, null where missing."""
+        """Get a field as float64, null where missing."""
 
 
 def port_classes(port_class: PortClass, ports: Any) -> Any:
-    """The class (N,) of each port, float64; the default where there is none. The first bin that holds a port wins."""
+    """Find the class (N,) of each port, float64; the default where there is none. The first bin with a port wins."""
     result = pa.repeat(port_class.default, len(ports))
     for bin_ in reversed(port_class.bins):  # the first bin wins, so it is laid on top
         listed = pc.is_in(ports, pa.array(bin_.ports, pa.float64()))
@@ -35,7 +35,7 @@ def port_classes(port_class: PortClass, ports: Any) -> Any:
 
 
 def operand(input_: Input, fields: Fields) -> Any:
-    """What is aggregated (N,): for a count 0 or 1, else the field where the conditions hold and null elsewhere."""
+    """Find what is aggregated (N,): for a count 0 or 1, else the field where the conditions hold and null elsewhere."""
     hits = [_holds(fields.text(condition.field), condition.values) for condition in input_.where]
     hit = reduce(pc.and_, hits) if hits else None
     if input_.op == "count":
@@ -49,12 +49,12 @@ def _holds(text: Any, values: tuple[str, ...]) -> Any:
 
 
 def of_single(input_: Input, fields: Fields) -> Any:
-    """The input (N,), float64, of N events that each are a row: an event is a window of one."""
+    """Compute the input (N,), float64, of N events that each are a row: an event is a window of one."""
     values = operand(input_, fields)
     return finished(input_, pc.is_valid(values) if input_.op == "dc" else values)
 
 
 def finished(input_: Input, values: Any) -> Any:
-    """An aggregate (N,) as the column of a row: float64, 0 where nothing was seen and the recipe says so."""
+    """Turn an aggregate (N,) into the column of a row: float64, 0 where nothing was seen and the recipe says so."""
     numbers = values.cast(pa.float64())
     return pc.fill_null(numbers, 0.0) if input_.zero else numbers

@@ -14,7 +14,7 @@ _REMEDY = "docs/models.md, `A recipe of your own`, explains the parts of a recip
 
 
 def recipe_for(model: str | None, file: Path | None) -> Recipe:
-    """The recipe in ``file``, or the shipped one of ``model``; both may be given where they agree.
+    """Read the recipe in ``file``, or the shipped one of ``model``; both may be given where they agree.
 
     Raises UnknownModel or BadTrainingData.
     """

@@ -28,13 +28,13 @@ class FeatureError(ValueError):
 
 
 def required_inputs(recipe: Recipe, feature_names: Sequence[str]) -> tuple[str, ...]:
-    """Inputs that these features are computed from, in the recipe's order."""
+    """List the inputs that these features are computed from, in the recipe's order."""
     needed = {name for feature in _features(recipe, feature_names) for name in feature.of}
     return tuple(i.name for i in recipe.inputs if i.name in needed)
 
 
 def derive(recipe: Recipe, feature_names: Sequence[str], columns: Mapping[str, ArrayLike]) -> Array:
-    """Features of N rows, float64 (N, n), in the order of ``feature_names``.
+    """Compute features of N rows, float64 (N, n), in the order of ``feature_names``.
 
     ``identity``: the input. ``log1p``: ln(1 + input). ``ratio``: part / whole, 0 where the whole is 0. NaN inputs give
     NaN features; nothing is checked here (see ``range_defects``). Raises FeatureError for unknown names.
@@ -48,7 +48,7 @@ def derive(recipe: Recipe, feature_names: Sequence[str], columns: Mapping[str, A
 
 
 def range_defects(recipe: Recipe, feature_names: Sequence[str], columns: Mapping[str, ArrayLike]) -> dict[int, str]:
-    """Row -> what is impossible about its inputs: below the minimum, beyond LARGEST, or a part above its whole.
+    """Say of rows what is impossible about their inputs: below the minimum, beyond LARGEST, or a part above its whole.
 
     NaN cells are no concern of this function. At most one complaint a row, the first in the recipe's order.
     """
@@ -89,7 +89,7 @@ def in_units(feature: Feature, value: float) -> str:
 
 
 def _short(value: float) -> str:
-    """Counts whole, shares to two decimals, large numbers without exponent noise."""
+    """Write counts whole, shares to two decimals, large numbers without exponent noise."""
     nearest = round(value)
     if abs(value - nearest) < 1e-6 * max(1.0, abs(value)):
         return str(nearest)
@@ -111,7 +111,7 @@ class Scaler:
 
     @classmethod
     def fit(cls, X: Array, names: Sequence[str] = ()) -> Scaler:
-        """1st and 99th percentile of each feature of the training rows X (N, n); minimum and maximum where those meet.
+        """Take the 1st and 99th percentile of each feature of training rows X (N, n); its extremes where those meet.
 
         Raises FeatureError for no rows, values that are not finite, and constant features (by ``names``).
         """
@@ -127,7 +127,7 @@ class Scaler:
         return cls(low, high)
 
     def apply(self, X: Array) -> Array:
-        """Scaled features (N, n) of features (N, n)."""
+        """Scale features (N, n) into features (N, n)."""
         scaled: Array = np.clip((X - self.low) / (self.high - self.low), *CLIP)
         return scaled
 

@@ -12,7 +12,7 @@ from scorer.rows.cells import filled, numbers, texts
 from scorer.rows.columns import CONTEXT_COLUMNS, DEFECT_COLUMN, EDGE_COLUMNS
 from scorer.rows.defects import Defect
 from scorer.rows.transform import required_inputs
-from scorer.scoring.tables import Table, read_table
+from scorer.scoring.tables import BodyTable, read_table
 from scorer.wire.errors import BodyTooLarge, RowCountMismatch
 from scorer.wire.names import MAX_ROWS
 
@@ -23,7 +23,7 @@ _CONTEXT = (*CONTEXT_COLUMNS, *EDGE_COLUMNS)
 def decode(
     body: bytes, media_type: str, rows: int, model: TrainedModel, *, model_name: str, batch_id: str, write: bool
 ) -> FeatureBatch:
-    """The model's inputs, and with ``write`` the context, of a body that must hold exactly ``rows`` rows.
+    """Read the model's inputs, and with ``write`` the context, of a body that must hold exactly ``rows`` rows.
 
     Unusable cells are NaN and have a defect, in order of the model's inputs; absent columns are left out. Raises
     MalformedBody, RowCountMismatch, BodyTooLarge, UnsupportedMediaType.
@@ -49,9 +49,9 @@ def decode(
     )
 
 
-def _table(body: bytes, media_type: str, rows: int, wanted: tuple[frozenset[str], frozenset[str]]) -> Table:
+def _table(body: bytes, media_type: str, rows: int, wanted: tuple[frozenset[str], frozenset[str]]) -> BodyTable:
     if rows == 0 and not body:
-        return Table((), {}, 0)
+        return BodyTable((), {}, 0)
     table = read_table(body, media_type, wanted)
     if table.rows != rows:
         raise RowCountMismatch(
@@ -61,11 +61,11 @@ def _table(body: bytes, media_type: str, rows: int, wanted: tuple[frozenset[str]
 
 
 def _edge_defects(statuses: list[str]) -> dict[int, Defect]:
-    """What the edge found wrong with a document before it became a row; a code that nobody knows is `not_scored`."""
+    """Read what the edge found wrong with documents before they became rows; an unknown code is `not_scored`."""
     return {row: Defect.read(text) for row, text in enumerate(statuses) if text}
 
 
-def _read_input(table: Table, name: str, columns: dict[str, Any], defects: dict[int, Defect]) -> None:
+def _read_input(table: BodyTable, name: str, columns: dict[str, Any], defects: dict[int, Defect]) -> None:
     """Add one input's column, and its defects for rows that have none yet."""
     if name not in table.columns:
         return

@@ -22,7 +22,7 @@ _CSV_REMEDY = "Send a header line and one line for each row, UTF-8, comma-separa
 
 
 @dataclass(frozen=True)
-class Table:
+class BodyTable:
     """A body as columns.
 
     ``names``: every column of the body, in order. ``columns``: the first column of each asked-for name, as pyarrow
@@ -38,7 +38,7 @@ class Table:
 Wanted = tuple[frozenset[str], frozenset[str]]
 
 
-def read_table(body: bytes, media_type: str, wanted: Wanted) -> Table:
+def read_table(body: bytes, media_type: str, wanted: Wanted) -> BodyTable:
     """Read the asked-for columns of a body; raises MalformedBody or UnsupportedMediaType."""
     kind = media_type.split(";", 1)[0].strip().lower()
     reader = _READERS.get(kind)
@@ -47,18 +47,18 @@ def read_table(body: bytes, media_type: str, wanted: Wanted) -> Table:
     return reader(body, wanted)
 
 
-def _read_csv(body: bytes, wanted: Wanted) -> Table:
+def _read_csv(body: bytes, wanted: Wanted) -> BodyTable:
     names, rest = _header(body.removeprefix(b"\xef\xbb\xbf"))
     chosen = _first_of_each(names, wanted[0] | wanted[1])
     if not rest:
-        return Table(names, {name: pa.array([], pa.string()) for name in chosen}, 0)
+        return BodyTable(names, {name: pa.array([], pa.string()) for name in chosen}, 0)
     try:
         table = _parse_csv(rest, len(names), chosen, wanted[0])
     except pa.ArrowInvalid:
         # Some cell is no number, or not UTF-8: read bytes, and let each cell be judged on its own.
         table = _parse_csv_bytes(rest, len(names), chosen)
     columns = {name: _one_chunk(table.column(str(at))) for name, at in chosen.items()}
-    return Table(names, columns, table.num_rows)
+    return BodyTable(names, columns, table.num_rows)
 
 
 def _header(body: bytes) -> tuple[tuple[str, ...], bytes]:
@@ -132,7 +132,7 @@ def _one_chunk(column: Any) -> Any:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _read_json(body: bytes, wanted: Wanted) -> Table:
+def _read_json(body: bytes, wanted: Wanted) -> BodyTable:
     names, columns = _json_columns(body)
     chosen = _first_of_each(names, wanted[0] | wanted[1])
     lengths = {len(column) for column in columns}
@@ -145,7 +145,7 @@ def _read_json(body: bytes, wanted: Wanted) -> Table:
         }
     except RecursionError:
         raise MalformedBody("a value of the JSON is nested too deeply", "Give one value a row.") from None
-    return Table(names, arrays, lengths.pop() if lengths else 0)
+    return BodyTable(names, arrays, lengths.pop() if lengths else 0)
 
 
 def _json_columns(body: bytes) -> tuple[tuple[str, ...], list[list[Any]]]:
@@ -192,16 +192,16 @@ def _as_text(value: Any) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def _read_arrow(body: bytes, wanted: Wanted) -> Table:
+def _read_arrow(body: bytes, wanted: Wanted) -> BodyTable:
     table = read_arrow(body)
     names = tuple(table.column_names)
     if len(names) > MAX_COLUMNS:
         raise MalformedBody(f"{len(names)} columns; at most {MAX_COLUMNS} are read", "Send the model's columns only.")
     chosen = _first_of_each(names, wanted[0] | wanted[1])
-    return Table(names, {name: _one_chunk(table.column(at)) for name, at in chosen.items()}, table.num_rows)
+    return BodyTable(names, {name: _one_chunk(table.column(at)) for name, at in chosen.items()}, table.num_rows)
 
 
-_READERS: dict[str, Callable[[bytes, Wanted], Table]] = {
+_READERS: dict[str, Callable[[bytes, Wanted], BodyTable]] = {
     MEDIA_CSV: _read_csv,
     MEDIA_ARROW: _read_arrow,
     MEDIA_JSON: _read_json,

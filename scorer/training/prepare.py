@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 
 from scorer.rows.builder import Columns, build_rows, is_rows, labels
 from scorer.rows.fields import resolve
+from scorer.rows.files import check_writable, read_table, write_table
 from scorer.rows.recipe import GRAINS, Recipe
 from scorer.training.dataset import MIN_POSITIVES
 from scorer.wire.errors import BadTrainingData
@@ -19,6 +21,27 @@ def check_grain(grain: str | None) -> None:
     """Raise BadTrainingData for a grain that no rows have; None is whatever suits them."""
     if grain is not None and grain not in GRAINS:
         raise BadTrainingData(f"--grain {grain} is not known", "Use --grain window or --grain event.")
+
+
+@dataclass(frozen=True)
+class RowsFile:
+    """A written file of rows: how many ``events`` were read, and how many ``rows`` they made."""
+
+    events: int
+    rows: int
+
+
+def rows_file(recipe: Recipe, data: Path, out: Path, columns: Columns, grain: str | None = None) -> RowsFile:
+    """Build rows from a file of events and write them to a file; what `qscore rows` does.
+
+    ``grain``: what a row is; None: as the recipe has it. Raises BadTrainingData for files or events of no use.
+    """
+    check_writable(out)
+    events = read_table(data)
+    check_grain(grain)
+    rows = build_rows(recipe, events, grain, columns)
+    write_table(rows, out)
+    return RowsFile(events.num_rows, rows.num_rows)
 
 
 @dataclass(frozen=True, eq=False)

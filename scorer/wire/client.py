@@ -42,7 +42,7 @@ from scorer.wire.names import (
     check_version,
 )
 from scorer.wire.options import ScoreOptions
-from scorer.wire.transport import Answer, Peer, TlsConnection, Trust
+from scorer.wire.transport import HttpAnswer, Peer, TlsConnection, Trust
 
 #: First line of every reply.
 REPLY_HEADER = ",".join(OUTPUT_COLUMNS).encode() + b"\n"
@@ -180,7 +180,7 @@ class GatewayClient:
 
     def _exchange(
         self, method: str, path: str, body: Optional[bytes], headers: Dict[str, str], allowed: float, cap: int
-    ) -> Answer:
+    ) -> HttpAnswer:
         answer = self._connection.exchange(method, path, body, {**self._headers, **headers}, allowed, cap)
         if answer.status != 200:
             raise _refusal(answer)
@@ -192,7 +192,7 @@ def _gateway_wait(allowed: float) -> float:
     return max(0.1, allowed - min(1.0, 0.1 * allowed))
 
 
-def _expect_type(answer: Answer, wanted: str) -> None:
+def _expect_type(answer: HttpAnswer, wanted: str) -> None:
     if answer.media_type() != wanted:
         raise NonsenseReply("the gateway answered with %r instead of %s" % (answer.media_type()[:80], wanted), REMEDY)
 
@@ -204,7 +204,7 @@ def _json(body: bytes) -> Any:
         raise NonsenseReply("the gateway's answer is not JSON", REMEDY) from None
 
 
-def _refusal(answer: Answer) -> QScoreError:
+def _refusal(answer: HttpAnswer) -> QScoreError:
     """The error that a status other than 200 stands for."""
     if answer.media_type() != MEDIA_PROBLEM:
         return NonsenseReply(
@@ -216,7 +216,7 @@ def _refusal(answer: Answer) -> QScoreError:
         return error
 
 
-def _checked_reply(answer: Answer, rows: int) -> ScoreReply:
+def _checked_reply(answer: HttpAnswer, rows: int) -> ScoreReply:
     counted = _count(answer, HEADER_ROWS)
     if counted != rows:
         raise NonsenseReply("%d rows were sent and %d came back" % (rows, counted), REMEDY)
@@ -235,14 +235,14 @@ def _checked_reply(answer: Answer, rows: int) -> ScoreReply:
     )
 
 
-def _count(answer: Answer, header: str) -> int:
+def _count(answer: HttpAnswer, header: str) -> int:
     text = answer.headers.get(header.lower(), "")
     if not (text.isascii() and text.isdigit()) or len(text) > 9:
         raise NonsenseReply("the reply's %s is %r" % (header, text[:40]), REMEDY)
     return int(text)
 
 
-def _problems(answer: Answer) -> Dict[str, int]:
+def _problems(answer: HttpAnswer) -> Dict[str, int]:
     raw = _json(answer.headers.get(HEADER_PROBLEMS.lower(), "{}").encode("latin-1", "replace"))
     if not isinstance(raw, dict) or not all(k in STATUS_CODES and type(v) is int for k, v in raw.items()):
         raise NonsenseReply("the reply's %s is not a table of counts" % HEADER_PROBLEMS, REMEDY)

@@ -23,7 +23,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpAnswer:
     """A whole HTTP response; header names in lower case."""
 
     status: int
@@ -104,7 +104,7 @@ class TlsConnection:
         allowed: float,
         cap: int,
         cut: bool = False,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Send one request and read its whole answer of at most ``cap`` bytes within ``allowed`` seconds.
 
         Looking up the host's name comes on top, for which the system's resolver has limits of its own.
@@ -274,7 +274,7 @@ def _tls_context(peer: Peer, trust: Trust) -> ssl.SSLContext:
     return context
 
 
-def _read(response: http.client.HTTPResponse, cap: int, cut: bool, peer: Peer) -> Answer:
+def _read(response: http.client.HTTPResponse, cap: int, cut: bool, peer: Peer) -> HttpAnswer:
     if not cut and response.length is not None and response.length > cap:
         raise NonsenseReply(
             "%s announced %d bytes, more than its answer can hold" % (peer.name, response.length), peer.silent
@@ -285,7 +285,7 @@ def _read(response: http.client.HTTPResponse, cap: int, cut: bool, peer: Peer) -
     if len(body) <= cap and response.length:
         raise NonsenseReply("the answer of %s ended %d bytes early" % (peer.name, response.length), peer.silent)
     headers = {name.lower(): value for name, value in response.getheaders()}
-    return Answer(response.status, headers, body[:cap])
+    return HttpAnswer(response.status, headers, body[:cap])
 
 
 def _body(response: http.client.HTTPResponse, most: int) -> bytes:

@@ -78,7 +78,7 @@ def _leave_out(text: str) -> _Cell:
 
 
 def _placed(copies: Copies) -> _Cell:
-    """The copies that have a place. Nothing stands below a text; nothing takes the place of what stands there."""
+    """Find the copies that have a place. Nothing stands below a text; nothing takes the place of what stands there."""
     placed: dict[str, str] = {}
     left_out = False
     for name, value in copies.items():
@@ -104,7 +104,7 @@ def _flagged(members: Members, block: Block, cells: Sequence[_Cell]) -> Members:
 
 
 def _put(members: Members, parts: Sequence[str], column: Any) -> Members:
-    """Members with a column at the end of a path, in the rows that have nothing there."""
+    """Put a column at the end of a path, in the rows that have nothing there."""
     first, *rest = parts
     there = members.get(first)
     if not rest:

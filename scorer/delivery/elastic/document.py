@@ -54,7 +54,7 @@ def document_lines(rows: ScoredRows, namespace: str, ingested: str = "", bare: b
 
 
 def _block_lines(block: Block, namespace: str, ingested: str, bare: bool) -> Any:
-    """Scores and errors are shaped apart, and put back into the order of the rows."""
+    """Shape scores and errors apart, and put them back into the order of the rows."""
     errors = block.column("error")
     failed = np.zeros(len(block), np.bool_) if errors is None else pc.not_equal(errors, "").to_numpy(False)
     kinds: list[tuple[Any, Kind]] = [
@@ -78,7 +78,7 @@ def _documents(block: Block, kind: Kind, namespace: str, ingested: str, bare: bo
 
 
 def _score(block: Block, namespace: str, ingested: str) -> Members:
-    """A document of a row that was scored."""
+    """Shape documents of rows that were scored."""
     risk = Raw(integers(block.numbers("risk")))
     event = {
         "kind": "enrichment",
@@ -93,7 +93,7 @@ def _score(block: Block, namespace: str, ingested: str) -> Members:
 
 
 def _error(block: Block, namespace: str, ingested: str) -> Members:
-    """A document of a row that could not be scored: never a score of zero."""
+    """Shape documents of rows that could not be scored: never a score of zero."""
     status = block.column("error")
     code = pc.struct_field(pc.extract_regex(status, r"^(?P<code>[^:]*)"), "code")
     event = {"kind": "pipeline_error", "action": "not_scored", "type": ["error"]}
@@ -130,7 +130,7 @@ def _event(block: Block) -> Members:
 
 
 def _window(block: Block, start: Text) -> Members:
-    """When a window began and ended; nothing where a row is an event."""
+    """Say when a window began and ended; nothing where a row is an event."""
     span = block.header.span
     if not span:
         return {}
@@ -138,7 +138,7 @@ def _window(block: Block, start: Text) -> Members:
 
 
 def _said(block: Block, numbers: Members) -> Members:
-    """What stands under ``qscore``."""
+    """Gather what stands under ``qscore``."""
     header, ids = block.header, block.column("row_id")
     revision = block.column("revision")
     origin = {name: Text(known(block, column)) for column, name in _ORIGIN.items()}
@@ -169,7 +169,7 @@ def _model(header: Header) -> Members:
 
 
 def _numbers(block: Block) -> Members:
-    """The score itself; what is no number is left out."""
+    """Write the score itself; what is no number is left out."""
     probability, alert = block.numbers("probability"), block.numbers("alert")
     threshold = block.header.threshold
     return {
@@ -190,7 +190,7 @@ def _share(values: NDArray[np.float64]) -> Raw:
 
 
 def _entities(block: Block) -> Members:
-    """User, host and both ends, and what relates the document to others."""
+    """Write user, host and both ends, and what relates the document to others."""
     user, src, dest, host = (_name(block, name) for name in ("user", "src", "dest", "host"))
     src_ip, src_name = _ends(src)
     dest_ip, dest_name = _ends(dest)
@@ -213,7 +213,7 @@ def _name(block: Block, name: str) -> Any:
 
 
 def _ends(addresses: Any) -> tuple[Any, Any]:
-    """One end of a connection: its IP address and its name, of which one is null."""
+    """Split ends of connections into IP addresses and names, of which one is null in each row."""
     if addresses is None or not pc.any(pc.match_substring_regex(addresses, _LIKE_IP)).as_py():
         return None, addresses
     different = addresses.dictionary_encode()
@@ -223,7 +223,7 @@ def _ends(addresses: Any) -> tuple[Any, Any]:
 
 @lru_cache(maxsize=65_536)
 def _ip(text: str) -> str | None:
-    """The address in its usual form, None where the text is none; a zone, which Elasticsearch refuses, is cut."""
+    """Write the address in its usual form, None where the text is none; a zone, which Elasticsearch refuses, is cut."""
     try:
         return str(ip_address(text.partition("%")[0]))
     except ValueError:

@@ -79,7 +79,7 @@ class Ledger:
         self._left[at] = False
 
     def found(self, there: NDArray[np.bool_]) -> None:
-        """Note which of the rows, none of which is settled, the stream has already."""
+        """Note which of the N rows, none of which is settled, the stream has already: ``there`` (N,), booleans."""
         self.already_there += int(there.sum())
         self._left &= ~there
 
@@ -114,7 +114,7 @@ def _nonsense(what: str) -> NoReturn:
 
 
 def _item_fault(item: Item) -> DeliveryFailed | None:
-    """What is wrong with the stream or the cluster, not with the document; None where it is the document."""
+    """Say what is wrong with the stream or the cluster, not with the document; None where it is the document."""
     detail = f"Elasticsearch did not take a document: {_reason(item)}"
     if item.kind == _BLOCKED:
         return SinkBusy(detail, "Free disk space on the cluster, or lift the block; rows are kept and sent again.")
@@ -132,7 +132,7 @@ def _item_fault(item: Item) -> DeliveryFailed | None:
 
 
 def _logged(item: Item) -> str:
-    """Without Elasticsearch's own words: they quote the value that did not fit."""
+    """Say what is wrong without Elasticsearch's own words: they quote the value that did not fit."""
     return f"Elasticsearch refused a document ({item.kind or 'no type'}, status {item.status}); see `qscore dead list`"
 
 

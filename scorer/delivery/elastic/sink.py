@@ -81,7 +81,7 @@ class ElasticSink:
 
     @property
     def tag(self) -> str:
-        """What every request of every process for this stream carries, so that it is known in the cluster."""
+        """Header value of every request of every process for this stream, by which it is known in the cluster."""
         return f"qscore-{self.stream}"
 
     def check_stream(self) -> None:
@@ -101,8 +101,7 @@ class ElasticSink:
         self._checked = True
 
     def arrival(self) -> str:
-        """``event.ingested`` of what is sent now. Rules look by it, so it is the cluster's time; ours only where the
-        cluster does not tell (no privilege ``monitor``)."""
+        """Make ``event.ingested``, by which rules look: the cluster's time, ours only where it does not tell."""
         try:
             return iso_text(self.clock.now())
         except (Forbidden, Missing, RefusedRequest) as error:
@@ -113,7 +112,7 @@ class ElasticSink:
         return ElasticSession(self, since, repeated)
 
     def send(self, rows: ScoredRows) -> SendOutcome:
-        """Rows of which nothing is known: they are looked up first."""
+        """Send rows of which nothing is known: they are looked up first."""
         return self.session(0.0, repeated=True).send(rows)
 
 
@@ -131,7 +130,7 @@ class ElasticSession:
         return self.sink.name
 
     def send(self, rows: ScoredRows) -> SendOutcome:
-        """Look up what may be there, then create the rest, request by request, until all are settled or a fault."""
+        """Look up what may be there and create the rest. Raises nothing: a fault ends it and stands in the outcome."""
         ledger = Ledger(rows)
         until = self.clock() + SEND_SECONDS
         try:
@@ -152,7 +151,7 @@ class ElasticSession:
         return ledger.outcome(None)
 
     def _await_earlier(self) -> None:
-        """Until no request is under way that may hold these rows. Raises SinkBusy where that takes long."""
+        """Wait until no request is under way that may hold these rows. Raises SinkBusy where that takes long."""
         if not self.uncertain and self.since > 0:
             return
         until = self.clock() + self.sink.under_way_seconds
@@ -176,13 +175,14 @@ class ElasticSession:
         ledger.found(np.array([one in known for one in ids], np.bool_))
 
     def _may_be_there(self, indices: Sequence[BackingIndex]) -> bool:
-        """Rows sent for the first time are in the newest index or nowhere, if that is older than their submission."""
+        """Tell whether the stream may have rows."""
+        # Rows sent for the first time are in the newest index or nowhere, if that is older than their submission.
         if self.uncertain or self.since <= 0:
             return bool(indices)
         return len(indices) > 1 and indices[-1].created > self.since - CLOCK_MARGIN
 
     def _requests(self, positions: Positions, rows: ScoredRows) -> Iterator[_Request]:
-        """Requests within the limits; shaped one after the other, so that memory stays flat."""
+        """Make requests within the limits; shaped one after the other, so that memory stays flat."""
         pending, step = rows.where(_mask(positions, len(rows))), self.sink.bulk_documents
         for first in range(0, len(positions), step):
             some = pending[first : first + step]
@@ -192,7 +192,7 @@ class ElasticSession:
                 yield whole[start:end]
 
     def _create(self, request: _Request, ledger: Ledger) -> None:
-        """One request; a body that is too large for the cluster, or for a proxy before it, is halved."""
+        """Send one request; a body that is too large for the cluster, or for a proxy before it, is halved."""
         try:
             answers = self._bulk(request)
         except _TooLarge as error:
@@ -211,7 +211,7 @@ class ElasticSession:
         self._create_bare(ledger)
 
     def _create_bare(self, ledger: Ledger) -> None:
-        """What was refused with copied fields, without them: a mapping of the user's may have no place for one."""
+        """Send what was refused with copied fields without them: a mapping of the user's may have no place for one."""
         burdened, ledger.burdened = np.array(ledger.burdened, np.intp), []
         if not len(burdened):
             return
@@ -281,7 +281,7 @@ class _TooLarge(Exception):
 
 
 def _fault(error: QScoreError) -> DeliveryFailed:
-    """A fault of a whole request as a sink tells it: what a repetition may mend is busy, anything else refused."""
+    """Tell the fault of a whole request as a sink does: what a repetition may mend is busy, anything else refused."""
     if isinstance(error, Unavailable):
         busy = SinkBusy(error.detail, error.remedy)
         busy.retry_after = error.retry_after if isinstance(error, ElasticBusy) else None
@@ -292,7 +292,7 @@ def _fault(error: QScoreError) -> DeliveryFailed:
 
 
 def _mapped(body: Any) -> bool:
-    """Whether the newest of the indices maps the mark as it should."""
+    """Tell whether the newest of the indices maps the mark as it should."""
     if not isinstance(body, dict) or not body:
         return False
     try:

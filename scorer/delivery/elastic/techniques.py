@@ -45,7 +45,7 @@ TECHNIQUES: Mapping[str, tuple[str, Tactic]] = MappingProxyType(
 
 @lru_cache(maxsize=256)
 def threat(techniques: tuple[str, ...]) -> dict[str, Any]:
-    """``threat`` of a document; a technique that the table lacks keeps its id. The same object for the same models."""
+    """Write ``threat`` of a document; a technique that the table lacks keeps its id. One object for the same models."""
     known = [TECHNIQUES.get(technique.partition(".")[0]) for technique in techniques]
     names = [entry[0] for entry in known if entry]
     tactics = list(dict.fromkeys(entry[1] for entry in known if entry))

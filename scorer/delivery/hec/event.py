@@ -49,7 +49,7 @@ def _events(block: Block, index: str) -> Any:
 
 
 def _readable(block: Block) -> Mapping[str, Any]:
-    """What a person reads in the raw event."""
+    """Gather what a person reads in the raw event."""
     header = block.header
     return {
         "message": message(block),
@@ -67,13 +67,13 @@ def _readable(block: Block) -> Mapping[str, Any]:
 
 
 def _entities(block: Block) -> Any:
-    """Those that are known; an empty object where none is."""
+    """Write the entities that are known; an empty object where none is."""
     found = {name: Text(column) for name in ENTITY_COLUMNS if (column := known(block, name)) is not None}
     return Raw(pc.fill_null(objects(found), "{}")) if found else {}
 
 
 def _indexed(block: Block) -> Mapping[str, Any]:
-    """The flat ``fields`` of each row, values as text; what is unknown is left out."""
+    """Write the flat ``fields`` of each row, values as text; what is unknown is left out."""
     header, mitre = block.header, block.header.mitre
     shared = {
         "qscore_model": header.model,

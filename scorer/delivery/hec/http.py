@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scorer.delivery.sink import SinkBusy, SinkRefused
 from scorer.wire.errors import Unavailable, Untrusted
-from scorer.wire.transport import Answer, Peer, TlsConnection, Trust
+from scorer.wire.transport import HttpAnswer, Peer, TlsConnection, Trust
 
 PATH = "/services/collector/event"
 MAX_REPLY = 64 * 1024
@@ -56,7 +56,7 @@ class HecClient:
 
     @contextmanager
     def connected(self) -> Iterator[Callable[[bytes], HecReply]]:
-        """A post function over one kept connection; it raises SinkBusy or SinkRefused when no answer comes."""
+        """Give a post function over one kept connection; it raises SinkBusy or SinkRefused when no answer comes."""
         try:
             yield self._post
         finally:
@@ -71,7 +71,7 @@ class HecClient:
             )
         return _reply(answer.status, answer.body, answer.headers.get("retry-after"), self.url)
 
-    def _exchange(self, body: bytes) -> Answer:
+    def _exchange(self, body: bytes) -> HttpAnswer:
         # Safe to repeat, as exchange asks: every event carries its qscore_id, by which searches deduplicate.
         try:
             return self._connection.exchange("POST", PATH, body, self._headers, self._timeout, MAX_REPLY, cut=True)
@@ -82,12 +82,12 @@ class HecClient:
 
 
 def _without_path(url: str) -> str:
-    """The collector's address; some name its path with it."""
+    """Cut the collector's address to its origin; some name its path with it."""
     return url.partition("?")[0].partition("#")[0].removesuffix(PATH)
 
 
 def _reply(status: int, raw: bytes, retry_after: str | None, url: str) -> HecReply:
-    """Checked parts of an untrusted answer."""
+    """Check the parts of an untrusted answer."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
@@ -116,7 +116,7 @@ def _printable(text: str) -> str:
 
 
 def _pause(header: str | None) -> float | None:
-    """Seconds of a Retry-After header; dates and nonsense count as not given."""
+    """Read the seconds of a Retry-After header; dates and nonsense count as not given."""
     try:
         seconds = float(header or "")
     except ValueError:

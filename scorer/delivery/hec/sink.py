@@ -69,7 +69,7 @@ class HecSink:
 
 
 def _verdict(reply: HecReply, start: int, end: int) -> list[tuple[int, int]]:
-    """What is left to send of the batch [start, end): nothing when it was taken, smaller parts when an event is wrong.
+    """Say what is left of the batch [start, end): nothing when it was taken, smaller parts when an event is wrong.
 
     A single wrong event cannot be made smaller and comes back as it went. Raises SinkBusy or SinkRefused for an answer
     that concerns all events.
@@ -82,7 +82,7 @@ def _verdict(reply: HecReply, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def _parts(number: int | None, start: int, end: int) -> list[tuple[int, int]]:
-    """The named event alone, to be sure that it is the wrong one, and what stands around it; else two halves."""
+    """Part the named event, to be sure that it is the wrong one, from what stands around it; else make two halves."""
     if number is not None and 0 <= number < end - start:
         cuts = [start, start + number, start + number + 1, end]
     else:
@@ -91,7 +91,7 @@ def _parts(number: int | None, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def _fault(reply: HecReply) -> DeliveryFailed:
-    """The error of an answer that concerns all events."""
+    """Make the error of an answer that concerns all events."""
     if reply.status in BUSY:
         busy = SinkBusy(f"Splunk HEC is busy: {_reason(reply)}", "Rows are kept and sent again.")
         busy.retry_after = reply.retry_after

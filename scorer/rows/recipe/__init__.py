@@ -100,7 +100,7 @@ class Recipe(Part):
 
     @property
     def null_key(self) -> str:
-        """What stands for a missing key."""
+        """The value that stands for a missing key."""
         return self.row.null_key
 
     @property
@@ -114,7 +114,7 @@ class Recipe(Part):
         return self.macro_event if grain == "event" else self.macro
 
     def inputs_over(self, over: tuple[str, ...]) -> tuple[Input, ...]:
-        """Inputs that are counted over these fewer keys; of no keys: those of the row itself."""
+        """List the inputs that are counted over these fewer keys; of no keys: those of the row itself."""
         return tuple(i for i in self.inputs if i.over == over)
 
     @property
@@ -150,7 +150,7 @@ def load_recipe(name: str) -> Recipe:
 
 
 def _check(recipe: Recipe) -> None:
-    """Names that one part of a recipe uses must stand in another; none may stand twice."""
+    """Refuse names that one part of a recipe uses and no other has, and names that stand twice."""
     fields = frozenset(f.name for f in recipe.fields)
     texts = _unique("field", [f.name for f in recipe.fields] + [c.name for c in recipe.classes]) - {TIME}
     inputs = _unique("input", [i.name for i in recipe.inputs])
@@ -169,7 +169,7 @@ def _check(recipe: Recipe) -> None:
 
 
 def _check_input(i: Input, keys: tuple[str, ...], fields: frozenset[str], texts: frozenset[str]) -> None:
-    """``fields``: what may be a number; ``texts``: fields and classes that hold text."""
+    """Refuse unknown names of an input. ``fields``: what may be a number; ``texts``: fields and classes of text."""
     if (i.op == "count") == bool(i.field):
         raise RecipeError(f"input {i.name}: op {i.op} {'takes no' if i.field else 'needs a'} field")
     if i.name in keys:

@@ -76,7 +76,7 @@ class _Macros:
         self.numbers |= {c.of for c in recipe.classes if c.name in used}
 
     def fields(self) -> str:
-        """Every field as text, then numbers, classes and keys, then what the conditions of inputs come to.
+        """Write every field as text, then numbers, classes and keys, then what the conditions of inputs come to.
 
         A key takes its name last: until then every field still finds what the events hold under that name.
         """
@@ -88,7 +88,7 @@ class _Macros:
         return "eval \\\n" + ", \\\n".join(_INDENT + part for part in parts)
 
     def windows(self) -> str:
-        """Aggregates of each window; those over fewer keys come from the rows, which are fewer than the events."""
+        """Aggregate each window; counts over fewer keys come from the rows, which are fewer than the events."""
         recipe = self.recipe
         steps = [f"eval _time=floor(_time / {recipe.span}) * {recipe.span}"]
         places = [name for name in _PLACES if name not in recipe.keys]
@@ -109,7 +109,7 @@ class _Macros:
         return self._piped(steps)
 
     def events(self) -> str:
-        """An event is a window of one. Its origin is taken first: an input may be called as a field of the event is."""
+        """Make a window of each event. Its origin is taken first: an input may be called as a field of the event is."""
         parts = [f"{_ORIGIN}={self._origin()}", *(f"{i.name}={self._single(i)}" for i in self.recipe.inputs)]
         return self._piped([_wrapped("eval", parts, ", "), "fields - qs_* qsn_* qsi_*"])
 
@@ -125,7 +125,7 @@ class _Macros:
         return f"qsn_{name}" if number else name if name in self.recipe.keys else f"qs_{name}"
 
     def _value(self, i: Input) -> str:
-        """The field that an input aggregates."""
+        """Name the field that an input aggregates."""
         return f"qsi_{i.name}" if i.where else self._operand(i.field, i.op != "dc")
 
     def _condition(self, i: Input) -> str:
@@ -146,7 +146,7 @@ class _Macros:
         return f"{i.op}({self._value(i)}) as {name}"
 
     def _kept_for_later(self, i: Input) -> Iterator[str]:
-        """What a row must carry for an input over fewer keys; nothing where that is a key."""
+        """Yield what a row must carry for an input over fewer keys; nothing where that is a key."""
         if i.op != "dc":
             yield self._aggregate(i, f"qso_{i.name}")
         elif self._value(i) not in self.recipe.keys:
@@ -175,7 +175,7 @@ def _fields_macro(recipe: Recipe) -> str:
 
 
 def _splunk_names(field: Field) -> list[str]:
-    """Names in Splunk's data, best first; ECS names only where a field has no others."""
+    """List names in Splunk's data, best first; ECS names only where a field has no others."""
     return list(dict.fromkeys((*field.splunk, *field.zeek, *field.windows))) or list(field.ecs)
 
 
@@ -217,7 +217,7 @@ def _text(value: str) -> str:
 
 
 def _wrapped(command: str, parts: Iterable[str], separator: str, end: str = "") -> str:
-    """A command with its parts on lines of at most _WIDTH characters; after many, ``end`` has a line of its own."""
+    """Write a command, its parts on lines of at most _WIDTH characters; after many, ``end`` has a line of its own."""
     indent, items = _INDENT * 2, list(parts)
     pieces = [part + separator for part in items[:-1]] + items[-1:]
     whole = "".join([f"{command} ", *pieces, f" {end}" if end else ""])

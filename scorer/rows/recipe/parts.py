@@ -30,7 +30,7 @@ class Field(Part):
 
     @property
     def account(self) -> bool:
-        """Whether values are account names: lower case, without the part after "@"."""
+        """True where values are account names: lower case, without the part after "@"."""
         return self.normalise == "account"
 
 
@@ -84,7 +84,7 @@ class Input(Part):
 
     @property
     def zero(self) -> bool:
-        """Whether an absent value means that none was seen."""
+        """True where an absent value means that none was seen."""
         return self.missing == "zero"
 
 

@@ -61,7 +61,7 @@ class Part(BaseModel):
 
     @model_serializer(mode="wrap")
     def _brief(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without the keys whose absence says the same."""
+        """Leave out the keys whose absence says the same."""
         written: dict[str, Any] = write(self)
         silent = {
             info.alias or name
@@ -167,15 +167,15 @@ Tables = BeforeValidator(_tables)
 
 
 def choice(*choices: str) -> BeforeValidator:
-    """One of ``choices``."""
+    """Check that a value is one of ``choices``."""
     return BeforeValidator(partial(_choice, choices))
 
 
 def whole(low: int, high: int) -> BeforeValidator:
-    """A whole number from ``low`` to ``high``."""
+    """Check that a value is a whole number from ``low`` to ``high``."""
     return BeforeValidator(partial(_whole, low, high))
 
 
 def wholes(low: int, high: int) -> BeforeValidator:
-    """A list of whole numbers from ``low`` to ``high``, no longer than there are such numbers."""
+    """Check that a value is a list of whole numbers from ``low`` to ``high``, no longer than there are such numbers."""
     return BeforeValidator(partial(_wholes, low, high))

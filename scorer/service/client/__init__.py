@@ -1,1 +1,1 @@
-"""What commands on this machine ask of a running gateway: whole files, and where it is reached."""
+"""What commands on this machine ask of a running stack: how it does, scores of whole files, and where it is reached."""

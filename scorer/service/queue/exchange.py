@@ -187,6 +187,10 @@ class Exchange:
             found: Any = self.client.get(EPOCH + stream)
         return int(found) if found is not None and found.isdigit() else 0
 
+    def superseded(self, job: ScoreJob | DeliveryJob) -> bool:
+        """Tell whether the job's stream has a later leader, which reads and sends anew what this one may hold."""
+        return bool(job.stream) and job.epoch < self.epoch(job.stream)
+
     def raise_epoch(self, stream: str, epoch: int) -> int:
         """Say which leader a stream has; a higher number that is there already stays. Returns what is there now."""
         with reached():

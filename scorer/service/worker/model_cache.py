@@ -37,7 +37,7 @@ class ModelCache:
         self._held: OrderedDict[tuple[str, str], tuple[Mapping[str, Any], HeldModel]] = OrderedDict()
 
     def get(self, name: str, reference: str) -> HeldModel:
-        """The model that ``reference`` (version or alias) names now. Raises UnknownModel, ArtifactRejected."""
+        """Get the model that ``reference`` (version or alias) names now. Raises UnknownModel, ArtifactRejected."""
         version = self.registry.resolve(name, reference)
         # Verified again when the file or a trusted key changed: a revoked key stops a model that is already loaded,
         # and a version that was removed and trained anew is loaded anew.
@@ -55,5 +55,5 @@ class ModelCache:
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of the file: it was written in the canonical form of what was read."""
+    """Compute the SHA-256 of the file: it was written in the canonical form of what was read."""
     return hashlib.sha256(canonical(manifest)).hexdigest()

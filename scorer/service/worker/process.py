@@ -32,8 +32,9 @@ from scorer.service.queue.exchange import HEARTBEAT_EVERY, Exchange
 from scorer.service.queue.lanes import LANES, Lane, Lanes
 from scorer.service.queue.submit import Submitter
 from scorer.service.settings import Settings, load_settings
-from scorer.service.worker import celery_tasks, tasks
+from scorer.service.worker.delivering import DeliveryWorker, register_delivery
 from scorer.service.worker.model_cache import ModelCache
+from scorer.service.worker.scoring import ScoringWorker, register_scoring
 from scorer.service.worker.sinks import Sinks
 from scorer.wire.errors import ConfigurationError, Unavailable
 
@@ -44,20 +45,20 @@ _IDLE_BEATS = 3
 
 
 def worker_app(settings: Settings, lane: Lane, lanes: Lanes = LANES) -> Celery:
-    """The lane's Celery application with its task and its heartbeat."""
+    """Make the lane's Celery application with its task and its heartbeat."""
     app = build_app(settings, lane)
     if lane.scores:
-        celery_tasks.register_scoring(app, functools.cache(functools.partial(prepared_worker, settings, lane)))
+        register_scoring(app, functools.cache(functools.partial(prepared_worker, settings, lane)))
     else:
-        celery_tasks.register_delivery(app, functools.cache(functools.partial(delivery_worker, settings)))
+        register_delivery(app, functools.cache(functools.partial(delivery_worker, settings)))
     app.steps["worker"].add(_heartbeat(settings, lane, lanes))
     return app
 
 
-def scoring_worker(settings: Settings, lane: Lane) -> tasks.ScoringWorker:
+def scoring_worker(settings: Settings, lane: Lane) -> ScoringWorker:
     """Make what scores a lane's batches in this process."""
     exchange = Exchange(redis_client(settings, connections=2))
-    return tasks.ScoringWorker(
+    return ScoringWorker(
         exchange,
         ModelCache(Registry(settings.registry, settings.trusted_keys)),
         Submitter.of(settings, exchange.client),
@@ -66,22 +67,22 @@ def scoring_worker(settings: Settings, lane: Lane) -> tasks.ScoringWorker:
     )
 
 
-def prepared_worker(settings: Settings, lane: Lane) -> tasks.ScoringWorker:
+def prepared_worker(settings: Settings, lane: Lane) -> ScoringWorker:
     """Make a scoring worker in a process that runs large circuits on the lane's backend, where it has one."""
     if lane.backend:
         use_backend(lane.backend)
     return scoring_worker(settings, lane)
 
 
-def delivery_worker(settings: Settings) -> tasks.DeliveryWorker:
+def delivery_worker(settings: Settings) -> DeliveryWorker:
     """Make what writes rows in this process."""
     exchange = Exchange(redis_client(settings, connections=2))
     submitter = Submitter.of(settings, exchange.client)
-    return tasks.DeliveryWorker(exchange, Sinks(settings).of, DeadLetters(settings.dead_letters), submitter)
+    return DeliveryWorker(exchange, Sinks(settings).of, DeadLetters(settings.dead_letters), submitter)
 
 
 def _heartbeat(settings: Settings, lane: Lane, lanes: Lanes) -> type[bootsteps.StartStopStep]:
-    """A step that beats from the worker's own event loop, so that a worker which no longer consumes falls silent."""
+    """Make a step that beats from the worker's own event loop: a worker which no longer consumes falls silent."""
     name = f"{socket.gethostname()}:{os.getpid()}"
     exchange = Exchange(redis_client(settings, connections=2), lanes)
 
@@ -121,14 +122,14 @@ def _heartbeat(settings: Settings, lane: Lane, lanes: Lanes) -> type[bootsteps.S
 
 @signals.worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator]
 def _die_with_worker(**_kwargs: Any) -> None:
-    """A pool process must not outlive the worker that feeds it."""
+    """End this pool process with the worker that feeds it."""
     end_with_parent(signal.SIGKILL, os.getppid())
     # What was imported stays for ever; collecting garbage need not walk through it in every cycle.
     gc.freeze()
 
 
 def main(arguments: list[str], lanes: Lanes = LANES) -> None:
-    """Be a worker of the lane that the one argument names."""
+    """Be a worker of the lane that the one argument names. Raises SystemExit for other arguments."""
     if len(arguments) != 1 or arguments[0] not in lanes.by_name:
         raise SystemExit(f"usage: python -m scorer.service.worker {'|'.join(lanes.by_name)}")
     settings, lane = load_settings(), lanes.by_name[arguments[0]]
@@ -140,7 +141,10 @@ def main(arguments: list[str], lanes: Lanes = LANES) -> None:
 
 
 def _load_engine(**_kwargs: Any) -> None:
-    """Compiled code takes a second to load, the first time several to make: NumPy scores until it is there."""
+    """Load compiled code beside the work.
+
+    That takes a second, the first time several: NumPy scores until it is there.
+    """
     threading.Thread(target=lambda: get_log().info("engine", compiled=enable_compiled()), daemon=True).start()
 
 
@@ -152,14 +156,14 @@ def require_libraries(lane: Lane) -> None:
 
 
 def options(lane: Lane, processes: int) -> list[str]:
-    """Celery's command line for a worker of the lane."""
+    """Write Celery's command line for a worker of the lane."""
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=INFO"]
     name = f"--hostname={lane.name}-{os.getpid()}@%h"
     return ["worker", "--pool=prefork", f"--concurrency={processes}", f"--queues={','.join(lane.queues)}", name, *quiet]
 
 
 def _limit_threads() -> None:
-    """BLAS read its variables when NumPy was imported above, so a process started without them starts once more."""
+    """Start once more without BLAS's own threads: it read its variables when NumPy was imported above."""
     if any(os.environ.get(name) != count for name, count in ONE_THREAD.items()):
         command = [sys.executable, "-m", "scorer.service.worker", *sys.argv[1:]]
         os.execve(sys.executable, command, os.environ | ONE_THREAD)  # noqa: S606  # a list, without a shell
@@ -167,11 +171,11 @@ def _limit_threads() -> None:
 
 @signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
 def _keep_our_logs(**_kwargs: Any) -> None:
-    """A receiver of this signal is what keeps Celery from configuring logging itself."""
+    """Keep Celery from configuring logging itself: a receiver of this signal is what does so."""
 
 
 def run() -> None:
-    """Be a worker until a signal; a wrong setting ends it with one sentence."""
+    """Be a worker until a signal; a wrong setting ends it with one sentence. Raises SystemExit."""
     _limit_threads()
     try:
         main(sys.argv[1:])

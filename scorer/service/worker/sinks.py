@@ -21,7 +21,7 @@ from scorer.wire.errors import ConfigurationError, QScoreError
 
 
 def make_sink(settings: Settings, name: str = "") -> Sink:
-    """The configured sink, or the one called ``name``; ``elastic:prod`` is that sink with the namespace prod.
+    """Make the configured sink, or the one called ``name``; ``elastic:prod`` is that sink with the namespace prod.
 
     Raises ConfigurationError when there is none of that name.
     """
@@ -107,7 +107,7 @@ class Sinks:
         return self._made[name][1]
 
     def _key_file(self, name: str) -> _Stamp:
-        """A key that was revoked refuses every row; the one put in its place must not wait for a restart."""
+        """Stamp a sink's key file: after a revoked key, the one put in its place must not wait for a restart."""
         path = self._settings.hec.token_file if name == "hec" else self._settings.elastic.api_key_file
         if path is None:
             return ()

@@ -18,7 +18,6 @@ from scorer.training.options import DEFAULTS, FIT_ROWS, TrainOptions
 from scorer.training.prepare import PreparedRows
 from scorer.training.starter.generator import generate_events
 from scorer.training.train import check_options, train
-from scorer.wire.errors import BadTrainingData
 
 STARTER_ROWS = 20_000
 #: Half of what rows of one's own get: on generated rows it judges the same, and the twin scores twice as fast.
@@ -31,10 +30,7 @@ STARTER_COLUMNS = Columns(label="label", group="activity")
 
 def starter_rows(recipe: Recipe, rows: int = STARTER_ROWS, seed: int | Sequence[int] = 0) -> PreparedRows:
     """Generate about ``rows`` rows of activity. Raises BadTrainingData for a recipe without a generator."""
-    try:
-        events = generate_events(recipe.name, rows, np.random.default_rng(seed))
-    except ValueError as error:
-        raise BadTrainingData(str(error), "Give rows of your own with --data.") from None
+    events = generate_events(recipe.name, rows, np.random.default_rng(seed))
     return PreparedRows(build_rows(recipe, events, "window", STARTER_COLUMNS), STARTER_COLUMNS, "window")
 
 

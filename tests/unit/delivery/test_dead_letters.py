@@ -15,7 +15,7 @@ from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.deliver import deliver
 from scorer.delivery.file_sink import FileSink
 from scorer.delivery.hec.sink import HecSink
-from scorer.delivery.replay import replay
+from scorer.delivery.replay import ReplayResult, replay, summed, waiting, written_to
 from scorer.delivery.rows import NO_ROWS
 from scorer.delivery.sink import Refused
 from scorer.wire.errors import BadOption, ConfigurationError
@@ -74,9 +74,10 @@ def test_a_letter_that_died_again_is_not_removed_by_an_older_confirmation(dead_l
 def test_purge_by_sink_and_by_age(dead_letters: DeadLetters) -> None:
     dead_letters.add("hec", refuse(2))
     dead_letters.add("file", refuse(1))
-    assert dead_letters.purge(before=1.0) == 0
+    assert dead_letters.purge(days=1.0) == 0
     assert dead_letters.purge("hec") == 2
     assert dead_letters.counts() == {"file": 1}
+    assert dead_letters.purge(days=0.0) == 1
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
@@ -107,6 +108,8 @@ def test_a_sink_is_named_with_or_without_its_namespace(dead_letters: DeadLetters
         dead_letters.add(name, refuse(1))
     assert [letter.sink for letter in dead_letters.list("elastic")] == ["elastic:prod", "elastic:lab"]
     assert [letter.sink for letter in dead_letters.list("elastic:lab")] == ["elastic:lab"]
+    assert dead_letters.counts("elastic") == {"elastic:lab": 1, "elastic:prod": 1}
+    assert dead_letters.counts("elastic:lab") == {"elastic:lab": 1}
     assert dead_letters.purge("elastic") == 2
     assert dead_letters.counts() == {"elastic2": 1, "hec": 1}
 
@@ -205,6 +208,36 @@ def test_two_replays_do_not_run_at_once(dead_letters: DeadLetters, hec_sink: Mak
         pytest.raises(BadOption, match="another replay"),
     ):
         replay(dead_letters, hec_sink())
+
+
+@pytest.mark.parametrize(
+    ("sink", "elastic", "names"),
+    [
+        ("hec", False, ("hec",)),
+        ("hec", True, ("hec", "elastic")),
+        ("none", True, ("elastic",)),
+        ("none", False, ("none",)),
+        ("elastic", True, ("elastic",)),
+    ],
+)
+def test_elasticsearch_is_written_to_where_it_is_set(sink: str, elastic: bool, names: tuple[str, ...]) -> None:
+    assert written_to(sink, elastic) == names
+
+
+def test_letters_wait_by_the_sinks_that_are_named(dead_letters: DeadLetters) -> None:
+    for name, count in (("hec", 3), ("elastic:prod", 2), ("elastic:lab", 1), ("file", 1)):
+        dead_letters.add(name, refuse(count))
+    assert list(waiting(dead_letters, ("hec", "elastic")).items()) == [
+        ("elastic:lab", 1),
+        ("elastic:prod", 2),
+        ("hec", 3),
+    ]
+
+
+def test_replays_add_up_and_keep_the_first_reason() -> None:
+    results = [ReplayResult(2, 0, 0, "all taken"), ReplayResult(1, 1, 0, "wrong"), ReplayResult(0, 0, 4, "busy")]
+    assert summed(results) == ReplayResult(3, 1, 4, "wrong")
+    assert summed(results[:1]) == ReplayResult(2, 0, 0)
 
 
 def test_a_file_that_cannot_be_written_leaves_rows_unsent(tmp_path: Path, dead_letters: DeadLetters) -> None:

@@ -15,11 +15,7 @@ ROOMS = ("scorer", "splunk_app", "elastic_connector")
 LATER = (
     "elastic_connector",
     "scorer/cli/elastic",
-    "scorer/delivery",
     "scorer/elastic_client",
-    "scorer/rows",
-    "scorer/scoring/decode.py",
-    "scorer/service/worker",
 )
 #: Functions there are commands: their docstrings are what `--help` prints.
 COMMANDS = "scorer/cli/"

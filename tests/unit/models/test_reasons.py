@@ -26,7 +26,7 @@ from scorer.service.queue.lanes import LANES
 from scorer.service.settings import load_settings
 from scorer.service.worker.model_cache import ModelCache
 from scorer.service.worker.process import scoring_worker
-from scorer.service.worker.scoring_task import Scored, score_job
+from scorer.service.worker.scoring import Scored, score_job
 from scorer.wire.options import ScoreOptions
 
 

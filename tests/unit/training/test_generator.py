@@ -13,6 +13,7 @@ from scorer.training.dataset import Dataset, dataset
 from scorer.training.starter.generator import GENERATORS, generate_events
 from scorer.training.starter.habits import expand
 from scorer.training.starter.model import STARTER_COLUMNS, starter_rows
+from scorer.wire.errors import BadTrainingData
 
 MODELS = tuple(GENERATORS)
 
@@ -78,7 +79,7 @@ def test_many_kinds_of_benign_work_occur() -> None:
     [("nobody", 500, 0.1), ("lateral", 10, 0.1), ("lateral", 500, 0.0), ("lateral", 500, 1.0)],
 )
 def test_impossible_wishes_are_refused(model: str, rows: int, share: float) -> None:
-    with pytest.raises(ValueError, match=r"nobody|rows|share"):
+    with pytest.raises(BadTrainingData, match=r"nobody|rows|share"):
         generate_events(model, rows, np.random.default_rng(0), share)
 
 

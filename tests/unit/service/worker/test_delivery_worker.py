@@ -21,9 +21,9 @@ from scorer.registry.store import Registry
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
+from scorer.service.worker.delivering import MAX_DELIVERY_RUNS, DeliveryWorker
 from scorer.service.worker.model_cache import ModelCache
-from scorer.service.worker.scoring_task import Scored
-from scorer.service.worker.tasks import MAX_DELIVERY_RUNS, DeliveryWorker, ScoringWorker
+from scorer.service.worker.scoring import Scored, ScoringWorker
 from scorer.wire.options import ScoreOptions
 from tests.unit.delivery.builders import make_rows, objects_of
 from tests.unit.service.noting import NotingSubmitter

@@ -10,7 +10,7 @@ import pytest
 from scorer.registry.store import Registry
 from scorer.service.queue.jobs import ScoreJob
 from scorer.service.worker.model_cache import HeldModel, ModelCache
-from scorer.service.worker.scoring_task import Scored, score_job
+from scorer.service.worker.scoring import Scored, score_job
 from scorer.wire.options import ScoreOptions
 from tests.unit.delivery.builders import documents_of, objects_of
 

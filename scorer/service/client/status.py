@@ -1,0 +1,75 @@
+"""Looks at the gateway, the queue with its workers, and the models: can batches be scored on this machine now?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scorer.registry.cards import CardStore
+from scorer.service.client.local import local_client
+from scorer.service.queue.broker import shown_url
+from scorer.service.queue.exchange import QueueState
+from scorer.service.queue.lanes import LANES, Lanes
+from scorer.service.settings import Settings
+from scorer.service.stack.up import exchange_of, read_state
+from scorer.wire.errors import QScoreError
+
+_GATEWAY_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. ``good``: it does its part of scoring. ``line``: what was found, one sentence."""
+
+    good: bool
+    line: str
+
+
+def checks(settings: Settings) -> tuple[Check, ...]:
+    """Look at gateway, queue and models; what is out of order is told, not raised."""
+    return _gateway(settings), _queue(settings), _models(settings)
+
+
+def queue_check(settings: Settings, state: QueueState, lanes: Lanes = LANES) -> Check:
+    """Say whether somebody works on every lane that is wanted here, and what waits."""
+    for lane in lanes:
+        if lane.wanted(settings) and state.workers[lane.name] == 0:
+            return Check(False, f"queue: {shown_url(settings)} answers, but {lane.silence.status}")
+    return Check(True, f"queue: {shown_url(settings)}; {depths(state, lanes)}")
+
+
+def depths(state: QueueState, lanes: Lanes = LANES) -> str:
+    """Say what waits and who works; a lane for special models is named where somebody works on it."""
+    waiting = ", ".join(f"{queue} {count}" for queue, count in state.waiting.items())
+    shown = [lane for lane in lanes if lane.takes is None or state.workers[lane.name]]
+    workers = ", ".join(f"{state.workers[lane.name]} {lane.counted_as}" for lane in shown)
+    return f"waiting: {waiting}; workers: {workers}"
+
+
+def _gateway(settings: Settings) -> Check:
+    try:
+        with local_client(settings, timeout=_GATEWAY_SECONDS) as client:
+            client.models()
+            url = read_state(settings)
+    except QScoreError as error:
+        return Check(False, f"gateway: {error.sentence()}")
+    return Check(True, f"gateway: {url.url if url else ''}")
+
+
+def _queue(settings: Settings) -> Check:
+    try:
+        state = exchange_of(settings).state()
+    except QScoreError as error:
+        return Check(False, f"queue: {shown_url(settings)}: {error.sentence()}")
+    return queue_check(settings, state)
+
+
+def _models(settings: Settings) -> Check:
+    try:
+        store = CardStore(settings.registry, settings.trusted_keys)
+        live = [store.card(name) for name in store.names()]
+    except QScoreError as error:
+        return Check(False, f"models: {error.sentence()}")
+    if not live:
+        return Check(False, "models: none yet. `qscore train --model lateral` trains a starter.")
+    names = (f"{card.name} {card.version}{' (starter: generated rows)' if card.starter else ''}" for card in live)
+    return Check(True, f"models: {', '.join(names)}")
