@@ -221,7 +221,20 @@ def trained_stack(home: Path) -> Iterator[tuple[Settings, StackState]]:
     program = [sys.executable, "-m", "scorer.cli.main", "train", "--model", MODEL]
     subprocess.run(program, env={**os.environ, "QSCORE_HOME": str(home)}, check=True, stdout=subprocess.DEVNULL)
     with running_stack(home, "--port", "0") as state:
-        yield load_settings(home=home), state
+        settings = load_settings(home=home)
+        until_compiled(settings)
+        yield settings, state
+
+
+def until_compiled(settings: Settings) -> None:
+    """Wait until every scoring process has its compiled engine: on a new installation that takes it some seconds."""
+    deadline = time.monotonic() + 120.0
+    while time.monotonic() < deadline:
+        said = sum(log.read_text().count('"event": "engine"') for log in (settings.home / "logs").glob("worker*.log"))
+        if said >= settings.worker.processes:
+            return
+        time.sleep(0.5)
+    raise SystemExit("the workers did not load their engine within two minutes; see the logs of `qscore up`")
 
 
 def client_of(settings: Settings, state: StackState) -> GatewayClient:

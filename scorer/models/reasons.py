@@ -33,7 +33,7 @@ _NO_REASON = "no reason: a formula of the model's circuit has no value or no slo
 _SECOND_DRIVER = 0.25
 #: Amplitudes of the rows explained before anything is known of how long one takes: a few milliseconds of work, so that
 #: the alerts of a usual batch are explained at once. On a simulator of large circuits it is a single row.
-_FIRST_AMPLITUDES = 1 << 12
+_FIRST_AMPLITUDES = 1 << 14
 #: Share of what time is left that the next rows may take, as far as the last ones tell: some rows take several times
 #: as long as others.
 _SHARE = 0.5

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -88,6 +89,7 @@ def in_units(feature: Feature, value: float) -> str:
     return _short(math.expm1(value) if feature.op == "log1p" else value)
 
 
+@lru_cache(maxsize=4096)  # counts repeat themselves, and a word takes longer to make than to find
 def _short(value: float) -> str:
     """Write counts whole, shares to two decimals, large numbers without exponent noise."""
     nearest = round(value)

@@ -43,10 +43,10 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def large_model(tiny_model: TrainedModel) -> TrainedModel:
-    """Ten qubits: the first block of rows to explain has four."""
-    circuit = reuploading(3, qubits=10, layers=3).plan
+    """Twelve qubits: the first block of rows to explain has four."""
+    circuit = reuploading(3, qubits=12, layers=3).plan
     rng = np.random.default_rng(0)
-    vectors = np.linalg.qr(rng.normal(size=(1024, 4)) + 1j * rng.normal(size=(1024, 4)))[0].T
+    vectors = np.linalg.qr(rng.normal(size=(4096, 4)) + 1j * rng.normal(size=(4096, 4)))[0].T
     observable = Observable(rng.normal(size=4), np.ascontiguousarray(vectors, np.complex64), 0.0)
     return dataclasses.replace(tiny_model, machine=ObservableMachine(circuit, observable))
 
