@@ -46,12 +46,12 @@ class HistoryScope:
 
     @property
     def job(self) -> str:
-        """The name under which the work's state stands: the same for the same work."""
+        """Return the name under which the work's state stands: one and the same for equal work."""
         parts = (self.version, self.namespace, str(self.low), str(self.high))
         return f"{self.model}.backfill.{hashlib.sha256('/'.join(parts).encode()).hexdigest()[:12]}"
 
     def route(self, epoch: int) -> StreamRoute:
-        """A stream of its own, so that live scoring's leaders and this one do not end each other's batches."""
+        """Return a stream of its own, so that live scoring's leaders and this one do not end each other's batches."""
         return StreamRoute(self.source, self.job, epoch, self.namespace)
 
 
@@ -77,7 +77,7 @@ class LiveLag:
     _behind: bool = False
 
     def behind(self) -> bool:
-        """True while the lag is more than ``LAG_ALLOWED`` above what it was at the start. Asked every few seconds."""
+        """Tell whether the lag is more than ``LAG_ALLOWED`` above what it was first; looked at every few seconds."""
         now = self.clock()
         if now - self._asked >= _LAG_EVERY:
             self._asked = now
@@ -111,8 +111,9 @@ class Backfill:
     stopped: Event = field(default_factory=Event)
 
     def run(self) -> Progress:
-        """To the end, or until ``stopped``. Raises Unavailable where somebody else does the same work, or the lease is
-        lost, and what the cluster's failures are raised as."""
+        """Run to the end, or until ``stopped``. Raises Unavailable where somebody else does the same work, or the lease
+        is lost, and what the cluster's failures are raised as.
+        """
         if not self._acquired():
             raise Unavailable(
                 f"another process works on {self.lease.id}",
@@ -130,7 +131,7 @@ class Backfill:
         return work.progress()
 
     def _acquired(self) -> bool:
-        """A run that was killed holds its lease until it has run out."""
+        """Take the lease, and wait for it: a run that was killed holds its own until that has run out."""
         deadline = self.clock() + 2 * self.lease.seconds
         while not self.lease.acquire(self.scope.version):
             if self.clock() > deadline or self.stopped.wait(self.lease.look_every):
@@ -138,7 +139,9 @@ class Backfill:
         return True
 
     def _leading(self) -> Sender:
-        """Work that was done once before has left no state document, but its number is still on the queue."""
+        """Make a sender that leads: work that was done before left no state document, but its number is still on the
+        queue. Gives the lease back where that fails.
+        """
         try:
             return leading_sender(self.lease, lambda epoch: self.make_sender(self.scope.route(epoch)))
         except QScoreError:
@@ -175,7 +178,7 @@ class _Turn:
     limit: int
 
     def reason_to_wait(self) -> str:
-        """For what; empty where a batch may go."""
+        """Return for what to wait; empty where a batch may go."""
         if self.shipment.ledger.rows_in_flight >= self.limit:
             return "for confirmations"
         if self.live.behind():
@@ -202,7 +205,7 @@ class _Work:
         self._renewed = self.shipment.ticks()
 
     def progress(self, waiting: str = "") -> Progress:
-        """How far it is, and for what it waits."""
+        """Return how far it is, with what it waits for."""
         ledger = self.shipment.ledger
         totals = ledger.totals
         return Progress(ledger.checkpoint or self.start, self.tally, totals.written, totals.dead, waiting)

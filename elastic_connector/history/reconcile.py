@@ -45,7 +45,7 @@ class Reconciliation:
 
     @property
     def clean(self) -> bool:
-        """Every row has exactly one score. A score may outlive its document."""
+        """Tell whether every row has exactly one score. A score may outlive its document."""
         return not (self.tally.lacking or self.tally.duplicates)
 
 
@@ -57,7 +57,7 @@ class WrittenScores:
     scores: VersionScores
 
     def pages(self, low: Millis, high: Millis, fields: Sequence[str]) -> Iterator[list[Hit]]:
-        """Hits with ``fields`` whose time lies from ``low`` to before ``high``."""
+        """Yield hits with ``fields`` whose time lies from ``low`` to before ``high``."""
         with reached(f"read {self.scores.stream}", _READ), Snapshots(self.client, self.scores.stream).opened() as pit:
             after: list[Any] | None = None
             while True:
@@ -86,7 +86,7 @@ class WrittenScores:
 def reconcile(
     pages: Iterable[RowPage], scores: VersionScores, orphans: Callable[[], Iterator[tuple[int, list[str]]]], show: Tell
 ) -> Reconciliation:
-    """Walks the source's rows, then the scores. ``orphans``: pages of (scores seen, those without a document)."""
+    """Walk the source's rows, then the scores. ``orphans``: pages of (scores seen, those without a document)."""
     tally = Tally()
     for page in pages:
         lacking(page, scores, tally)
@@ -99,7 +99,7 @@ def reconcile(
 
 
 def event_orphans(written: WrittenScores, low: Millis, high: Millis) -> Iterator[tuple[int, list[str]]]:
-    """Scores of documents that are gone."""
+    """Yield scores of documents that are gone."""
     for hits in written.pages(low, high, ("qscore.source.index", "qscore.source.id")):
         origins = {str(hit["_id"]): _origin(hit) for hit in hits}
         there = present_documents(written.client, [origin for origin in origins.values() if origin is not None])
@@ -113,8 +113,9 @@ def window_orphans(
     low: Millis,
     high: Millis,
 ) -> Iterator[tuple[int, list[str]]]:
-    """Scores of windows in which nothing is left of the row. ``keys_between``: `window_key` of all rows that are there
-    between two times in seconds; asked for the hours that have scores, one at a time, so that few rows are held."""
+    """Yield scores of windows in which nothing is left of the row. ``keys_between``: `window_key` of all rows that are
+    there between two times in seconds; asked for the hours that have scores, one at a time, so that few rows are held.
+    """
     step = max(recipe.span, 3600 // recipe.span * recipe.span)
     fields = ("@timestamp", *(".".join(_KEY_FIELDS[key]) for key in recipe.keys if key in _KEY_FIELDS))
     hour, rows = -1, set[tuple[Any, ...]]()
@@ -130,12 +131,12 @@ def window_orphans(
 
 
 def window_key(row: WindowRow, recipe: Recipe) -> tuple[Any, ...]:
-    """What tells a window's row from others, as its score carries it."""
+    """Return what tells a window's row from others, as its score carries it."""
     return (iso(millis(row.start)), *(row.keys[key] for key in recipe.keys if key in _KEY_FIELDS))
 
 
 def _scored_key(hit: Hit, recipe: Recipe) -> tuple[Any, ...]:
-    """The same of a score; a key that was missing stands on no document."""
+    """Return `window_key` as a score carries it; a key that was missing stands on no document."""
     source = hit.get("_source") or {}
     keys = (_at(source, _KEY_FIELDS[key]) or recipe.null_key for key in recipe.keys if key in _KEY_FIELDS)
     return (_at(source, ("@timestamp",)), *keys)
@@ -154,7 +155,7 @@ def _at(source: Any, path: Sequence[str]) -> str:
 
 
 def present_documents(client: Elasticsearch, origins: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Those documents that are there; an index that is gone holds none."""
+    """Return those (index, id) that are there; an index that is gone holds none. Raises NonsenseReply."""
     if not origins:
         return set()
     docs = [{"_index": index, "_id": known} for index, known in origins]

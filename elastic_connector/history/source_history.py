@@ -64,8 +64,9 @@ class History:
         return card_recipe(self.card.recipe, self.source.fields, self.card.required_fields)
 
     def scope(self, low: Millis, high: Millis) -> HistoryScope:
-        """The range as it can be worked on: what arrived a moment ago, and windows that are open, are left to live
-        scoring. Raises BadOption for a range that holds nothing."""
+        """Return the range as it can be worked on: what arrived a moment ago, and windows that are open, are left to
+        live scoring. Raises BadOption for a range that holds nothing.
+        """
         settled = later(self.clock.millis(), -self.elastic.settle_seconds)
         high = min(high, settled)
         if self.card.grain == "window":
@@ -77,7 +78,7 @@ class History:
         return HistoryScope(self.source.name, self.card.name, self.card.version, namespace, low, high)
 
     def earliest(self, of_scores: bool) -> Millis | None:
-        """The time of the first document of the source, or of the first score of the model in any version."""
+        """Find the time of the first document of the source, or of the first score of the model in any version."""
         index = self.scores.stream if of_scores else self.source.index
         query: Json = {"match_all": {}}
         if of_scores:
@@ -85,7 +86,7 @@ class History:
         return self._first(index, query, "@timestamp" if of_scores else self.recipe.time_names[0])
 
     def _first(self, index: str, query: Json, field: str) -> Millis | None:
-        """The least value of a time field among the documents that match; None where none does."""
+        """Find the least value of a time field among the documents that match; None where none does."""
         with reached(f"find the first document of {index}", _READ):
             answer: Any = self.client.search(
                 index=index, size=0, query=query, aggs={"first": {"min": {"field": field}}}, ignore_unavailable=True
@@ -97,7 +98,7 @@ class History:
             raise NonsenseReply("Elasticsearch's answer to an aggregation lacks first") from None
 
     def pages(self, scope: HistoryScope, start: Millis) -> Iterator[RowPage]:
-        """Rows of the scope from ``start`` on, and at the end an empty page that stands at the scope's end."""
+        """Yield rows of the scope from ``start`` on, and at the end an empty page that stands at the scope's end."""
         arrival = self._settings
         settings = replace(arrival, time_field=self.recipe.time_names[0])
         snapshots = Snapshots(self.client, self.source.index)
@@ -112,7 +113,7 @@ class History:
         yield RowPage(pa.table({}), scope.high)
 
     def count(self, scope: HistoryScope, show: Callable[[Tally], None] = lambda _tally: None) -> Tally:
-        """What a backfill of the scope would do."""
+        """Count what a backfill of the scope would do."""
         tally = Tally()
         for page in self.pages(scope, scope.low):
             lacking(page, self.scores, tally)
@@ -120,7 +121,7 @@ class History:
         return tally
 
     def backfill(self, scope: HistoryScope, show: Callable[[Progress], None], stopped: Event) -> Progress:
-        """Send what the scope lacks; see `Backfill`."""
+        """Send what the scope lacks. Raises ValueError for a history without queues, and what `Backfill.run` raises."""
         queues = self.queues
         if queues is None:
             raise ValueError("a history without queues can only count")
@@ -161,7 +162,7 @@ class History:
         )
 
     def live_lag(self) -> float | None:
-        """Seconds by which live scoring of the source is behind; None where no connector leads it.
+        """Return the seconds by which live scoring of the source is behind; None where no connector leads it.
 
         Of windows, beyond the time that each takes to close; of events, the age of the oldest document that waits: the
         checkpoint stands still in a source where nothing happens, and that is no lag.
@@ -191,7 +192,7 @@ class History:
 
     @cached_property
     def _settings(self) -> ReadSettings:
-        """How live scoring reads the source; asked of the server once."""
+        """Find how live scoring reads the source; the server is asked once."""
         return read_settings(ReaderPlan(self.client, self.source, self.elastic, self.card, self.clock, Millis(0)))
 
     def _keys_between(self, low: int, high: int) -> set[tuple[Any, ...]]:
@@ -199,7 +200,7 @@ class History:
         return {window_key(row, self.recipe) for rows, _ in windows.reader.between(low, high) for row in rows}
 
     def _forget(self, scope: HistoryScope) -> None:
-        """Work that is done leaves no state: the same range may be looked at again."""
+        """Remove the state document, for work that is done leaves none: the same range may be looked at again."""
         with reached("remove the state of a finished backfill", "index privilege write on the state index"):
             self.client.options(ignore_status=404).delete(
                 index=self.elastic.state_index, id=f"{self.source.name}:{scope.job}"

@@ -27,11 +27,11 @@ class VersionScores:
 
     @classmethod
     def of(cls, client: Elasticsearch, namespace: str, model: str, version: str) -> VersionScores:
-        """``version`` must be a version, not an alias: it is part of every id."""
+        """Take one version's scores to look up. ``version`` must be a version, not an alias: it is part of every id."""
         return cls(client, f"{SCORES_STREAM}-{namespace}", model, version)
 
     def held(self, ids: Sequence[str]) -> dict[str, list[str]]:
-        """Those of ``ids`` that are written, each with the backing indices that hold it (several: a duplicate)."""
+        """Find those of ``ids`` that are written, each with the backing indices that hold it (several: a duplicate)."""
         names = [index.name for index in backing_indices(self.client, self.stream)]
         return existing_ids(self.client, names, ids)
 
@@ -49,14 +49,14 @@ class Tally:
 
 
 def row_ids(table: Any, model: str, version: str) -> list[str | None]:
-    """The id of each row's score, as the worker will make it; None for a row without identity."""
+    """Return the id of each row's score (n), as the worker will make it; None for a row without identity."""
     context = {name: _texts(table[name]) for name in CONTEXT_COLUMNS if name in table.column_names}
     revisions = _texts(table[REVISION_COLUMN]) if REVISION_COLUMN in table.column_names else [""] * table.num_rows
     return score_ids(model, version, context, [int(revision or 0) for revision in revisions])
 
 
 def lacking(page: RowPage, scores: VersionScores, tally: Tally) -> RowPage:
-    """The page's rows that have no score; ``tally`` counts all of them. Its position stays."""
+    """Return the page's rows that have no score; ``tally`` counts all of them. Its position stays."""
     ids = row_ids(page.table, scores.model, scores.version)
     held = scores.held([known for known in ids if known is not None])
     tally.rows += len(ids)
@@ -70,7 +70,7 @@ def lacking(page: RowPage, scores: VersionScores, tally: Tally) -> RowPage:
 
 
 def _texts(column: Any) -> list[str]:
-    """A column as the codec decodes it: text, empty where there is nothing."""
+    """Return a column as the codec decodes it: text, empty where there is nothing."""
     return [_text(value) for value in column.to_pylist()]
 
 

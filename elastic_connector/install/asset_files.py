@@ -27,7 +27,7 @@ class Names:
 
     @property
     def scores(self) -> str:
-        """Data stream of the scores without its namespace; also the index template's name, as Fleet would call it."""
+        """Return the scores' data stream without its namespace; also the index template's name, as Fleet calls it."""
         return f"logs-{self.prefix}.scores"
 
     @property
@@ -36,18 +36,21 @@ class Names:
 
     @property
     def settings_template(self) -> str:
-        """Settings and retention: in a component of their own, because what stands in the index template itself would
-        take precedence over the user's own component."""
+        """Return the name of the component with settings and retention, which stand apart from the index template:
+        what stands in that one would take precedence over the user's own component.
+        """
         return f"{self.prefix}@settings"
 
     @property
     def custom_template(self) -> str:
-        """The component template that belongs to the user: composed last, never written, never removed."""
+        """Return the name of the user's own component template: composed last, never written, never removed."""
         return f"{self.scores}@custom"
 
     @property
     def source_pipeline(self) -> str:
-        """Sets event.ingested on documents of a source that lacks it; the user names it as their final pipeline."""
+        """Return the name of the pipeline that sets event.ingested on documents of a source that lacks it; the user
+        names it as their final pipeline.
+        """
         return f"{self.prefix}-event-ingested"
 
 
@@ -64,11 +67,11 @@ class Asset:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the content, which tells an untouched asset from one that somebody changed."""
+        """Return the SHA-256 of the content, which tells an untouched asset from one that somebody changed."""
         return content_digest(self.body)
 
     def marked(self) -> dict[str, Any]:
-        """The body with our mark: whose it is, of which version, and what its content was."""
+        """Return the body with our mark: whose it is, of which version, and what its content was."""
         mark = {"managed_by": MANAGED_BY, "version": product_version(), "sha256": self.digest}
         body: dict[str, Any] = json.loads(json.dumps(self.body))
         (body["mappings"] if self.kind == "index" else body)["_meta"] = mark
@@ -83,17 +86,17 @@ class Capabilities:
 
 
 def product_version() -> str:
-    """The version of this installation."""
+    """Return the version of this installation."""
     return metadata.version("qscore")
 
 
 def content_digest(body: Any) -> str:
-    """SHA-256 over canonical JSON."""
+    """Return the SHA-256 over canonical JSON."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def cluster_assets(capabilities: Capabilities, names: Names = STANDARD) -> tuple[Asset, ...]:
-    """Everything of Elasticsearch's own, in the order in which it must be made."""
+    """Return everything of Elasticsearch's own, in the order in which it must be made."""
     template = {"template": {"mappings": mappings(capabilities.constant_keyword, names.prefix)}}
     pipelines = _json("pipelines.json", names)
     return (

@@ -32,7 +32,7 @@ class Change:
 
 
 def plan(cluster: Cluster) -> list[Change]:
-    """Every asset and every existing stream of scores, in the order in which an installation goes."""
+    """Compare every asset and every existing stream of scores with ours, in the order of an installation."""
     capabilities = cluster.capabilities()
     changes = [_asset_change(cluster, asset) for asset in cluster_assets(capabilities, cluster.names)]
     wanted = dict(leaves(wanted_properties(cluster, capabilities)))
@@ -42,7 +42,7 @@ def plan(cluster: Cluster) -> list[Change]:
 
 
 def differences(changes: list[Change]) -> list[Change]:
-    """Those that are not as this version has them."""
+    """Return those changes whose thing is not as this version has it."""
     return [change for change in changes if change.action != "keep"]
 
 
@@ -74,13 +74,13 @@ def _why(live: Live, asset: Asset) -> str:
 
 
 def json_diff(live: Mapping[str, Any], ours: Mapping[str, Any]) -> tuple[str, ...]:
-    """Lines of a unified diff; empty where both say the same."""
+    """Return the lines of a unified diff; empty where both say the same."""
     before, after = (json.dumps(side, indent=1, sort_keys=True).splitlines() if side else [] for side in (live, ours))
     return tuple(difflib.unified_diff(before, after, _LIVE, _OURS, n=2, lineterm=""))
 
 
 def wanted_properties(cluster: Cluster, capabilities: Capabilities) -> dict[str, Any]:
-    """What a stream's newest index should map; the user's own template has the last word."""
+    """Return what a stream's newest index should map; the user's own template has the last word."""
     ours = mappings(capabilities.constant_keyword, cluster.names.prefix)["properties"]
     custom = cluster.read("component_template", cluster.names.custom_template)
     template = custom.content.get("template") if custom is not None else None

@@ -48,12 +48,12 @@ class Live:
 
     @property
     def ours(self) -> bool:
-        """Whether qscore installed it."""
+        """Tell whether qscore installed it."""
         return self.mark.get("managed_by") == MANAGED_BY
 
     @property
     def owner(self) -> str:
-        """Who says that it is theirs, for a message."""
+        """Return who says that it is theirs, for a message."""
         return str(self.mark.get("managed_by") or "somebody else")[:80]
 
 
@@ -65,7 +65,7 @@ class Cluster:
         self.names = names
 
     def ask(self, method: str, path: str, body: Any = None, missing: tuple[int, ...] = ()) -> Any:
-        """The decoded answer; None where the status is one of ``missing``. Raises what ``reached`` raises."""
+        """Send a request; returns the decoded answer, None for one in ``missing``. Raises what `reached` raises."""
         what = path.partition("?")[0]
         with reached(f"{_VERBS[method]} {what}", "privileges that docs/elastic.md lists under Keys"):
             try:
@@ -76,12 +76,12 @@ class Cluster:
                 raise
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
-        """The decoded answer. Raises the client's own errors, for callers that look into them."""
+        """Send a request; returns the decoded answer. Raises the client's own errors, for callers that need them."""
         headers = _JSON if body is not None else {"accept": "application/json"}
         return self.client.perform_request(method, path, headers=headers, body=body).body
 
     def capabilities(self) -> Capabilities:
-        """Asked by simulating a template, which changes nothing."""
+        """Ask what the server can do, by simulating a template, which changes nothing."""
         mapping = {"properties": {"probe": {"type": "constant_keyword"}}}
         body = {"index_patterns": [f"{self.names.prefix}-capability-probe-*"], "template": {"mappings": mapping}}
         try:
@@ -95,7 +95,7 @@ class Cluster:
         return Capabilities()
 
     def read(self, kind: Kind, name: str) -> Live | None:
-        """The asset as it is; None where there is none."""
+        """Read the asset as it is; None where there is none. Raises NonsenseReply."""
         raw = self.ask("GET", _path(kind, name), missing=(404,))
         if raw is None:
             return None
@@ -119,11 +119,11 @@ class Cluster:
         self.ask("DELETE", _path(kind, name), missing=(404,))
 
     def streams(self) -> list[str]:
-        """Data streams of scores, of every namespace."""
+        """List the data streams of scores, of every namespace."""
         return list(self.backing_indices())
 
     def backing_indices(self) -> dict[str, list[str]]:
-        """Data stream of scores -> its backing indices, oldest first."""
+        """List by data stream of scores its backing indices, oldest first."""
         raw = self.ask("GET", f"/_resolve/index/{self.names.scores}-*", missing=(404,)) or {}
         try:
             return {str(s["name"]): [str(i) for i in s["backing_indices"]] for s in raw.get("data_streams", [])}
@@ -131,7 +131,7 @@ class Cluster:
             raise NonsenseReply("Elasticsearch's list of data streams has not its form") from None
 
     def mapping(self, index: str) -> Mapping[str, Any]:
-        """The mapping of one index."""
+        """Read the mapping of one index."""
         raw = self.ask("GET", f"/{quote(index)}/_mapping")
         try:
             return dict(raw[index]["mappings"])
@@ -139,7 +139,7 @@ class Cluster:
             raise NonsenseReply(f"Elasticsearch's answer about the mapping of {index} has not its form") from None
 
     def documents(self, index: str) -> int:
-        """How many documents an index or a stream holds, closed indices left out; 0 where there is none."""
+        """Count how many documents an index or a stream holds, closed indices left out; 0 where there is none."""
         raw = self.ask("GET", f"/{quote(index)}/_count?ignore_unavailable=true", missing=(404,))
         count = raw.get("count") if isinstance(raw, Mapping) else 0
         return count if isinstance(count, int) else 0
@@ -167,7 +167,7 @@ def _live(kind: Kind, name: str, raw: Any) -> Live:
 
 
 def _settings(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that we set; the others are the server's own."""
+    """Return the settings that we set; the others are the server's own."""
     index = raw["index"]
     known = ("number_of_shards", "auto_expand_replicas", "hidden")
     return {"index": {key: index[key] for key in known if key in index}}

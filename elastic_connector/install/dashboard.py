@@ -53,7 +53,7 @@ class Panel:
 
     @property
     def fields(self) -> set[str]:
-        """Every field that the panel needs in the documents."""
+        """Return every field that the panel needs in the documents."""
         named = {self.split, *self.rows, *(metric.field for metric in self.metrics), *kql_fields(self.query)}
         return {name for name in (named | {TIME_FIELD}) if name}
 
@@ -70,7 +70,7 @@ class Dashboard:
 
 @functools.cache
 def load_dashboard() -> Dashboard:
-    """From the assets folder."""
+    """Read the dashboard from the assets folder."""
     raw = tomllib.loads((assets_folder() / "dashboard.toml").read_text(encoding="utf-8"))
     panels = tuple(_panel(given) for given in raw["panel"])
     return Dashboard(raw["title"], raw["description"], raw["query"], panels)
@@ -86,7 +86,7 @@ def _panel(given: Mapping[str, Any]) -> Panel:
 
 
 def data_view() -> dict[str, Any]:
-    """The data view as a saved object."""
+    """Return the data view as a saved object."""
     return {
         "type": "index-pattern",
         "id": DATA_VIEW_ID,
@@ -98,7 +98,7 @@ def data_view() -> dict[str, Any]:
 
 
 def dashboard(object_id: str = DASHBOARD_ID, data_view_id: str = DATA_VIEW_ID) -> dict[str, Any]:
-    """The dashboard as a saved object whose panels read ``data_view_id``."""
+    """Return the dashboard as a saved object whose panels read ``data_view_id``."""
     made = load_dashboard()
     panels = [_panel_object(panel, data_view_id) for panel in made.panels]
     return {
@@ -123,12 +123,12 @@ def dashboard(object_id: str = DASHBOARD_ID, data_view_id: str = DATA_VIEW_ID) -
 
 
 def saved_objects() -> tuple[dict[str, Any], ...]:
-    """Data view and dashboard, in the order in which they are imported."""
+    """Return data view and dashboard, in the order in which they are imported."""
     return data_view(), dashboard()
 
 
 def saved_objects_ndjson(objects: Iterable[Mapping[str, Any]]) -> bytes:
-    """One object a line, keys sorted: the same bytes each time."""
+    """Return one object a line, keys sorted: the same bytes each time."""
     return b"".join(_text(item).encode() + b"\n" for item in objects)
 
 
@@ -179,7 +179,7 @@ _SERIES = {"bars": "bar_stacked", "lines": "line"}
 
 
 def _columns(panel: Panel) -> dict[str, dict[str, Any]]:
-    """Columns of the layer, buckets first: Lens wants them in this order."""
+    """Return the columns of the layer, buckets first: Lens wants them in this order."""
     metrics = {f"metric-{number}": _metric_column(metric) for number, metric in enumerate(panel.metrics)}
     buckets: dict[str, dict[str, Any]] = {}
     if panel.kind == "table":
@@ -192,7 +192,7 @@ def _columns(panel: Panel) -> dict[str, dict[str, Any]]:
 
 
 def _order(panel: Panel) -> str:
-    """The column that ranks the groups: the first that is a number of the whole group."""
+    """Return the column that ranks the groups: the first that is a number of the whole group."""
     ranked = [number for number, metric in enumerate(panel.metrics) if metric.operation != "last_value"]
     return f"metric-{ranked[0]}" if ranked else "metric-0"
 

@@ -23,7 +23,7 @@ _RULE_STATE: Final = ("enabled", "actions", "exceptions_list")
 
 
 def package_files(version: str, licence: bytes) -> dict[str, bytes]:
-    """Path inside the package -> content, sorted by path. ``licence``: text of the licence.
+    """Make the files of the package: path inside it -> content, sorted by path. ``licence``: text of the licence.
 
     Raises ValueError where the changelog does not tell of ``version``.
     """
@@ -51,12 +51,12 @@ def _text(name: str) -> str:
 
 
 def _base(field: DocumentField) -> bool:
-    """Fields that every data stream has."""
+    """Tell whether a field is one that every data stream has."""
     return field.name == "@timestamp" or field.name.startswith("data_stream.")
 
 
 def _fields_yaml(fields: Iterable[DocumentField]) -> bytes:
-    """One entry a field. Strings are written as JSON, which is YAML."""
+    """Write one entry a field. Strings are written as JSON, which is YAML."""
     lines = []
     for field in fields:
         lines.append(f"- name: {json.dumps(field.name)}")

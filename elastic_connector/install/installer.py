@@ -33,7 +33,7 @@ def install(cluster: Cluster) -> list[Change]:
 
 
 def refuse_foreign(changes: Iterable[Change]) -> None:
-    """Raises ConfigurationError naming everything that somebody else owns."""
+    """Refuse what others own: raises ConfigurationError naming everything that somebody else owns."""
     foreign = [change for change in changes if change.action == "foreign"]
     if foreign:
         named = "; ".join(f"{change.kind} {change.name}: {change.why}" for change in foreign)
@@ -51,7 +51,7 @@ def _bring_up(cluster: Cluster, change: Change) -> None:
 
 
 def removal_plan(cluster: Cluster, delete_data: bool) -> list[Change]:
-    """What uninstalling removes: only what carries our mark; data only with ``delete_data``."""
+    """Return what uninstalling removes: only what carries our mark; data only with ``delete_data``."""
     streams = cluster.streams()
     changes = []
     if delete_data:
@@ -76,7 +76,7 @@ def _data(cluster: Cluster, stream: str) -> Change:
 
 
 def _kept(cluster: Cluster, kind: Kind, name: str, streams: list[str], delete_data: bool) -> str:
-    """Why an asset stays; empty where it goes."""
+    """Return why an asset stays; empty where it goes."""
     if kind == "index":
         held = cluster.documents(name)
         return f"it holds {held} checkpoints; --delete-data removes it" if held and not delete_data else ""
@@ -89,7 +89,7 @@ def _kept(cluster: Cluster, kind: Kind, name: str, streams: list[str], delete_da
 
 
 def pipeline_users(cluster: Cluster, pipeline: str) -> list[str]:
-    """Indices outside our own streams whose settings name ``pipeline``; those we may not see are not listed."""
+    """List indices outside our own streams whose settings name ``pipeline``; those we may not see are left out."""
     raw = cluster.ask(
         "GET", "/*/_settings/index.*_pipeline?expand_wildcards=open,closed&flat_settings=true", missing=(403, 404)
     )

@@ -29,7 +29,7 @@ class KeyRequest:
     role: Role
 
     def body(self) -> dict[str, Any]:
-        """Body of POST /_security/api_key."""
+        """Return the body of POST /_security/api_key."""
         return {
             "name": self.name,
             "role_descriptors": {self.name: self.role},
@@ -37,7 +37,7 @@ class KeyRequest:
         }
 
     def console(self) -> str:
-        """The request as Kibana's Dev Tools take it."""
+        """Return the request as Kibana's Dev Tools take it."""
         return f"POST /_security/api_key\n{json.dumps(self.body(), indent=2)}\n"
 
 
@@ -57,7 +57,7 @@ class KeyChange:
 
 
 def key_requests(names: Names, sources: Iterable[str]) -> tuple[KeyRequest, KeyRequest]:
-    """Both keys. ``sources``: the index patterns of the settings; with none, logs-* is assumed."""
+    """Return both keys. ``sources``: the index patterns of the settings; with none, logs-* is assumed."""
     scores = f"{names.scores}-*"
     patterns = tuple(sources) or ("logs-*",)
     return (
@@ -67,7 +67,7 @@ def key_requests(names: Names, sources: Iterable[str]) -> tuple[KeyRequest, KeyR
 
 
 def key_plan(cluster: Cluster, requests: Iterable[KeyRequest]) -> list[KeyChange]:
-    """What of the keys is there; a key whose privileges differ is updated in place, so that its secret stays."""
+    """Compare the keys with those that are there; one whose privileges differ is updated, and its secret stays."""
     return [_planned(cluster, request) for request in requests]
 
 
@@ -81,7 +81,7 @@ def _planned(cluster: Cluster, request: KeyRequest) -> KeyChange:
 
 
 def _granted(role: Any) -> dict[str, Any]:
-    """What a role grants, without the empty parts that a server adds."""
+    """Return what a role grants, without the empty parts that a server adds."""
     if not isinstance(role, Mapping):
         return {}
     indices = [
@@ -92,7 +92,7 @@ def _granted(role: Any) -> dict[str, Any]:
 
 
 def _find(cluster: Cluster, name: str) -> Mapping[str, Any] | None:
-    """The newest key of that name that this user owns, that we made and that is not invalidated."""
+    """Find the newest key of that name that this user owns, that we made and that is not invalidated."""
     raw = cluster.ask("GET", f"/_security/api_key?name={quote(name)}&owner=true&active_only=true")
     keys = raw.get("api_keys") if isinstance(raw, Mapping) else None
     if not isinstance(keys, list):
@@ -129,7 +129,7 @@ def _lost(path: Path) -> str:
 
 
 def key_file(folder: Path, request: KeyRequest) -> Path:
-    """Where the secret of a key goes."""
+    """Return where the secret of a key goes."""
     return folder / f"elastic_{request.purpose}_key"
 
 

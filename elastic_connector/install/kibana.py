@@ -54,7 +54,7 @@ class KibanaLogin:
 
     @property
     def header(self) -> str:
-        """The value of Authorization."""
+        """Return the value of Authorization."""
         if self.api_key:
             return f"ApiKey {self.api_key}"
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
@@ -77,7 +77,7 @@ class Kibana:
         self._connection.close()
 
     def version(self) -> str:
-        """The version of Kibana, which also tells that it is one."""
+        """Ask for the version of Kibana, which also tells that it is one."""
         raw = self._json("GET", "/api/status")
         try:
             return str(raw["version"]["number"])[:40]
@@ -85,7 +85,7 @@ class Kibana:
             raise NonsenseReply(f"{self._connection.url} does not answer as Kibana does", _CHECK) from None
 
     def export(self, kind: str, object_id: str) -> Mapping[str, Any] | None:
-        """One saved object; None where there is none."""
+        """Fetch one saved object; None where there is none."""
         body = {"objects": [{"type": kind, "id": object_id}], "excludeExportDetails": True}
         status, content = self._send("POST", "/api/saved_objects/_export", _encoded(body), "application/json")
         if status in (400, 404):  # Kibana's answer to an object that is not there
@@ -108,7 +108,7 @@ class Kibana:
         self._json("DELETE", f"/api/saved_objects/{quote(kind)}/{quote(object_id)}", missing=True)
 
     def rule(self, rule_id: str) -> Mapping[str, Any] | None:
-        """A detection rule; None where there is none."""
+        """Fetch a detection rule; None where there is none."""
         raw = self._json("GET", f"/api/detection_engine/rules?rule_id={quote(rule_id)}", missing=True)
         return raw if isinstance(raw, Mapping) else None
 
@@ -123,7 +123,7 @@ class Kibana:
         self._json("DELETE", f"/api/detection_engine/rules?rule_id={quote(rule_id)}", missing=True)
 
     def alerting_rule(self, rule_id: str) -> Mapping[str, Any] | None:
-        """A rule of Kibana's own alerting; None where there is none."""
+        """Fetch a rule of Kibana's own alerting; None where there is none."""
         raw = self._json("GET", f"/api/alerting/rule/{quote(rule_id)}", missing=True)
         return raw if isinstance(raw, Mapping) else None
 
@@ -186,7 +186,7 @@ class Kibana:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """The address without a path, and the path of a space, which has no slash at its end.
+    """Split a URL: the address without a path, and the path of a space, which has no slash at its end.
 
     What is no path stays on the address, which is refused for it.
     """

@@ -20,8 +20,9 @@ _USERS = ("enabled", "actions", "exceptions_list")
 
 
 def marked_objects() -> tuple[dict[str, Any], ...]:
-    """The saved objects, each with a digest in its description: Kibana rewrites what it imports, and so no export of an
-    object equals what was sent."""
+    """Return the saved objects, each with a digest in its description: Kibana rewrites what it imports, and so no
+    export of an object equals what was sent.
+    """
     made = []
     for item in saved_objects():
         digest = content_digest(item["attributes"])[:16]
@@ -33,7 +34,7 @@ def marked_objects() -> tuple[dict[str, Any], ...]:
 
 
 def kibana_plan(kibana: Kibana) -> list[Change]:
-    """Every object and rule against what Kibana has."""
+    """Compare every object and rule with what Kibana has."""
     changes = [_object_change(kibana, item) for item in marked_objects()]
     changes += [_rule_change(kibana, rule) for rule in load_rules()]
     changes.append(_stopped_change(kibana))
@@ -77,7 +78,7 @@ def _stopped_request() -> dict[str, Any]:
 
 
 def _pick(live: Any, ours: Mapping[str, Any]) -> dict[str, Any]:
-    """Of what Kibana has, the parts that we set."""
+    """Return the parts that we set of what Kibana has."""
     return {key: live[key] for key in ours if key in live} if isinstance(live, Mapping) else {}
 
 
@@ -121,7 +122,7 @@ def uninstall_kibana(kibana: Kibana, dry_run: bool = False) -> list[Change]:
 
 
 def kibana_files() -> dict[str, bytes]:
-    """File name -> content, for an import by hand."""
+    """Return file name -> content, for an import by hand."""
     alerting = json.dumps(_stopped_request(), indent=2, sort_keys=True).encode() + b"\n"
     return {
         "qscore_saved_objects.ndjson": saved_objects_ndjson(marked_objects()),

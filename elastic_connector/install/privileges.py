@@ -22,7 +22,8 @@ Role = dict[str, Any]
 def runtime_role(
     sources: Iterable[str] = ("logs-*",), state_index: str = STATE_INDEX, scores: str = SCORES_STREAMS
 ) -> Role:
-    """The role of the runtime key: reads ``sources`` (index patterns), creates scores, keeps the connector's state.
+    """Return the role of the runtime key: reads ``sources`` (index patterns), creates scores, keeps the connector's
+    state.
 
     Patterns that exclude (``-logs-qscore.*``) grant nothing and are left out.
     """
@@ -42,7 +43,7 @@ def runtime_role(
 
 
 def installer_role(state_index: str = STATE_INDEX, scores: str = SCORES_STREAMS) -> Role:
-    """The role of the installer key: templates, pipelines, and the two places that qscore owns."""
+    """Return the role of the installer key: templates, pipelines, and the two places that qscore owns."""
     return {
         "cluster": ["monitor", "manage_index_templates", "manage_ingest_pipelines", "manage_own_api_key"],
         "indices": [{"names": [scores, state_index], "privileges": ["manage", "read", "view_index_metadata"]}],

@@ -31,7 +31,7 @@ class RuleFinding:
 def run_rule(
     client: Elasticsearch, rule: Rule, index: str, start: dt.datetime, end: dt.datetime, examples: int = 5
 ) -> RuleFinding:
-    """What ``rule`` finds among documents that arrived in [start, end); ``index`` in place of the rule's own."""
+    """Find what ``rule`` alerts on among documents that came in [start, end); ``index``: in place of the rule's own."""
     query = matching(rule, start, end)
     if rule.type == "query":
         return _documents(client, rule, index, query, examples)
@@ -45,14 +45,14 @@ def run_rule(
 
 
 def _example(rule: Rule, group: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What Kibana alerts on: a group of a threshold rule, the first document of a new combination."""
+    """Return what Kibana alerts on: a group of a threshold rule, the first document of a new combination."""
     if rule.type == "threshold":
         return {**group["key"], "documents": group["doc_count"]}
     return dict(group["first"]["hits"]["hits"][0]["_source"])
 
 
 def matching(rule: Rule, start: dt.datetime, end: dt.datetime) -> dict[str, Any]:
-    """The query of a rule over its time."""
+    """Return the query of a rule over its time."""
     return _query(str(rule.body["query"]), str(rule.body["timestamp_override"]), start, end)
 
 
@@ -68,7 +68,7 @@ def _documents(client: Elasticsearch, rule: Rule, index: str, query: Mapping[str
 
 
 def _grouping(rule: Rule, start: dt.datetime, end: dt.datetime) -> dict[str, Any]:
-    """Query and composite aggregation (without its page) whose buckets are the alerts."""
+    """Return the query and the composite aggregation (without its page) whose buckets are the alerts."""
     return _threshold(rule, start, end) if rule.type == "threshold" else _new_terms(rule, start, end)
 
 
@@ -99,7 +99,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def _ago(text: str) -> dt.timedelta:
-    """``now-14d`` as a length of time."""
+    """Read ``now-14d`` as a length of time."""
     amount = text.removeprefix("now-")
     return dt.timedelta(**{_UNITS[amount[-1]]: int(amount[:-1])})
 

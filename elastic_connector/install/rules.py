@@ -41,13 +41,13 @@ class Rule:
 
     @property
     def type(self) -> str:
-        """query, threshold or new_terms."""
+        """Return query, threshold or new_terms."""
         return str(self.body["type"])
 
 
 @functools.cache
 def load_rules(suppression: bool = False) -> tuple[Rule, ...]:
-    """The rules; with ``suppression`` those of the second file, which need a paid licence, under ids of their own."""
+    """Read the rules; with ``suppression`` those of the second file (paid licence), under ids of their own."""
     raw = _raw()
     return tuple(_rule(given, raw, suppression) for given in raw["rule"])
 
@@ -76,12 +76,12 @@ def _severity_mapping() -> list[dict[str, str]]:
 
 
 def _suppression(body: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A threshold rule groups by its own fields already and takes a duration alone."""
+    """Return how a rule suppresses alerts; a threshold rule, grouped by fields of its own, takes a duration alone."""
     return {"duration": given["duration"]} if body["type"] == "threshold" else dict(given)
 
 
 def ndjson(rules: Iterable[Rule]) -> bytes:
-    """One rule a line, keys sorted: the same bytes each time."""
+    """Return one rule a line, keys sorted: the same bytes each time."""
     return b"".join(json.dumps(rule.body, sort_keys=True).encode() + b"\n" for rule in rules)
 
 
@@ -100,7 +100,7 @@ class StoppedRule:
         return str(uuid.uuid5(_IDS, "stopped"))
 
     def request(self, index: Iterable[str]) -> dict[str, Any]:
-        """Body of POST /api/alerting/rule/<id>."""
+        """Return the body of POST /api/alerting/rule/<id>."""
         params = {
             "searchType": "esQuery",
             "index": list(index),
@@ -128,7 +128,7 @@ class StoppedRule:
 
 
 def stopped_rule() -> StoppedRule:
-    """From the section [stopped]."""
+    """Read the rule from the section [stopped]."""
     raw = _raw()["stopped"]
     return StoppedRule(raw["name"], raw["query"], raw["interval"], raw["window_minutes"], tuple(raw["tags"]))
 
@@ -138,5 +138,5 @@ _KQL_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def kql_fields(query: str) -> set[str]:
-    """Fields that a KQL query of ours names."""
+    """Return the fields that a KQL query of ours names."""
     return set(_KQL_FIELD.findall(_KQL_TEXT.sub('""', query)))

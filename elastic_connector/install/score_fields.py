@@ -31,13 +31,13 @@ class DocumentField:
 
 
 def assets_folder() -> Traversable:
-    """The folder from which everything that is installed or packaged is made."""
+    """Return the folder from which everything that is installed or packaged is made."""
     return resources.files("elastic_connector") / "assets"
 
 
 @functools.cache
 def document_fields() -> tuple[DocumentField, ...]:
-    """All fields, by name."""
+    """Return all fields, by name."""
     raw = tomllib.loads((assets_folder() / "fields.toml").read_text(encoding="utf-8"))
     constants = [
         DocumentField(name, "constant_keyword", meaning, constant=True, value=value)
@@ -51,12 +51,13 @@ def document_fields() -> tuple[DocumentField, ...]:
 
 
 def field_types() -> dict[str, str]:
-    """Dotted name -> type, of every field that may be searched."""
+    """Return dotted name -> type, of every field that may be searched."""
     return {field.name: field.type for field in document_fields()}
 
 
 def mappings(constant_keyword: bool = True, prefix: str = "qscore") -> dict[str, Any]:
-    """The mapping of a score document. Without ``constant_keyword`` (a server that lacks the type) it is keyword.
+    """Return the mapping of a score document. Without ``constant_keyword`` (a server that lacks the type) it is
+    keyword.
 
     ``prefix``: of the dataset's name, which the constant data_stream.dataset must agree with.
     """
@@ -83,7 +84,7 @@ def _mapping(field: DocumentField, constant_keyword: bool, prefix: str) -> dict[
 
 
 def merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Two mappings' ``properties`` as one; of a field that both have, what ``theirs`` says."""
+    """Merge two mappings' ``properties`` as one; of a field that both have, what ``theirs`` says."""
     found = dict(ours)
     for name, body in theirs.items():
         inner = body.get("properties") if isinstance(body, Mapping) else None
@@ -95,7 +96,9 @@ def merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]
 
 
 def picked(properties: Mapping[str, Any], names: Collection[str], prefix: str = "") -> dict[str, Any]:
-    """Of a mapping's ``properties`` the fields with these dotted names, each below the objects that it lies in."""
+    """Return those fields of a mapping's ``properties`` with these dotted names, each below the objects that it lies
+    in.
+    """
     found: dict[str, Any] = {}
     for name, body in properties.items():
         whole = prefix + name
@@ -109,7 +112,7 @@ def picked(properties: Mapping[str, Any], names: Collection[str], prefix: str = 
 
 
 def leaves(properties: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted name, type) of every field of a mapping's ``properties``, as a server may return them."""
+    """Yield (dotted name, type) of every field of a mapping's ``properties``, as a server may return them."""
     for name, body in properties.items():
         if not isinstance(body, Mapping):
             continue

@@ -46,18 +46,18 @@ class StreamRoute:
 
     @property
     def submitter(self) -> str:
-        """Whose acknowledgement list is read: each leader has its own."""
+        """Return on whose acknowledgement list outcomes come: each leader has its own."""
         return f"elastic:{self.source}:{self.model}:{self.epoch}"
 
 
 def new_batch(page: RowPage, server_now: float) -> Batch:
-    """A page as a batch; ``server_now``: epoch seconds by the Elasticsearch server's clock."""
+    """Make a batch of a page; ``server_now``: epoch seconds by the Elasticsearch server's clock."""
     first = 0.0 if page.repeated else server_now
     return Batch(uuid.uuid4().hex, packed(page.table) if page.rows else b"", page.rows, page.position, first)
 
 
 def packed(table: pa.Table) -> bytes:
-    """An Arrow stream, without compression: the worker refuses any."""
+    """Write an Arrow stream, without compression: the worker refuses any."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -65,9 +65,10 @@ def packed(table: pa.Table) -> bytes:
 
 
 def halves(batch: Batch, why: str) -> tuple[Batch, ...]:
-    """A batch that no worker can score, cut in two, so that one row cannot hold back the others.
+    """Cut a batch that no worker can score in two, so that one row cannot hold back the others.
 
-    A single row gets a status instead, with which it is written as an error.
+    A single row gets a status instead, with which it is written as an error. Raises MalformedBody for one that has a
+    status and is refused all the same.
     """
     table = pa.ipc.open_stream(batch.body).read_all()
     if batch.rows == 1:
@@ -87,7 +88,7 @@ def halves(batch: Batch, why: str) -> tuple[Batch, ...]:
 
 
 def in_place_of(batch: Batch, problem: Problem) -> tuple[Batch, ...]:
-    """What is sent in place of a batch that no worker scored; none where it comes again as it is.
+    """Return what is sent in place of a batch that no worker scored; none where it comes again as it is.
 
     A batch that took longer than a task may would take as long the next time: it is cut too. A single row gets no blame
     for that, because the worker may have been busy.
@@ -119,7 +120,7 @@ class Sender:
         return self.exchange.raise_epoch(self.route.stream, self.route.epoch)
 
     def busy(self) -> bool:
-        """Whether messages wait for a worker."""
+        """Tell whether messages wait for a worker."""
         waiting = self.exchange.state().waiting
         return waiting[self.queue] + waiting[QUEUE_DELIVER] > 0
 
@@ -130,11 +131,11 @@ class Sender:
         self.submitter.put(self._job(batch), self.queue, batch.body, _BODY_LIFE, admission)
 
     def outcomes(self) -> list[BatchOutcome]:
-        """What has become of batches since the last call; never waits."""
+        """Return what has become of batches since the last call; never waits."""
         return self.exchange.take_outcomes(self.route.submitter)
 
     def wait_outcome(self, seconds: float) -> BatchOutcome | None:
-        """The next outcome, or None after so many seconds."""
+        """Wait for the next outcome; None after so many seconds."""
         return self.exchange.wait_outcome(self.route.submitter, seconds)
 
     def _job(self, batch: Batch) -> ScoreJob:
@@ -169,6 +170,6 @@ class Queues:
         return cls(exchange, Submitter.of(settings, exchange.client), max(1, settings.gateway.max_waiting // 2))
 
     def sender(self, card: ModelCard, route: StreamRoute) -> Sender:
-        """For one model under one leader; a model that one lane alone can score goes there."""
+        """Make the sender for one model under one leader; a model that one lane alone can score goes there."""
         queue = self.submitter.lanes.queue_of(card, QUEUE_BULK)
         return Sender(self.exchange, self.submitter, queue, card, route, self.most_waiting)

@@ -81,7 +81,7 @@ def _filled(family: Any, statuses: Iterable[SourceStatus], value: _Value) -> Met
 
 
 def state_json(board: StatusBoard) -> bytes:
-    """Each source's state, and what is wrong with it, for people."""
+    """Write each source's state, and what is wrong with it, for people."""
     listed = [
         {
             "source": s.source,
@@ -103,7 +103,7 @@ class _Handler(WSGIRequestHandler):
     server_version, sys_version = "qscore", ""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
-        """Probes come every few seconds; nothing is logged."""
+        """Log nothing: probes come every few seconds."""
 
 
 def health_app(board: StatusBoard) -> WSGIApplication:

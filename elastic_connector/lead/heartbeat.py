@@ -24,7 +24,7 @@ SOON = 5.0
 
 
 def heartbeat(status: SourceStatus, now: Millis) -> dict[str, Any]:
-    """The document. Its event.kind keeps it apart from scores (enrichment, pipeline_error)."""
+    """Make the document. Its event.kind keeps it apart from scores (enrichment, pipeline_error)."""
     totals = status.totals
     beat = {
         "source": status.source,
@@ -90,7 +90,9 @@ class Heartbeats:
     _due: dict[str, float] = field(default_factory=dict)
 
     def send_due(self) -> None:
-        """Never raises for what the cluster does: a heartbeat that failed must not end the others."""
+        """Send the heartbeats that are due. Never raises for what the cluster does: one that failed must not end the
+        others.
+        """
         for status in self.board:
             began = self.clock()
             if self.stop.is_set() or began < self._due.setdefault(status.source, began + SOON):

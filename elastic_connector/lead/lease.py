@@ -48,7 +48,7 @@ class StreamState:
 
     @classmethod
     def from_response(cls, raw: Any) -> StreamState:
-        """From a GET's answer; raises NonsenseReply for a document that is not ours."""
+        """Read the state from a GET's answer; raises NonsenseReply for a document that is not ours."""
         try:
             source = raw["_source"]
             checkpoint = source.get("checkpoint") or {}
@@ -69,7 +69,7 @@ class StreamState:
 
 
 def new_owner() -> str:
-    """Who leads, for people: host, process and a part that no second process shares."""
+    """Make a contender's name, for people: host, process and a part that no second process shares."""
     return f"{socket.gethostname()[:80]}:{threading.get_native_id()}:{uuid.uuid4().hex[:8]}"
 
 
@@ -108,7 +108,7 @@ class Lease:
 
     @property
     def look_every(self) -> float:
-        """How often a standby looks, so that a takeover keeps to its stated time."""
+        """Return how often a standby looks, so that a takeover keeps to its stated time."""
         return min(self.poll / 3.0, self.seconds / _LOOKS)
 
     @property
@@ -116,7 +116,7 @@ class Lease:
         return self.state.epoch if self.state is not None else 0
 
     def held(self) -> bool:
-        """Whether this contender may submit; turns false before anybody else's can turn true."""
+        """Tell whether this contender may submit; turns false before anybody else's can turn true."""
         return self.clock() < self._held_until
 
     def acquire(self, version: str = "") -> bool:
@@ -146,7 +146,10 @@ class Lease:
             self._renew(self.owner, checkpoint)
 
     def advance(self, epoch: int) -> None:
-        """Go on under a higher number; for a state document that was deleted and began to count anew."""
+        """Go on under a higher number; for a state document that was deleted and began to count anew.
+
+        Raises ValueError for a number that is not above the lease's, and LeaseLost.
+        """
         with self._lock:
             if self.state is None or epoch <= self.state.epoch:
                 raise ValueError(f"epoch {epoch} is not above that of the lease")
@@ -173,7 +176,7 @@ class Lease:
         self._held_until = started + _SAFE * self.seconds
 
     def _after_conflict(self, state: StreamState, owner: str, checkpoint: Millis | None) -> StreamState:
-        """A renewal whose answer was lost has moved the document on; then it is still ours."""
+        """Write once more where the document is still ours: a renewal whose answer was lost has moved it on."""
         found = self._read()
         if found is None or found.owner != self.owner:
             self._held_until = float("-inf")
@@ -195,7 +198,7 @@ class Lease:
         return True
 
     def _read(self) -> StreamState | None:
-        """The document as it is, without a refresh; None where there is none."""
+        """Read the document as it is, without a refresh; None where there is none."""
         with reached(f"read the state of {self.id}", _PRIVILEGE):
             try:
                 answer: Any = self.client.get(index=self.index, id=self.id, realtime=True).body

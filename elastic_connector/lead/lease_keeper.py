@@ -47,7 +47,7 @@ class LeaseKeeper:
         self._thread.join()
 
     def held(self) -> bool:
-        """Whether batches may still be sent."""
+        """Tell whether batches may still be sent."""
         return not self.lost and self._lease.held()
 
     def flush(self) -> None:

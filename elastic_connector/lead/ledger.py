@@ -68,11 +68,11 @@ class Ledger:
 
     @property
     def empty(self) -> bool:
-        """Whether every batch has been acknowledged."""
+        """Tell whether every batch has been acknowledged."""
         return not self._entries
 
     def add(self, batch: Batch) -> None:
-        """Note a batch that is about to be sent; one without rows is done at once. ValueError for one that is here."""
+        """Note a batch that is about to be sent; without rows it is done at once. Raises ValueError if it is known."""
         if batch.batch_id in self._entries:
             raise ValueError(f"batch {batch.batch_id} is in the ledger already")
         self._entries[batch.batch_id] = _Entry(batch, done=batch.rows == 0)
@@ -101,7 +101,7 @@ class Ledger:
         return True
 
     def due(self, now: float, busy: bool = False) -> Iterator[Batch]:
-        """Batches to send: never sent, or late. A refused send leaves its batch here for the next call.
+        """Yield batches to send: never sent, or late. A refused send leaves its batch here for the next call.
 
         ``busy``: messages wait on the queue, so that a late batch is probably among them.
         """
@@ -120,16 +120,16 @@ class Ledger:
                 self._entries[batch.batch_id] = kept
 
     def batch(self, batch_id: str) -> Batch | None:
-        """The batch of this id that is not acknowledged yet."""
+        """Return the batch of this id that is not acknowledged yet."""
         entry = self._entries.get(batch_id)
         return None if entry is None or entry.done else entry.batch
 
     def unsent(self) -> Iterator[Batch]:
-        """Batches that have never reached the queue, in order."""
+        """Yield batches that have never reached the queue, in order."""
         yield from [entry.batch for entry in self._entries.values() if not entry.done and entry.sent is None]
 
     def oldest_position(self) -> Millis | None:
-        """Where the first unacknowledged batch ends; None when there is none or it has no position."""
+        """Return where the first unacknowledged batch ends; None when there is none or it has no position."""
         return next((entry.batch.position for entry in self._entries.values() if not entry.done), None)
 
     def _patience(self, entry: _Entry) -> float:

@@ -30,11 +30,11 @@ class Rounds:
     _next_at: float = float("-inf")
 
     def wait(self) -> float:
-        """Seconds until the next page may be asked for; 0 within a round."""
+        """Return the seconds until the next page may be asked for; 0 within a round."""
         return 0.0 if self._pages is not None else max(0.0, self._next_at - self.ticks())
 
     def next_page(self) -> RowPage | None:
-        """The next page; None at the end of a round. What fails ends the round, and costs nothing that was given."""
+        """Read the next page; None at the end of a round. What fails ends the round; what was given stays."""
         if self._pages is None:
             self._next_at = self.ticks() + self.poll
             self._pages = self._round(self.upper())

@@ -83,7 +83,7 @@ def _health(settings: Settings, board: StatusBoard) -> contextlib.AbstractContex
 
 
 def _check_server(setting: Setting) -> None:
-    """What no waiting mends ends the process with its sentence; a server that is away is waited for."""
+    """Ask what server it is: what no waiting mends ends the process; a server that is away is waited for."""
     try:
         info = server_info(setting.client)
     except Unavailable as error:

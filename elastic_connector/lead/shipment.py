@@ -29,7 +29,7 @@ class BatchQueue(Protocol):
 
 
 def _anything() -> None:
-    """No batch is held back."""
+    """Hold no batch back."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Shipment:
     ticks: Callable[[], float] = time.monotonic
 
     def room(self, rows: int) -> bool:
-        """Whether another page may be read: fewer than ``rows`` are on their way, and nothing waits to be sent."""
+        """Tell whether another page may be read: fewer than ``rows`` are on their way, and nothing waits to be sent."""
         return self.ledger.rows_in_flight < rows and next(self.ledger.unsent(), None) is None
 
     def load(self, page: RowPage, server_now: float) -> None:

@@ -47,7 +47,7 @@ class SourceRunner:
         return self.source.name
 
     def run(self) -> None:
-        """The source's thread. Never raises: what went wrong is on the board, and in ``failure`` with ``once``."""
+        """Run in the source's thread. Never raises: what went wrong is on the board, with ``once`` in ``failure``."""
         done = False
         while not done and not self.stop.is_set():
             try:
@@ -122,7 +122,7 @@ class SourceRunner:
         return self.setting.queues.sender(card, StreamRoute(self.name, self.source.model, epoch, namespace))
 
     def _terms(self, keeper: LeaseKeeper, card: ModelCard, route: StreamRoute, began: Millis) -> bool:
-        """One version of the model after another; True when the work is done."""
+        """Score with one version of the model after another; True when the work is done."""
         while keeper.held() and not self.stop.is_set():
             term = begin_term(
                 self.source, self.setting, self.stop, self.totals, card,

@@ -71,7 +71,7 @@ class StatusBoard:
 
     @property
     def ready(self) -> bool:
-        """Whether every source is led or watched, none degraded."""
+        """Tell whether every source is led or watched, none degraded."""
         return all(status.state in (LEADING, STANDBY) for status in self)
 
 

@@ -49,7 +49,7 @@ class VersionWatch:
     _looked: float = float("-inf")
 
     def changed(self) -> bool:
-        """As far as is known by now; never waits for the gateway."""
+        """Tell whether another version is in force, as far as is known by now; never waits for the gateway."""
         now = self.ticks()
         if self.source.version.isdigit() or now - self._looked < _CARD_EVERY:
             return False
@@ -82,7 +82,7 @@ class Term:
     _counted_at: float = float("-inf")
 
     def run(self) -> bool:
-        """Until the lease is lost, a stop, a new version (False), or with ``once`` the end (True)."""
+        """Score until a new version (False), a stop, or with ``once`` the end (True). Raises LeaseLost."""
         self._show(state=LEADING, version=self.card.version, reason="")
         try:
             while self.keeper.held():
@@ -157,7 +157,7 @@ class Term:
                 self._show(lag_documents=waiting + self.shipment.ledger.rows_in_flight)
 
     def _wait(self, seconds: float) -> None:
-        """Until something comes back, a stop is asked for, or so long."""
+        """Wait until something comes back, a stop is asked for, or so long."""
         if self.shipment.ledger.rows_in_flight:
             self._take(min(_WAIT, seconds))
         else:
@@ -179,7 +179,7 @@ class Term:
         self.keeper.checkpoint = self.shipment.ledger.checkpoint or self.keeper.checkpoint
 
     def _failed(self, error: QScoreError) -> None:
-        """Degraded, until the next step that succeeds."""
+        """Show the source as degraded, until the next step that succeeds."""
         self._again_at = self._now() + self.trouble.tell(error)
         self._show()
 
@@ -207,7 +207,7 @@ class Term:
         )
 
     def _lag(self) -> float:
-        """Age of the oldest document that is known to wait; 0 when all that is settled is scored.
+        """Return the age (seconds) of the oldest document that is known to wait; 0 when all that is settled is scored.
 
         Not that of the checkpoint: a source in which nothing happened since yesterday is not a day behind.
         """

@@ -23,7 +23,7 @@ def card_recipe(raw: object, names: Mapping[str, Sequence[str]] | None = None, w
 
 
 def _check_for_documents(recipe: Recipe) -> None:
-    """What an artifact may say and a source of documents cannot follow."""
+    """Refuse what an artifact may say and a source of documents cannot follow."""
     if not recipe.null_key:
         raise _nonsense("recipe.row.null_key is ''; a document without a key would have no identity")
     for one in recipe.fields:

@@ -21,7 +21,7 @@ _MARK = "index.verified_before_close"
 
 
 def closed_indices(client: Elasticsearch, pattern: str) -> tuple[str, ...]:
-    """Closed indices that ``pattern`` names, those of data streams among them."""
+    """List the closed indices that ``pattern`` names, those of data streams among them. Raises NonsenseReply."""
     with reached(f"list the closed indices of {pattern}", "index privilege view_index_metadata on the source"):
         answer: Any = client.indices.get_settings(
             index=pattern,
@@ -53,7 +53,7 @@ class ClosedWatch:
     _due: float = float("-inf")
 
     def look(self) -> tuple[str, ...]:
-        """The closed indices as they were at most ``EVERY`` seconds ago. Never raises for what the cluster does."""
+        """Return the closed indices as of at most ``EVERY`` seconds ago. Never raises for what the cluster does."""
         if self.clock() < self._due:
             return self.names
         self._due = self.clock() + EVERY

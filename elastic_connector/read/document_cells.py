@@ -37,7 +37,7 @@ class FieldPath:
         return cls(name, parts, steps)
 
     def find(self, source: Any) -> Any:
-        """The value, or None. Values below an array of objects come as one list."""
+        """Find the value; None where there is none. Values below an array of objects come as one list."""
         return self._find(source, 0)
 
     def _find(self, node: Any, at: int) -> Any:
@@ -56,7 +56,7 @@ class FieldPath:
         return None
 
     def values(self, sources: Sequence[Any]) -> list[Any]:
-        """One value per document; the usual spelling, two nested objects, is read without a call."""
+        """Return one value per document; the usual spelling, two nested objects, is read without a call."""
         if len(self.parts) != 2:
             return [self._find(source, 0) for source in sources]
         outer, inner = self.parts
@@ -69,7 +69,7 @@ class FieldPath:
 
 
 def _objects(node: list[Any]) -> Iterator[dict[str, Any]]:
-    """The objects in an array, in order, however deep arrays lie in arrays: a document may hold a thousand."""
+    """Yield the objects in an array, in order, however deep arrays lie in arrays: a document may hold a thousand."""
     waiting = [iter(node)]
     while waiting:
         for item in waiting[-1]:
@@ -91,11 +91,11 @@ class Column:
     defects: dict[int, Defect] = field(default_factory=dict)
 
     def text(self) -> Any:
-        """As build_rows sees it: whole numbers without the ".0" that JSON may carry."""
+        """Return the column as text, (n,), as build_rows sees it: whole numbers without JSON's ".0"."""
         return self.values if pa.types.is_string(self.values.type) else cells.clean(self.values)
 
     def numbers(self) -> tuple[Any, dict[int, Defect]]:
-        """As float64, null where missing or unusable, and what is wrong with which row."""
+        """Return the column as (n,) float64, null where missing or unusable, and what is wrong with which row."""
         if not pa.types.is_string(self.values.type):
             return self.values.cast(pa.float64(), safe=False), {}
         numbers = cells.parsed(self.values)
@@ -104,7 +104,7 @@ class Column:
 
 
 def column(paths: Sequence[FieldPath], sources: Sequence[Any], scale: float = 1.0, account: bool = False) -> Column:
-    """A field that documents may call by several names; on every document the first that is not empty wins.
+    """Read a field that documents may call by several names; on every document the first that is not empty wins.
 
     ``scale``: factor that makes the document's number the recipe's. ``account``: lower case, without "@..." at the end.
     """
@@ -138,7 +138,7 @@ def _scaled(one: Column, scale: float) -> Column:
 
 
 def _read(path: FieldPath, values: list[Any]) -> Column:
-    """A column of text, or of integers where every value is one."""
+    """Read a column (n,) of text, or of integers where every value is one."""
     try:
         return Column(path.name, cells.clean(pa.array(values, pa.string())))
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
@@ -164,7 +164,7 @@ def _cell_by_cell(name: str, values: list[Any]) -> Column:
 
 
 def _scalar(name: str, value: Any) -> tuple[str | None, Defect | None]:
-    """A value as text, and a defect where it is none. An array of one element is its element."""
+    """Read a value as text, and a defect where it is none. An array of one element is its element."""
     if type(value) is list:
         values = [v for v in value if v is not None and v != "" and v != []]
         if len(values) == 1 and type(values[0]) is not list:
@@ -180,7 +180,7 @@ def _scalar(name: str, value: Any) -> tuple[str | None, Defect | None]:
 
 
 def times(paths: Sequence[FieldPath], sources: Sequence[Any]) -> tuple[Any, dict[int, Defect]]:
-    """Epoch seconds, float64, null where there is no time; row -> status where one cannot be read.
+    """Read times as epoch seconds, (n,) float64, null where there is none; row -> status where one cannot be read.
 
     ISO 8601 (without a zone: UTC), or a number: milliseconds, and below 1e11 seconds.
     """

@@ -51,12 +51,12 @@ class EventShaper:
 
     @property
     def includes(self) -> list[str]:
-        """The fields that must be read of a document (Elasticsearch's ``_source`` filter)."""
+        """Return the fields that must be read of a document (Elasticsearch's ``_source`` filter)."""
         names = {name for f in self._fields() for name in f.ecs}
         return sorted({*names, *self.recipe.time_names, *self.copy})
 
     def table(self, hits: Sequence[Hit]) -> Any:
-        """One row per hit, in order: inputs float64, context text, and where there are any, statuses."""
+        """Make one row per hit, in order: inputs float64, context text, and where there are any, statuses."""
         sources = [hit["_source"] for hit in hits]
         made = _Making(len(sources))
         made.note({row: _LARGE for row, hit in enumerate(hits) if TOO_LARGE in hit})
@@ -79,7 +79,7 @@ class EventShaper:
         return pa.table(columns)
 
     def _fields(self) -> list[Field]:
-        """Fields that a key, an input or a class of the recipe needs."""
+        """Return the fields that a key, an input or a class of the recipe needs."""
         needed = {name for i in self.recipe.inputs for name in (i.field, *(c.field for c in i.where))}
         needed |= set(self.recipe.keys)
         needed |= {c.of for c in self.recipe.classes if c.name in needed}
@@ -148,13 +148,13 @@ class _DocumentFields:
 
 
 def _in_words(defects: Mapping[int, Defect], rows: int) -> Any:
-    """The column that carries defects to the worker: texts, null where a row has none."""
+    """Make the column that carries defects to the worker: texts, null where a row has none."""
     said = {row: str(defect) for row, defect in defects.items()}
     return pa.array([said.get(row) for row in range(rows)], pa.string())
 
 
 def _copied(paths: Sequence[FieldPath], source: Any) -> tuple[str | None, str | None]:
-    """The named fields of one document as JSON, and a flag where not all of them fit."""
+    """Write the named fields of one document as JSON, and a flag where not all of them fit."""
     found: dict[str, str | list[str]] = {}
     cut = False
     for path in paths:
@@ -170,7 +170,7 @@ def _copied(paths: Sequence[FieldPath], source: Any) -> tuple[str | None, str | 
 
 
 def _as_texts(value: Any) -> tuple[list[str], bool]:
-    """Scalars of a field as text, and whether something was left out."""
+    """Return scalars of a field as text, and whether something was left out."""
     values = value if isinstance(value, list) else [value]
     texts = [_as_text(v) for v in values[:_COPIED_VALUES] if isinstance(v, str | int | float) and v != ""]
     cut = len(values) > _COPIED_VALUES or any(len(text) > _COPIED_TEXT for text in texts)

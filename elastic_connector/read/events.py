@@ -66,12 +66,13 @@ class EventReader:
 
     @property
     def reopened(self) -> int:
-        """Points in time that were lost and opened again."""
+        """Count points in time that were lost and opened again."""
         return self.documents.reopened
 
     def resume(self, checkpoint: Millis) -> Iterator[RowPage]:
-        """Documents of the last overlaps up to ``checkpoint`` that have no score: an earlier leader may have died
-        between finding a late document and having its score confirmed."""
+        """Yield documents of the last overlaps up to ``checkpoint`` that have no score: an earlier leader may have died
+        between finding a late document and having its score confirmed.
+        """
         low = Millis(max(0, later(checkpoint, -2 * self.memory.overlap)))
         self.memory.begin(low)
         for hits in self.documents.between(low, Millis(checkpoint + 1), whole=False):
@@ -80,7 +81,7 @@ class EventReader:
             self._remember(hits)
 
     def round(self, since: Millis, upper: Millis) -> Iterator[RowPage]:
-        """See `RowReader`; late documents come first."""
+        """Yield what a `RowReader` yields; late documents come first."""
         yield from self._late(since)
         for hits in self.documents.between(since, upper, whole=True):
             page = self._page(self._unknown(hits), moment_of(hits[-1]))
@@ -88,14 +89,14 @@ class EventReader:
             yield page
 
     def waiting(self, position: Millis) -> int:
-        """Documents that have not been read yet."""
+        """Count documents that have not been read yet."""
         return self.documents.count(Millis(position + 1))
 
     def close(self) -> None:
-        """Points in time are closed at the end of each round."""
+        """Do nothing: points in time are closed at the end of each round."""
 
     def _late(self, since: Millis) -> Iterator[RowPage]:
-        """Documents before ``since`` that were not there when their time was read."""
+        """Yield documents before ``since`` that were not there when their time was read."""
         now = self.clock()
         low = self.memory.look_back(since, now)
         if low is None:
@@ -120,7 +121,7 @@ class EventReader:
         return RowPage(self._table(hits), position, repeated, len(hits), size)
 
     def _table(self, hits: Sequence[Hit]) -> Any:
-        """Rows of a page. A document of which none can be made is written as an error, and holds up no other."""
+        """Make the rows of a page. A document that makes none is written as an error, and holds up no other."""
         try:
             return self.shaper.table(hits)
         except Exception:  # whatever a document did to it

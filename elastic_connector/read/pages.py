@@ -39,19 +39,19 @@ class RowReader(Protocol):
 
     @property
     def reopened(self) -> int:
-        """Points in time that were lost and opened again in the middle of a round."""
+        """Count points in time that were lost and opened again in the middle of a round."""
         ...
 
     def resume(self, checkpoint: Millis) -> Iterator[RowPage]:
-        """Once, before the first round of a leader that found a checkpoint: what may have been missed before it."""
+        """Yield what may have been missed before a checkpoint; asked for once, before the first round of its leader."""
         ...
 
     def round(self, since: Millis, upper: Millis) -> Iterator[RowPage]:
-        """What arrived at or after ``since`` and before ``upper`` and has not been handed out by this reader yet."""
+        """Yield what arrived from ``since`` to before ``upper`` and has not been handed out by this reader yet."""
         ...
 
     def waiting(self, position: Millis) -> int | None:
-        """How many documents arrived after ``position``; None where the reader does not count them."""
+        """Count how many documents arrived after ``position``; None where the reader does not count them."""
         ...
 
     def close(self) -> None:

@@ -49,12 +49,12 @@ class ReaderPlan:
 
     @property
     def stream(self) -> str:
-        """The data stream of the source's scores."""
+        """Return the data stream of the source's scores."""
         return f"{SCORES_STREAM}-{self.elastic.namespace_of(self.source)}"
 
 
 def build_reader(plan: ReaderPlan) -> RowReader:
-    """The reader for the model's grain. Raises ConfigurationError where there is none for it."""
+    """Build the reader for the model's grain. Raises ConfigurationError where there is none for it."""
     make = _READERS.get(plan.card.grain)
     if make is None:
         raise ConfigurationError(
@@ -68,14 +68,14 @@ def build_reader(plan: ReaderPlan) -> RowReader:
 
 
 def _warn_of_copies(source: ElasticSource) -> None:
-    """The score matters more than a copy: what has no place on scores is left out there."""
+    """Warn of copies that have no place on scores: they are left out there, for the score matters more."""
     for name in source.copy_fields:
         if why := no_place(name):
             get_log().warning("copy_left_out", source=source.name, field=name, reason=why, remedy="take it out of copy")
 
 
 def _check_privileges(plan: ReaderPlan) -> None:
-    """What a key may not read looks empty, because missing indices are passed over: ask first. Raises Forbidden."""
+    """Ask what the key may read, because what it may not looks empty, as missing indices do. Raises Forbidden."""
     names = [part for part in plan.source.index.split(",") if part and not part.startswith("-")]
     asked = [{"names": names, "privileges": ["read", "view_index_metadata"]}]
     with reached("ask what the API key may do"):
@@ -88,7 +88,7 @@ def _check_privileges(plan: ReaderPlan) -> None:
 
 
 def read_settings(plan: ReaderPlan) -> ReadSettings:
-    """How the source is read; by @timestamp, and further back, where documents do not say when they arrived."""
+    """Find how the source is read; by @timestamp, and further back, where documents do not say when they arrived."""
     source, elastic = plan.source, plan.elastic
     time_field, overlap = source.time_field, elastic.overlap_seconds
     if not _says_when_ingested(plan, time_field):
@@ -105,7 +105,7 @@ def read_settings(plan: ReaderPlan) -> ReadSettings:
 
 
 def _says_when_ingested(plan: ReaderPlan, time_field: str) -> bool:
-    """Whether the time field is mapped anywhere in the source; a source without indices is given the benefit."""
+    """Tell whether the time field is mapped anywhere in the source; a source without indices is given the benefit."""
     with reached(f"read the mappings of {plan.source.index}", "index privilege view_index_metadata on the source"):
         answer: Any = plan.client.field_caps(
             index=plan.source.index, fields=[time_field], ignore_unavailable=True, include_unmapped=True
@@ -127,7 +127,7 @@ def _says_when_ingested(plan: ReaderPlan, time_field: str) -> bool:
 
 
 def scored_documents(plan: ReaderPlan) -> Callable[[Sequence[Key]], set[Key]]:
-    """Asks which documents have a score of the plan's model and version, over the whole stream of scores."""
+    """Make the look-up of those documents that have a score of the plan's model and version, in the whole stream."""
 
     def scored(keys: Sequence[Key]) -> set[Key]:
         if not keys:

@@ -35,7 +35,7 @@ class PointInTime:
     shards: int
 
     def search(self, body: Json) -> Mapping[str, Any]:
-        """One search; raises SnapshotLost, NonsenseReply, and what scorer.elastic_client.failures names."""
+        """Send one search; raises SnapshotLost, NonsenseReply, and what scorer.elastic_client.failures names."""
         if not self.shards:
             return {"hits": {"hits": []}}
         whole = {**body, "pit": {"id": self.id, "keep_alive": KEEP_ALIVE}}
@@ -69,7 +69,10 @@ class Snapshots:
     index: str
 
     def open(self) -> PointInTime:
-        """Indices that are missing or closed are left out; `closed.closed_indices` says which are closed."""
+        """Open a point in time. Indices that are missing or closed are left out; `closed_indices` names the closed.
+
+        Raises NonsenseReply, and what scorer.elastic_client.failures names.
+        """
         with reached(f"read the source {self.index}", _READ):
             answer = self.client.open_point_in_time(index=self.index, keep_alive=KEEP_ALIVE, ignore_unavailable=True)
         try:
@@ -79,7 +82,7 @@ class Snapshots:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[PointInTime]:
-        """A point in time for the body of a ``with``."""
+        """Open a point in time for the body of a ``with``."""
         pit = self.open()
         try:
             yield pit
@@ -104,7 +107,7 @@ def _noticed() -> Iterator[None]:
 
 
 def _is_lost(error: ApiError) -> bool:
-    """Whether the reason, or that of each failed shard, is that the point in time is gone."""
+    """Tell whether the reason, or that of each failed shard, is that the point in time is gone."""
     body = error.body if isinstance(error.body, Mapping) else {}
     reason = body.get("error")
     if not isinstance(reason, Mapping):

@@ -49,7 +49,9 @@ class ReadSettings:
 
 
 def source_query(settings: ReadSettings, low: Millis, high: Millis | None) -> Json:
-    """Documents of a source whose time lies from ``low`` to before ``high``; never scores, never the cold tiers."""
+    """Return the query for documents of a source whose time lies from ``low`` to before ``high``; never scores, never
+    the cold tiers.
+    """
     bounds: Json = {"gte": low, "format": "epoch_millis"}
     if high is not None:
         bounds["lt"] = high
@@ -95,7 +97,8 @@ class SourceDocuments:
     _size: int = field(default=_FIRST_PAGE)
 
     def between(self, low: Millis, high: Millis, whole: bool) -> Iterator[list[Hit]]:
-        """Pages of hits from ``low`` to before ``high`` in the order of arrival, none twice; ``whole``: with documents.
+        """Yield pages of hits from ``low`` to before ``high`` in the order of arrival, none twice; ``whole``: with
+        documents.
 
         Raises SnapshotLost where points in time are lost again and again, and what `Snapshots` and searches raise.
         """
@@ -118,7 +121,7 @@ class SourceDocuments:
             walk.close()
 
     def fetch(self, found: Sequence[Hit]) -> Iterator[list[Hit]]:
-        """Pages of documents that are known by id. One that was deleted in the meantime is nobody's to score."""
+        """Yield pages of documents that are known by id. One that was deleted in the meantime is nobody's to score."""
         at = 0
         while at < len(found):
             some = found[at : at + self._size]
@@ -134,7 +137,7 @@ class SourceDocuments:
                 yield hits
 
     def count(self, since: Millis) -> int:
-        """How many documents arrived at or after ``since``."""
+        """Count documents that arrived at or after ``since``. Raises NonsenseReply."""
         with reached("count the documents that wait", "index privilege read on the source"):
             answer: Any = self.snapshots.client.count(
                 index=self.snapshots.index, query=source_query(self.settings, since, None), ignore_unavailable=True
@@ -167,8 +170,9 @@ class SourceDocuments:
         ]
 
     def _page(self, walk: _Walk, high: Millis, whole: bool) -> list[Hit]:
-        """The next hits. Where documents are too large together for one answer, fewer; one that is too large alone
-        comes without its fields, and says so."""
+        """Read the next hits. Where documents are too large together for one answer, fewer; one that is too large alone
+        comes without its fields, and says so.
+        """
         if not whole:
             return walk.search(self._body(walk, high, _IDS_AT_ONCE, False))
         while True:
@@ -213,7 +217,7 @@ class _Walk:
     _lost: int = 0
 
     def search(self, body: Json) -> list[Hit]:
-        """One search in the point in time, which is opened where there is none."""
+        """Send one search in the point in time, which is opened where there is none."""
         self._pit = self._pit or self.snapshots.open()
         hits = _hits(self._pit.search(body))
         self._lost = 0
@@ -246,18 +250,20 @@ class _Walk:
 
 
 def _address(hit: Hit) -> Json:
-    """Of a document for _mget, which finds one that was written with a routing by that routing alone."""
+    """Return the address of a document for _mget, which finds one that was written with a routing by that routing
+    alone.
+    """
     routing = hit.get("_routing")
     return {"_index": hit["_index"], "_id": hit["_id"]} | ({"routing": routing} if isinstance(routing, str) else {})
 
 
 def _with_documents(hits: list[Hit]) -> list[Hit]:
-    """A document without _source is one without fields."""
+    """Give hits without _source an empty one: such a document is one without fields."""
     return [hit if isinstance(hit.get("_source"), dict) else {**hit, "_source": {}} for hit in hits]
 
 
 def _hits(answer: Any) -> list[Hit]:
-    """The hits of an answer, checked."""
+    """Read and check the hits of an answer."""
     outer = answer.get("hits")
     hits = outer.get("hits") if isinstance(outer, dict) else None
     if not isinstance(hits, list):

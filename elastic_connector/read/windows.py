@@ -90,7 +90,7 @@ class WindowReader:
         return self.query.recipe
 
     def pages(self, since: Millis, until: Millis) -> Iterator[WindowPage]:
-        """Rows of the closed windows that documents ingested from ``since`` to before ``until`` belong to.
+        """Yield rows of the closed windows that documents ingested from ``since`` to before ``until`` belong to.
 
         The last page, which may be empty, carries the new position: ``until``, or the first arrival in a window that
         is still open. Windows whose documents were all counted before by this reader are passed over.
@@ -107,7 +107,7 @@ class WindowReader:
         yield WindowPage((), position)
 
     def between(self, low: float, high: float) -> Iterator[tuple[tuple[WindowRow, ...], int | None]]:
-        """Rows of all windows that start from ``low`` to before ``high``, whenever their documents arrived.
+        """Yield rows of all windows that start from ``low`` to before ``high``, whenever their documents arrived.
 
         With them the end of the last window (epoch seconds) where everything before it has been given, else None.
         """
@@ -119,7 +119,7 @@ class WindowReader:
                 yield (), covered.starts[-1] + self.recipe.span
 
     def documents(self, low: float, high: float) -> dict[int, int]:
-        """Window -> documents, of all windows that start from ``low`` to before ``high``."""
+        """Count documents by window, of all windows that start from ``low`` to before ``high``."""
         with self.snapshot() as search:
             return _Counting(search, self.query).documents(low, high)
 
@@ -141,7 +141,7 @@ class WindowReader:
         return found
 
     def _fresh(self, count: _Counting, starts: list[int]) -> Iterator[tuple[Span, dict[int, int]]]:
-        """The windows that hold documents not counted yet, cut so that one span's pages stay cheap."""
+        """Yield the windows that hold documents not counted yet, cut so that one span's pages stay cheap."""
         for first in range(0, len(starts), _WINDOWS_AT_ONCE):
             some = starts[first : first + _WINDOWS_AT_ONCE]
             wanted = set(some)
@@ -170,7 +170,7 @@ class _Counting:
         return self.query.recipe
 
     def rows(self, span: Span, at_once: int) -> Iterator[tuple[WindowRow, ...]]:
-        """Rows of the windows of ``span``, at most ``at_once`` together."""
+        """Yield rows of the windows of ``span``, at most ``at_once`` together."""
         groups = {over: self._groups(over, span) for over in self.recipe.overs}
         for buckets in self._buckets(lambda after: self.query.rows(span, after)):
             rows = tuple(self._row(bucket, groups) for bucket in buckets)
@@ -182,12 +182,12 @@ class _Counting:
         return self.totals(int(low // span) * span, int(-(-high // span)) * span)
 
     def totals(self, low: int, high: int, further: tuple[Json, ...] = ()) -> dict[int, int]:
-        """Window -> documents that match ``further``; windows in order, none without a document."""
+        """Count by window the documents that match ``further``; windows in order, none without a document."""
         pages = self._buckets(lambda after: self.query.totals(low, high, after, further))
         return {_checked(window_of, bucket["key"]): bucket["doc_count"] for page in pages for bucket in page}
 
     def first_arrival(self, arrived: Json, starts: list[int], until: Millis) -> Millis:
-        """The earliest arrival in the open windows ``starts``; ``until`` where none is open."""
+        """Find the earliest arrival in the open windows ``starts``; ``until`` where none is open."""
         if not starts:
             return until
         ((ingested, _),) = arrived["range"].items()
@@ -196,7 +196,7 @@ class _Counting:
         return until if found is None else Millis(int(found))
 
     def without_time(self, arrived: Json) -> int:
-        """Documents that belong to no window, because they have no time."""
+        """Count documents that belong to no window, because they have no time."""
         return int(self._metric({"missing": {"field": self.query.time}}, arrived).get("doc_count", 0))
 
     def _metric(self, aggregation: Json, *further: Json) -> Mapping[str, Any]:
@@ -233,7 +233,7 @@ class _Counting:
         )
 
     def _page(self, body: Json) -> Mapping[str, Any]:
-        """One page of buckets; fewer of them where keys of kilobytes would make the answer larger than it may be."""
+        """Read one page of buckets; fewer where keys of kilobytes would make the answer larger than it may be."""
         composite = body["aggs"]["rows"]["composite"]
         while True:
             try:
@@ -244,7 +244,7 @@ class _Counting:
                 composite["size"] = max(1, composite["size"] // _SHRINK)
 
     def _buckets(self, body: Callable[[Json | None], Json]) -> Iterator[list[Json]]:
-        """All pages of a composite aggregation."""
+        """Yield all pages of a composite aggregation."""
         after: Json | None = None
         while True:
             found = _part(self._page(body(after)), "aggregations", "rows")
@@ -258,7 +258,7 @@ class _Counting:
 
 
 def cut_windows(totals: Iterable[tuple[int, int]]) -> Iterator[Span]:
-    """Windows in order, together as long as their documents stay few."""
+    """Join windows in order, together as long as their documents stay few."""
     starts: list[int] = []
     documents = 0
     for start, count in totals:

@@ -112,16 +112,18 @@ class WindowQuery:
     filters: tuple[Json, ...] = ()
 
     def rows(self, span: Span, after: Json | None) -> Json:
-        """One page of rows of ``span``."""
+        """Return the body for one page of rows of ``span``."""
         own = self.recipe.inputs_over(())
         return self._page(self.recipe.keys, own, span, after)
 
     def groups(self, over: tuple[str, ...], span: Span, after: Json | None) -> Json:
-        """One page of the groups that the inputs over fewer keys are counted in."""
+        """Return the body for one page of the groups that the inputs over fewer keys are counted in."""
         return self._page(over, self.recipe.inputs_over(over), span, after)
 
     def totals(self, low: int, high: int, after: Json | None, further: Sequence[Json] = ()) -> Json:
-        """Documents in each window from ``low`` to before ``high`` (epoch seconds) that also match ``further``."""
+        """Return the body that counts documents in each window from ``low`` to before ``high`` (epoch seconds) that
+        also match ``further``.
+        """
         filters = [*self.filters, *further, _between(self.time, low, high)]
         composite = _composite([self._window_source()], MAX_PAGE, after)
         return _search(filters, {"aggs": {"rows": composite}})
@@ -146,7 +148,7 @@ class WindowQuery:
 
 
 def runtime_fields(recipe: Recipe, used: set[str], numbers: set[str]) -> Json:
-    """Runtime mappings of the fields ``used``, and of those in ``numbers`` a second one that holds a number."""
+    """Make runtime mappings of the fields ``used``, and of those in ``numbers`` a second one that holds a number."""
     fields = recipe.field_by_name
     result: Json = {}
     for one in recipe.classes:
@@ -163,8 +165,9 @@ def runtime_fields(recipe: Recipe, used: set[str], numbers: set[str]) -> Json:
 
 
 def value(input_: Input, bucket: Mapping[str, Any]) -> float | None:
-    """An input's value from its bucket; None where no document had one. Raises KeyError or TypeError on a bucket that
-    is not what was asked for."""
+    """Return an input's value from its bucket; None where no document had one. Raises KeyError or TypeError on a bucket
+    that is not what was asked for.
+    """
     if _is_doc_count(input_):
         return float(bucket["doc_count"])
     found = bucket[input_.name]
@@ -200,7 +203,9 @@ def _is_doc_count(input_: Input) -> bool:
 
 
 def _page_size(inputs: Sequence[Input], threshold: int) -> int:
-    """Buckets in a page. A distinct count takes 2^ceil(log2(4 threshold / 0.75)) bytes in every bucket of it."""
+    """Return the number of buckets in a page. A distinct count takes 2^ceil(log2(4 threshold / 0.75)) bytes in every
+    bucket of it.
+    """
     each = 2 ** math.ceil(math.log2(4 * threshold / 0.75)) * sum(i.op == "dc" for i in inputs)
     return max(10, min(MAX_PAGE, _CARDINALITY_BYTES // each)) if each else MAX_PAGE
 
@@ -218,7 +223,7 @@ def _between(field: str, low: float, high: float) -> Json:
 
 
 def _runs(starts: Sequence[int], span: int) -> list[tuple[int, int]]:
-    """Neighbouring windows joined: (start of the first, end of the last)."""
+    """Join neighbouring windows: (start of the first, end of the last)."""
     runs: list[tuple[int, int]] = []
     for start in starts:
         if runs and runs[-1][1] == start:
@@ -229,7 +234,7 @@ def _runs(starts: Sequence[int], span: int) -> list[tuple[int, int]]:
 
 
 def _doc_names(field: Field) -> list[str]:
-    """Where a field's values may be: dynamic mappings make text of a string and put the keyword beneath it."""
+    """Return where a field's values may be: dynamic mappings make text of a string and put the keyword beneath it."""
     return [name for base in field.ecs for name in (base, f"{base}.keyword")]
 
 

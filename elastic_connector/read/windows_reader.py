@@ -24,7 +24,7 @@ _NOTHING: Mapping[str, Any] = {"aggregations": {"rows": {"buckets": []}, "metric
 
 
 def window_source(snapshots: Snapshots, recipe: Recipe, settings: ReadSettings) -> WindowSource:
-    """The reader of a source for a model whose rows are windows."""
+    """Make the reader of a source for a model whose rows are windows."""
 
     @contextmanager
     def snapshot() -> Iterator[Search]:
@@ -37,7 +37,7 @@ def window_source(snapshots: Snapshots, recipe: Recipe, settings: ReadSettings) 
 
 
 def window_table(recipe: Recipe, rows: Sequence[WindowRow]) -> Any:
-    """One line per row: ``_time`` (the window's start), the keys, the inputs as float64, revision and flags."""
+    """Make one line per row: ``_time`` (the window's start), the keys, the inputs as float64, revision and flags."""
     columns = {TIME_COLUMN: pa.array([float(r.start) for r in rows], pa.float64())}
     for key in recipe.keys:
         if key in ENTITY_COLUMNS:
@@ -62,16 +62,16 @@ class WindowSource:
 
     @property
     def reopened(self) -> int:
-        """None: a point in time that is lost ends the round, which is begun again."""
+        """Return 0: a point in time that is lost ends the round, which is begun again."""
         return 0
 
     def resume(self, checkpoint: Millis) -> Iterator[RowPage]:
-        """Nothing: each round looks back by itself."""
+        """Yield nothing: each round looks back by itself."""
         del checkpoint
         return iter(())
 
     def round(self, since: Millis, upper: Millis) -> Iterator[RowPage]:
-        """Windows that documents arriving from ``since`` to before ``upper`` belong to, once they are closed."""
+        """Yield windows that documents arriving from ``since`` to before ``upper`` belong to, once they are closed."""
         waiting: RowPage | None = None
         for page in self.reader.pages(later(since, -self.overlap), upper):
             if page.rows:
@@ -82,15 +82,16 @@ class WindowSource:
             yield waiting
 
     def waiting(self, position: Millis) -> None:
-        """Not counted: how many windows documents make is known once they are read."""
+        """Return None: how many windows the documents make is known once they are read."""
         del position
 
     def close(self) -> None:
-        """Nothing is held between rounds."""
+        """Do nothing: nothing is held between rounds."""
 
     def between(self, low: float, high: float) -> Iterator[RowPage]:
-        """Rows of the windows that start from ``low`` to before ``high`` (seconds of the epoch, as windows are named),
-        for backfills; positions are the windows' own time here, not their documents' arrival."""
+        """Yield rows of the windows that start from ``low`` to before ``high`` (seconds of the epoch, as windows are
+        named), for backfills; positions are the windows' own time here, not their documents' arrival.
+        """
         for rows, end in self.reader.between(low, high):
             page = self._page(rows)
             yield replace(page, position=None if end is None else millis(end))

@@ -20,7 +20,7 @@ class AnswerSerializer(OrjsonSerializer):
     """
 
     def loads(self, data: bytes) -> Any:
-        """Raises SerializationError for what is no JSON otherwise either."""
+        """Read an answer. Raises SerializationError for what is no JSON otherwise either."""
         try:
             return super().loads(data)
         except SerializationError:

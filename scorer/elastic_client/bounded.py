@@ -25,7 +25,7 @@ class BoundedPool:
         self._limit = limit
 
     def urlopen(self, method: str, target: str, **options: Any) -> BoundedAnswer:
-        """One request, its answer read to the end. Raises TooMuch, and what urllib3 raises."""
+        """Send one request and read its answer to the end. Raises TooMuch, and what urllib3 raises."""
         response = self._pool.urlopen(method, target, preload_content=False, **options)
         try:
             data = _read(response, self._limit)

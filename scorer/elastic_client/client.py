@@ -37,12 +37,12 @@ class ServerInfo:
 
     @property
     def serverless(self) -> bool:
-        """Whether version numbers mean nothing here, and what concerns nodes and indices is out of reach."""
+        """Tell whether version numbers mean nothing here, and what concerns nodes and indices is out of reach."""
         return self.flavor == "serverless"
 
 
 def connect(settings: ElasticSettings, basic_auth: tuple[str, str] | None = None) -> Elasticsearch:
-    """A thread-safe client; nothing is sent yet. Raises ConfigurationError that names the setting.
+    """Make a thread-safe client; nothing is sent yet. Raises ConfigurationError that names the setting.
 
     ``basic_auth``: an administrator's name and password, in place of the API key. The client itself repeats nothing:
     what may be repeated is known to who sends it.
@@ -66,7 +66,7 @@ def connect(settings: ElasticSettings, basic_auth: tuple[str, str] | None = None
 
 
 def server_info(client: Elasticsearch) -> ServerInfo:
-    """Asks the cluster for its version. Raises what ``failures.reached`` raises, and NonsenseReply."""
+    """Ask the cluster for its version. Raises what ``failures.reached`` raises, and NonsenseReply."""
     with reached("ask Elasticsearch for its version", "cluster privilege monitor"):
         body: Any = client.info().body
     version = body.get("version") if isinstance(body, Mapping) else None
@@ -111,7 +111,7 @@ def _host(url: str, settings: ElasticSettings) -> str:
 
 
 def _check_address(url: str, parts: SplitResult) -> None:
-    """Raises ConfigurationError for what is more, or less, than an address."""
+    """Raise ConfigurationError for what is more, or less, than an address."""
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ConfigurationError(f"elastic.url {url[:200]!r} is not https://host:port", _ADDRESS)
     if parts.username or parts.password:
@@ -137,7 +137,7 @@ def _tls(settings: ElasticSettings) -> dict[str, Any]:
 
 
 def _node_class(settings: ElasticSettings) -> type[Urllib3HttpNode]:
-    """The client's own node class with an end to answers, with the proxy, and a certificate beside a fingerprint."""
+    """Make the client's own node class with an end to answers, the proxy, and a certificate beside a fingerprint."""
     proxy = urllib3.util.parse_url(settings.proxy) if settings.proxy else None
     if proxy is not None and (proxy.scheme not in ("http", "https") or not proxy.host):
         shown = settings.proxy.rpartition("@")[2][:200]  # a password may stand before it

@@ -23,11 +23,11 @@ class Clock(Protocol):
     """A clock that documents are stamped by; `ServerClock` is one."""
 
     def now(self) -> float:
-        """Seconds of the epoch."""
+        """Return the seconds of the epoch."""
         ...
 
     def millis(self) -> Millis:
-        """The same moment as documents are compared by."""
+        """Return the moment it is, in the form that documents are compared by."""
         ...
 
 
@@ -47,7 +47,8 @@ class ServerClock:
     _not_before: float = 0.0
 
     def now(self) -> float:
-        """Seconds of the epoch: never ahead of the server; behind by a second and by what its answer took, at most.
+        """Return the seconds of the epoch, never ahead of the server, and behind by a second and its answer's time at
+        most.
 
         Raises what scorer.elastic_client.failures names, but only until the server has said it once: after that, a
         server that is away costs nobody what they were about to do.
@@ -63,7 +64,7 @@ class ServerClock:
         return self.ticks() + self._offset
 
     def millis(self) -> Millis:
-        """The moment up to which documents may be stamped by now."""
+        """Return the moment up to which documents may be stamped by now."""
         return millis(self.now())
 
     def _ask(self) -> None:

@@ -39,7 +39,7 @@ _DEEPEST: Final = 20
 
 @lru_cache(maxsize=4096)
 def no_place(name: str) -> str:
-    """Why a copied field cannot stand on a score; empty where it can."""
+    """Return why a copied field cannot stand on a score; empty where it can."""
     parts = name.split(".")
     if not all(parts) or len(parts) > _DEEPEST:
         return f"it is no name of at most {_DEEPEST} parts"

@@ -12,7 +12,10 @@ _PACKAGES = ("elasticsearch", "elastic_transport", "orjson", "urllib3")
 
 @contextmanager
 def elastic_extra(who: str = "`qscore elastic`") -> Iterator[None]:
-    """Turn a missing package into one sentence; ``who`` needs it, and makes its imports inside."""
+    """Turn a missing package into one sentence; ``who`` needs it, and makes its imports inside.
+
+    Raises ConfigurationError that says how to install it.
+    """
     try:
         yield
     except ModuleNotFoundError as error:

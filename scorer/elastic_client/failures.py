@@ -79,7 +79,10 @@ RETRYABLE: tuple[type[QScoreError], ...] = (Unreachable, ElasticBusy, NonsenseRe
 
 @contextmanager
 def reached(action: str, privilege: str = "") -> Iterator[None]:
-    """Translate the client's errors. ``action``: what was being done; ``privilege``: what it needs."""
+    """Translate the client's errors: raises the error of ours that `translated` makes of each.
+
+    ``action``: what was being done; ``privilege``: what it needs.
+    """
     try:
         yield
     except (TransportError, ApiError, UnsupportedProductError, ssl.SSLError) as error:
@@ -87,7 +90,7 @@ def reached(action: str, privilege: str = "") -> Iterator[None]:
 
 
 def translated(error: Exception, action: str, privilege: str = "") -> QScoreError:
-    """The sentence for one of the client's errors."""
+    """Return the error of ours, with its sentence, for one of the client's errors."""
     if isinstance(error, UnsupportedProductError):
         return ConfigurationError(
             f"could not {action}: the server does not say that it is Elasticsearch; OpenSearch and servers before 7.14"
@@ -122,7 +125,7 @@ def translated(error: Exception, action: str, privilege: str = "") -> QScoreErro
 
 
 def fault_type(error: ApiError) -> str:
-    """Elasticsearch's name of the error, such as index_not_found_exception; empty where it gives none."""
+    """Return Elasticsearch's name of the error, such as index_not_found_exception; empty where it gives none."""
     body = error.body
     inner = body.get("error") if isinstance(body, Mapping) else None
     kind = inner.get("type") if isinstance(inner, Mapping) else None
@@ -130,7 +133,7 @@ def fault_type(error: ApiError) -> str:
 
 
 def fault_reason(error: ApiError) -> str:
-    """Elasticsearch's own words, shortened and printable."""
+    """Return Elasticsearch's own words, shortened and printable."""
     body = error.body
     inner = body.get("error") if isinstance(body, Mapping) else body
     reason = inner.get("reason") if isinstance(inner, Mapping) else inner
@@ -138,12 +141,12 @@ def fault_reason(error: ApiError) -> str:
 
 
 def printable(text: str, longest: int = _SHOWN) -> str:
-    """At most ``longest`` characters on one line."""
+    """Cut a text to one line of at most ``longest`` characters."""
     return "".join(c if c.isprintable() else " " for c in text[:longest]).strip()
 
 
 def retry_after(meta: ApiResponseMeta) -> float | None:
-    """Seconds of a Retry-After header; dates and nonsense count as not given."""
+    """Return the seconds of a Retry-After header; dates and nonsense count as not given."""
     try:
         seconds = float(meta.headers.get("retry-after") or "")
     except ValueError:

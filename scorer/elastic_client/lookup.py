@@ -28,7 +28,7 @@ class BackingIndex:
 
 
 def backing_indices(client: Elasticsearch, stream: str) -> list[BackingIndex]:
-    """The stream's indices, oldest first; none where the stream does not exist yet.
+    """List the stream's indices, oldest first; none where the stream does not exist yet.
 
     Raises ConfigurationError where ``stream`` names an index or an alias, and what ``reached`` and NonsenseReply are
     raised for.
@@ -59,7 +59,7 @@ def _backing_index(name: str, raw: Any, stream: str) -> BackingIndex:
 
 
 def existing_ids(client: Elasticsearch, indices: Sequence[str], ids: Sequence[str]) -> dict[str, list[str]]:
-    """Those of ``ids`` that are in any of ``indices``, each with the indices that hold it (several: a duplicate).
+    """Find those of ``ids`` that are in any of ``indices``, each with the indices that hold it (several: a duplicate).
 
     An index that was deleted holds nothing; one that is closed cannot be asked and raises ElasticBusy.
     """
@@ -72,7 +72,7 @@ def existing_ids(client: Elasticsearch, indices: Sequence[str], ids: Sequence[st
 
 
 def present_ids(client: Elasticsearch, stream: str, ids: Sequence[str]) -> set[str]:
-    """Those of ``ids`` that the stream holds, over all its backing indices."""
+    """Find those of ``ids`` that the stream holds, over all its backing indices."""
     names = [index.name for index in backing_indices(client, stream)]
     return set(existing_ids(client, names, ids))
 
@@ -92,8 +92,9 @@ def _present(client: Elasticsearch, index: str, ids: Sequence[str]) -> list[str]
 
 
 def is_there(known: str, answer: Any, index: str) -> bool:
-    """One entry of an answer to _mget: whether the id is there. An entry that could not be answered (a shard that is
-    starting, a closed index) says neither, and raises ElasticBusy; nonsense raises NonsenseReply."""
+    """Read one entry of an answer to _mget: whether the id is there. An entry that could not be answered (a shard that
+    is starting, a closed index) says neither, and raises ElasticBusy; nonsense raises NonsenseReply.
+    """
     if not isinstance(answer, Mapping) or answer.get("_id") != known:
         raise NonsenseReply(f"a look-up in {index} was answered for another id")
     error = answer.get("error")

@@ -42,7 +42,7 @@ def between(start: Millis, end: Millis) -> float:
 
 
 def iso(at: Millis) -> str:
-    """Return a moment as ISO 8601 in UTC with milliseconds. ValueError outside the years 1 to 9999."""
+    """Return a moment as ISO 8601 in UTC with milliseconds. Raises ValueError outside the years 1 to 9999."""
     return f"{datetime.fromtimestamp(at // 1000, UTC).isoformat()[:19]}.{at % 1000:03d}Z"
 
 

@@ -103,11 +103,11 @@ class ElasticSettings(_Section):
 
     @property
     def configured(self) -> bool:
-        """Whether a cluster is named, so that batches for the sink ``elastic`` may come."""
+        """Tell whether a cluster is named, so that batches for the sink ``elastic`` may come."""
         return bool(self.url or self.cloud_id)
 
     def namespace_of(self, source: ElasticSource) -> str:
-        """The namespace that a source's scores are written to."""
+        """Return the namespace that a source's scores are written to."""
         return source.namespace or self.namespace
 
 
@@ -119,7 +119,10 @@ def _checked(check: Any, text: str) -> str:
 
 
 def check_source_pattern(pattern: str) -> str:
-    """``pattern`` if it is of this cluster and cannot match the stream of scores; else ValueError with the remedy."""
+    """Return ``pattern`` if it is of this cluster and cannot match the stream of scores.
+
+    Raises ValueError, with the remedy, for any other.
+    """
     if any(map(_is_out_of_place, pattern)) or max(map(len, pattern.split(","))) > _LONGEST_NAME:
         raise ValueError(f"{pattern[:80]!r} is no index pattern; give names with * and exclusions, without date math")
     if ":" in pattern:  # documents that came late are fetched by id, which Elasticsearch does within one cluster alone
@@ -138,7 +141,7 @@ def _is_out_of_place(character: str) -> bool:
 
 
 def _with_scores(parts: Iterable[str]) -> list[str]:
-    """Those parts of a pattern that may match the stream of scores.
+    """Find those parts of a pattern that may match the stream of scores.
 
     Elasticsearch applies an exclusion to what stands before it, so that ``-logs-qscore.*,logs-*`` excludes nothing.
     """
@@ -160,18 +163,18 @@ def _matches_scores(part: str) -> ValueError:
 
 
 def _scores(pattern: str) -> str:
-    """The scores' stream, or for a pattern of hidden names its backing indices."""
+    """Return the scores' stream, or for a pattern of hidden names its backing indices."""
     return (".ds-" if pattern.startswith(".") else "") + SCORES_STREAM
 
 
 def _covers(exclusion: str, part: str) -> bool:
-    """Whether an exclusion takes out every stream of scores that ``part`` may match, whatever its namespace."""
+    """Tell whether an exclusion takes out every stream of scores that ``part`` may match, whatever its namespace."""
     return _overlap(exclusion, _scores(part) + "-\0")  # only a * takes the character that no name has
 
 
 @functools.cache
 def _overlap(one: str, other: str) -> bool:
-    """Whether some name matches both patterns, in which * stands for any characters."""
+    """Tell whether some name matches both patterns, in which * stands for any characters."""
     if not one or not other:
         return not (one + other).strip("*")
     if one[0] == "*":

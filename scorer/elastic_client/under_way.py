@@ -21,7 +21,7 @@ _BULK = "indices:data/write/bulk*"
 
 
 def bulk_tasks(client: Elasticsearch, tag: str, for_seconds: float = 0.0) -> frozenset[str]:
-    """Tasks of bulk requests with ``tag`` that have run for so long, wherever and by whomever they were sent.
+    """Find tasks of bulk requests with ``tag`` that have run for so long, wherever and by whomever they were sent.
 
     Empty also where the cluster does not tell (no privilege ``monitor``; serverless): then what a caller gains is lost,
     and nothing else. Raises ElasticBusy where a node did not answer, and what ``reached`` and NonsenseReply are for.
@@ -60,6 +60,6 @@ def _tag(task: Any) -> Any:
 
 
 def _seconds(task: Mapping[str, Any]) -> float:
-    """How long a task has run; without end where that is not said, so that it is waited for."""
+    """Return how long a task has run; without end where that is not said, so that it is waited for."""
     nanoseconds = task.get("running_time_in_nanos")
     return nanoseconds * 1e-9 if isinstance(nanoseconds, int) else float("inf")

@@ -39,7 +39,7 @@ class Doctor:
     names: Names
 
     def examine(self) -> list[Finding]:
-        """Every check, in the order in which a fault would have to be mended."""
+        """Make every check, in the order in which a fault would have to be mended."""
         seen = Examination()
         if not seen.look("version", self._version):
             return seen.findings  # nobody is there to be asked
@@ -123,7 +123,7 @@ class Doctor:
 
 
 def check_version(info: ServerInfo) -> Finding:
-    """Whether client and server fit, and whether the server is young enough."""
+    """Check whether client and server fit, and whether the server is young enough."""
     client = version("elasticsearch")
     if info.serverless:
         return ok("version", f"Elasticsearch serverless, client {client}")

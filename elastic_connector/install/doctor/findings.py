@@ -64,5 +64,5 @@ def _failure(check: str, error: Exception) -> Finding:
 
 
 def failed(findings: list[Finding]) -> bool:
-    """Whether anything must be mended before scoring works as it should."""
+    """Tell whether anything must be mended before scoring works as it should."""
     return any(finding.state == "fail" for finding in findings)

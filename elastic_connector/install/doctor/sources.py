@@ -23,7 +23,7 @@ _FINAL_PIPELINE = 'Name {pipeline} as the source\'s index.final_pipeline, or set
 
 
 def check_streams(cluster: Cluster, settings: ElasticSettings) -> Iterator[Finding]:
-    """Streams of scores: whether there are any, and whether they take writes."""
+    """Check the streams of scores: whether there are any, and whether they take writes."""
     wanted = {f"{cluster.names.scores}-{settings.namespace_of(source)}" for source in settings.sources}
     streams = cluster.backing_indices()
     for stream in sorted(wanted - set(streams)):
@@ -41,7 +41,7 @@ def check_streams(cluster: Cluster, settings: ElasticSettings) -> Iterator[Findi
 
 
 def _mapped(cluster: Cluster, stream: str, index: str) -> Iterator[Finding]:
-    """The newest index against the fields of this version; needs no privilege on templates."""
+    """Check the newest index against the fields of this version; needs no privilege on templates."""
     there = dict(leaves(cluster.mapping(index).get("properties") or {}))
     lacking = sorted(set(field_types()) - set(there))
     if lacking:
@@ -56,7 +56,7 @@ def _block(cluster: Cluster, index: str) -> str:
 
 
 def check_source(cluster: Cluster, settings: ElasticSettings, source: ElasticSource) -> Iterator[Finding]:
-    """One source: its indices, its time field, its fields, its lease and its lag."""
+    """Check one source: its indices, its time field, its fields, its lease and its lag."""
     check = f"source {source.name}"
     fields = _fields(cluster, source)
     if fields is None:
@@ -71,7 +71,7 @@ def check_source(cluster: Cluster, settings: ElasticSettings, source: ElasticSou
 
 
 def _fields(cluster: Cluster, source: ElasticSource) -> Mapping[str, Any] | None:
-    """Field -> type -> capabilities, over the source's indices; None where there is no index."""
+    """Read field -> type -> capabilities, over the source's indices; None where there is no index."""
     path = f"/{quote(source.index, safe=',*-:')}/_field_caps?ignore_unavailable=true&allow_no_indices=true"
     raw = cluster.ask("GET", f"{path}&fields={quote(source.time_field)}", missing=(404,))
     if raw is None or not raw.get("indices"):
@@ -117,7 +117,7 @@ def _query(cluster: Cluster, source: ElasticSource) -> Iterator[Finding]:
 
 
 def _copied(cluster: Cluster, settings: ElasticSettings, source: ElasticSource) -> Iterator[Finding]:
-    """Copied fields that have no place on a score, and those that are kept there without being searchable."""
+    """Find copied fields that have no place on a score, and those that are kept there without being searchable."""
     check, mapped = f"source {source.name}", _mapped_types(cluster, settings, source)
     misplaced = {name: why for name in source.copy_fields if (why := no_place(name) or _below(name, mapped))}
     for name, why in misplaced.items():
@@ -132,14 +132,14 @@ def _copied(cluster: Cluster, settings: ElasticSettings, source: ElasticSource) 
 
 
 def _mapped_types(cluster: Cluster, settings: ElasticSettings, source: ElasticSource) -> Mapping[str, str]:
-    """Field -> type, of the template's fields and of those that the user's own templates gave to the newest index."""
+    """Read field -> type: the template's fields, and those that the user's templates gave to the newest index."""
     backing = cluster.backing_indices().get(f"{cluster.names.scores}-{settings.namespace_of(source)}")
     there = dict(leaves(cluster.mapping(backing[-1]).get("properties") or {})) if backing else {}
     return field_types() | there
 
 
 def _below(name: str, mapped: Mapping[str, str]) -> str:
-    """Why a name has no place in a mapping of the user's; empty where it has one."""
+    """Return why a name has no place in a mapping of the user's; empty where it has one."""
     parts = name.split(".")
     above = (".".join(parts[:length]) for length in range(1, len(parts)))
     leaf = next((one for one in above if mapped.get(one, "flattened") != "flattened"), "")

@@ -91,7 +91,7 @@ def _install(
 
 
 def _login(settings: Settings, user: str | None, password_file: Path | None, key_file: Path | None) -> Login:
-    """As the options say; without any, the installer key that an earlier installation left."""
+    """Find the login as the options say; without any, the installer key that an earlier installation left."""
     usual = installer_key(settings)
     if not user and not key_file and usual.is_file():
         key_file = usual
@@ -233,7 +233,7 @@ def _uninstall(
 
 
 def _show(console: Console, title: str, changes: Iterable[Change], lines: bool = False) -> None:
-    """A table of what happens; with ``lines`` the differences below it, but not of what is new as a whole."""
+    """Print a table of what happens; with ``lines`` the differences below it, but not of what is new as a whole."""
     listed = list(changes)
     table = Table("", "what", "name", "why", title=title, title_justify="left")
     for change in listed:

@@ -158,7 +158,7 @@ def _scope(history: History, since: str | None, to: str, first: Millis | None) -
 
 
 def _count(history: History, scope: HistoryScope) -> None:
-    """What would be done."""
+    """Count and print what would be done."""
     with _counting(Console()) as show:
         tally = history.count(scope, show)
     _tell_scope(history, scope)
@@ -198,7 +198,7 @@ def _send(history: History, scope: HistoryScope) -> None:
 
 @contextmanager
 def _counting(console: Console) -> Iterator[Callable[[Tally], None]]:
-    """A line that counts, on a terminal."""
+    """Show a line that counts, on a terminal."""
     with console.status("counting ...") as status:
         yield lambda tally: status.update(f"{tally.rows} rows, {tally.lacking} of them without a score ...")
 

@@ -34,7 +34,7 @@ class Login:
 
     @classmethod
     def of(cls, user: str | None, password_file: Path | None, key_file: Path | None) -> Login:
-        """From the options. Raises BadOption for options that contradict each other."""
+        """Make a login from the options. Raises BadOption for options that contradict each other."""
         if user and key_file:
             raise BadOption("--user and --key-file are both given", "Log in with one of them.")
         if password_file and not user:
@@ -51,13 +51,13 @@ def _password(user: str, path: Path | None) -> str:
 
 
 def installer_key(settings: Settings) -> Path:
-    """Where `qscore elastic install` puts the installer key."""
+    """Return where `qscore elastic install` puts the installer key."""
     return settings.home / "private" / "elastic_installer_key"
 
 
 @contextmanager
 def cluster_of(settings: Settings, login: Login) -> Iterator[Cluster]:
-    """The cluster of the settings, with that login. Raises ConfigurationError where no login is known."""
+    """Open the cluster of the settings, with that login. Raises ConfigurationError where no login is known."""
     from elastic_connector.install.asset_files import Names
     from elastic_connector.install.cluster import Cluster
     from scorer.elastic_client.client import connect

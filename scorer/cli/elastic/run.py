@@ -63,7 +63,7 @@ def run(
 
 
 def summary(status: SourceStatus) -> str:
-    """One line about what a source came to."""
+    """Return one line about what a source came to."""
     totals = status.totals
     text = (
         f"{status.source}: {status.documents} documents read, {totals.written} scores written,"
