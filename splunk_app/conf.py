@@ -48,7 +48,7 @@ class AppSettings:
             url=gateway["url"],
             ca_file=_path(gateway.get("ca_file", ""), app_dir, home) or None,
             server_name=gateway.get("server_name") or None,
-            parallel=_whole(gateway, "parallel", 4, 1, 8),
+            parallel=_whole(gateway, "parallel", 3, 1, 8),
             realm=_word(gateway, "realm", "qscore"),
             username=_word(gateway, "username", "gateway"),
             splunkd_ca=_path(splunkd.get("ca_file") or "$SPLUNK_HOME/etc/auth/cacert.pem", app_dir, home),

@@ -132,6 +132,10 @@ def pvalues(benign: Array, scores: ArrayLike, rounding: float = 0.0) -> Array:
     repeat: a row that equals held-out ones must not be told from them, and a p-value that is rather too large keeps
     what was said of it.
     """
-    at_least = len(benign) - np.searchsorted(benign, np.asarray(scores, np.float64) - rounding, side="left")
-    p: Array = ((1.0 + at_least) / (len(benign) + 1.0)).astype(np.float64, copy=False)
+    lowest = np.asarray(scores, np.float64) - rounding
+    # In rising order one search begins where the last one ended, in memory that is still near: half the time.
+    order = np.argsort(lowest)
+    below = np.empty(len(lowest), np.intp)
+    below[order] = np.searchsorted(benign, lowest[order], side="left")
+    p: Array = (1.0 + (len(benign) - below)) / (len(benign) + 1.0)
     return p
