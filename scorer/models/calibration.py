@@ -137,5 +137,5 @@ def pvalues(benign: Array, scores: ArrayLike, rounding: float = 0.0) -> Array:
     order = np.argsort(lowest)
     below = np.empty(len(lowest), np.intp)
     below[order] = np.searchsorted(benign, lowest[order], side="left")
-    p: Array = (1.0 + (len(benign) - below)) / (len(benign) + 1.0)
+    p: Array = (1.0 + (len(benign) - below).astype(np.float64)) / (len(benign) + 1.0)
     return p
