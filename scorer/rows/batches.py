@@ -6,8 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from scorer.rows.defects import Defect
 from scorer.wire.names import STATUS_OK
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.integer]
+Booleans = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class FeatureBatch:
 
     batch_id: str
     model: str
-    columns: Mapping[str, Sequence[float]]
+    columns: Mapping[str, Floats]
     context: Mapping[str, Sequence[str]]
     row_ids: Sequence[Any]
     defects: Mapping[int, Defect] = field(default_factory=dict)
@@ -32,23 +39,24 @@ class FeatureBatch:
 
 @dataclass(frozen=True)
 class ScoreBatch:
-    """Scores in row order; every sequence has length N.
+    """Scores in row order; every column has length N.
 
-    ``probability``, ``pvalue``, ``classical``: float64, NaN where a row was not scored. ``risk``: integer 0-100.
-    ``band``: index into names.BANDS. ``alert``: booleans. ``reason``: strings. ``defects``: row position -> why the row
-    was not scored, and then nothing else of it means anything; or why a scored row is not written.
+    ``probability``, ``pvalue``, ``classical``: float64 (N,), NaN where a row was not scored. ``risk``: integers
+    0-100 (N,). ``band``: indices into columns.BANDS (N,). ``alert``: booleans (N,). ``reason``: N strings.
+    ``defects``: row position -> why the row was not scored, and then nothing else of it means anything; or why a
+    scored row is not written.
     """
 
     batch_id: str
     model: str
     version: str
     row_ids: Sequence[Any]
-    probability: Sequence[float]
-    pvalue: Sequence[float]
-    classical: Sequence[float]
-    risk: Sequence[int]
-    band: Sequence[int]
-    alert: Sequence[bool]
+    probability: Floats
+    pvalue: Floats
+    classical: Floats
+    risk: Integers
+    band: Integers
+    alert: Booleans
     reason: Sequence[str]
     defects: Mapping[int, Defect] = field(default_factory=dict)
     serve: str = "quantum"

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from scorer.delivery.elastic.document import document_lines
 from scorer.delivery.hec.event import ENTITY_FIELDS, ORIGIN_FIELDS, event_lines
 from scorer.delivery.rows import ScoredRows
@@ -67,18 +69,18 @@ def make_batches(count: int, **context: list[str]) -> tuple[FeatureBatch, ScoreB
         "dest": [f"srv{i:02d}" for i in range(count)],
         **context,
     }
-    batch = FeatureBatch("batch-0001", "lateral", {"events": [1.0] * count}, columns, list(range(count)))
+    batch = FeatureBatch("batch-0001", "lateral", {"events": np.ones(count)}, columns, list(range(count)))
     scores = ScoreBatch(
         batch_id="batch-0001",
         model="lateral",
         version="1-starter",
         row_ids=list(range(count)),
-        probability=[0.1 + 0.01 * i for i in range(count)],
-        pvalue=[0.01] * count,
-        classical=[0.25] * count,
-        risk=[80] * count,
-        band=[2] * count,
-        alert=[i % 2 == 1 for i in range(count)],
+        probability=np.array([0.1 + 0.01 * i for i in range(count)]),
+        pvalue=np.full(count, 0.01),
+        classical=np.full(count, 0.25),
+        risk=np.full(count, 80),
+        band=np.full(count, 2),
+        alert=np.arange(count) % 2 == 1,
         reason=["share of failures is high"] * count,
     )
     return batch, scores

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from scorer.delivery.hec.event import event_lines
@@ -37,6 +38,8 @@ def shaped(case: Any) -> Shaped:
     card, columns = case["card"], dict(case["scores"])
     defects = {at: Said("not_scored", text) for at, text in enumerate(columns.pop("status")) if text != "ok"}
     ids = list(range(len(columns["probability"])))
+    for name in ("probability", "pvalue", "classical", "risk", "band", "alert"):
+        columns[name] = np.array(columns[name])
     batch = FeatureBatch("batch-0001", "lateral", {}, case["context"], ids)
     scores = ScoreBatch("batch-0001", "lateral", card["version"], ids, serve=card["serve"], defects=defects, **columns)
     facts = None if case["facts"] is None else ScoringFacts(**case["facts"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,7 +116,7 @@ def test_a_number_that_is_none_is_left_out() -> None:
 
 def test_pvalues_are_rounded_up_as_in_a_reply() -> None:
     batch, scores = make_batches(4)
-    rows = scored_rows(batch, replace(scores, pvalue=[0.01, 0.000001, 1.0, 0.123456]), make_card()).rows
+    rows = scored_rows(batch, replace(scores, pvalue=np.array([0.01, 0.000001, 1.0, 0.123456])), make_card()).rows
     shown = [event["fields"]["qscore_pvalue"] for event in events_of(rows)]
     assert shown == ["0.01000", "0.00001", "1.00000", "0.12346"]
 

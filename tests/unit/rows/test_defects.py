@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,7 +49,7 @@ def test_a_defect_has_a_code_that_everybody_knows(code: str) -> None:
 
 
 def test_a_batchs_statuses_are_its_defects_in_words() -> None:
-    nothing = [0.0] * 3
+    nothing = np.zeros(3)
     batch = ScoreBatch(
         batch_id="batch-0001",
         model="lateral",
@@ -57,9 +58,9 @@ def test_a_batchs_statuses_are_its_defects_in_words() -> None:
         probability=nothing,
         pvalue=nothing,
         classical=nothing,
-        risk=[0] * 3,
-        band=[0] * 3,
-        alert=[False] * 3,
+        risk=np.zeros(3, np.int64),
+        band=np.zeros(3, np.int64),
+        alert=np.zeros(3, np.bool_),
         reason=[""] * 3,
         defects={1: Defect("infinite", "events is infinite")},
     )
