@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
-_EXPONENT = 1e15  # from here on Arrow writes numbers with an exponent
+_EXPONENT = 1e10  # from here on Arrow writes numbers with an exponent
 
 
 def rounded(values: ArrayLike, places: int) -> Array:

@@ -125,17 +125,18 @@ def _logit(p: float) -> float:
 
 
 def pvalues(benign: Array, scores: ArrayLike, rounding: float = 0.0) -> Array:
-    """Compute conformal p-values (1 + #{benign >= score}) / (n + 1) of scores (N,) against ``benign`` ones (n,).
+    """Compute conformal p-values (1 + #{benign >= score}) / (n + 1) of scores, (N,) or one, given ``benign`` (n,).
 
     ``benign``: held out, sorted ascending. Under exchangeability a benign row has P(p <= a) <= a (Vovk et al. 2005).
     The smallest value is 1 / (n + 1). ``rounding``: how far apart two scores of one row may come out. Rows of counts
     repeat: a row that equals held-out ones must not be told from them, and a p-value that is rather too large keeps
     what was said of it.
     """
-    lowest = np.asarray(scores, np.float64) - rounding
+    given = np.asarray(scores, np.float64)
+    lowest = given.ravel() - rounding
     # In rising order one search begins where the last one ended, in memory that is still near: half the time.
     order = np.argsort(lowest)
     below = np.empty(len(lowest), np.intp)
     below[order] = np.searchsorted(benign, lowest[order], side="left")
     p: Array = (1.0 + (len(benign) - below).astype(np.float64)) / (len(benign) + 1.0)
-    return p
+    return p.reshape(given.shape)

@@ -40,6 +40,7 @@ def test_a_number_that_is_rounded_up_is_none_below_it(values: list[float]) -> No
 
 
 @given(st.lists(ANY | st.floats(), min_size=1, max_size=8))
+@example([9_999_999_999.0, 1e10, 12_345_678_901.0, -1e10, 1e15, 1e22])
 def test_json_numbers_are_read_back_as_they_were(values: list[float]) -> None:
     found = floats(np.array(values)).to_pylist()
     assert [text is None for text in found] == [not math.isfinite(value) for value in values]
