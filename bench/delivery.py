@@ -214,12 +214,19 @@ def new_work(batch: dict[str, Any]) -> dict[str, Work]:
     from scorer.delivery.scored import ScoringFacts, scored_rows
     from scorer.delivery.stored_rows import read_rows, stored
     from scorer.rows.batches import FeatureBatch, ScoreBatch
+    from scorer.rows.defects import Defect
     from scorer.wire.card import ModelCard
+
+    def as_scored(
+        batch_id: str, model: str, version: str, ids: list[int], *, status: list[str], **columns: Any
+    ) -> ScoreBatch:
+        defects = {row: Defect.read(text) for row, text in enumerate(status) if text != "ok"}
+        return ScoreBatch(batch_id, model, version, ids, defects=defects, **columns)
 
     card = ModelCard.from_dict(batch["card"])
 
     def shape(kind: str) -> Callable[[Any], Any]:
-        features, scores = batches(batch, kind, FeatureBatch, ScoreBatch)
+        features, scores = batches(batch, kind, FeatureBatch, as_scored)
         return lambda _: scored_rows(features, scores, card, facts(kind, ScoringFacts)).rows
 
     def bodies(lines: Any) -> list[bytes]:
