@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from elastic_connector.read.document_cells import Column, FieldPath, column, times
+from scorer.elastic_client.moments import Millis, seconds
 from scorer.rows.columns import (
     DEFECT_COLUMN,
     ENTITY_COLUMNS,
@@ -65,7 +66,7 @@ class EventShaper:
         time, wrong_times = self._times(sources)
         made.note(wrong_times)
         if wrong_times:  # its error still needs a place in time: when the document came
-            came = pa.array([hit["sort"][0] / 1e3 for hit in hits], pa.float64())
+            came = pa.array([seconds(Millis(hit["sort"][0])) for hit in hits], pa.float64())
             time = pc.coalesce(time, came)
         columns = {TIME_COLUMN: time}
         columns |= {key: fields.text(key) for key in self.recipe.keys if key in ENTITY_COLUMNS}

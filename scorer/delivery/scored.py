@@ -25,7 +25,6 @@ from scorer.rows.columns import (
 )
 from scorer.rows.identity import Context, canonical_time, score_and_row_ids
 from scorer.wire.card import ModelCard
-from scorer.wire.names import STATUS_OK
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -67,7 +66,8 @@ def scored_rows(batch: FeatureBatch, scores: ScoreBatch, card: ModelCard, facts:
     if len(batch) != len(scores):
         raise ValueError(f"{len(batch)} rows but {len(scores)} scores")
     facts = facts or ScoringFacts()
-    ok = np.array([status == STATUS_OK for status in scores.status], np.bool_)
+    ok = np.ones(len(scores), np.bool_)
+    ok[list(scores.defects)] = False
     wanted = np.ones_like(ok) if facts.errors else ok
     times = _times(batch.context, len(ok))
     times = np.where(ok | np.isfinite(times), times, facts.scored)
@@ -161,7 +161,7 @@ def _words(scores: ScoreBatch, ok: Mask) -> Mapping[str, Any]:
     fine = ok.tolist()
     return {
         "reason": texts([reason if scored else "" for reason, scored in zip(scores.reason, fine, strict=True)]),
-        "error": texts(["" if scored else status for status, scored in zip(scores.status, fine, strict=True)]),
+        "error": texts([str(scores.defects.get(row, "")) for row in range(len(fine))]),
     }
 
 

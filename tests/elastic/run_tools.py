@@ -22,6 +22,7 @@ from typing import Any
 from elasticsearch import helpers
 
 from demo.elastic_setup import SCORES_QUERY, Source, settings_text
+from demo.running_stack import running_stack
 from tests.conftest import make_tiny_model, publish_model
 from tests.elastic.conftest import Server
 
@@ -38,6 +39,19 @@ MAPPINGS = {
 def publish_event_model(home: Path) -> None:
     """Signs a small model that scores single connections and makes it live."""
     publish_model(home, dataclasses.replace(make_tiny_model(MODEL), grain="event"))
+
+
+@contextlib.contextmanager
+def running_beside(server: Server, home: Path) -> Iterator[Path]:
+    """A stack with an event model and the runtime key of an Elasticsearch, in ``home``, for the body of a ``with``."""
+    publish_event_model(home)
+    key = home / "runtime_key"
+    key.touch(mode=0o600)
+    key.write_text(server.runtime_key())
+    # The delivery worker reads the same section when it starts.
+    variables = {"QSCORE_ELASTIC__URL": server.url, "QSCORE_ELASTIC__API_KEY_FILE": str(key)}
+    with running_stack(home, "--port", "0", "--workers", "1", environment=variables):
+        yield home
 
 
 @dataclass

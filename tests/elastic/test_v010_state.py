@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.running_stack import running_stack
 from tests.elastic.conftest import Server
-from tests.elastic.run_tools import MAPPINGS, MODEL, Site, once, publish_event_model
+from tests.elastic.run_tools import MAPPINGS, MODEL, Site, once, running_beside
 from tests.v010 import content
 
 HOUR = 3600.0
@@ -20,13 +19,7 @@ HOUR = 3600.0
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, installed: Server) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("v010") / "home"
-    publish_event_model(folder)
-    key = folder / "runtime_key"
-    key.touch(mode=0o600)
-    key.write_text(installed.runtime_key())
-    variables = {"QSCORE_ELASTIC__URL": installed.url, "QSCORE_ELASTIC__API_KEY_FILE": str(key)}
-    with running_stack(folder, "--port", "0", "--workers", "1", environment=variables):
+    with running_beside(installed, tmp_path_factory.mktemp("v010") / "home") as folder:
         yield folder
 
 

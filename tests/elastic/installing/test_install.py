@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
-import stat
-import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 from elasticsearch import Elasticsearch
-from typer.testing import CliRunner
 
-from demo.standins.kibana_endpoint import KibanaEndpoint
 from elastic_connector.install.asset_files import Names
 from elastic_connector.install.changes import Change, differences, plan
 from elastic_connector.install.cluster import Cluster
 from elastic_connector.install.installer import install, removal_plan, uninstall
-from elastic_connector.install.keys import apply_keys, key_plan, key_requests, remove_keys
 from elastic_connector.install.privileges import installer_role
-from scorer.cli.main import build
 from scorer.wire.errors import ConfigurationError, QScoreError
 from tests.elastic.conftest import Server
+from tests.elastic.installing.conftest import JSON, put_score
 
 LISTINGS = {
     "index templates": "/_index_template",
@@ -31,7 +23,6 @@ LISTINGS = {
     "pipelines": "/_ingest/pipeline",
     "indices and streams": "/_resolve/index/*?expand_wildcards=all",
 }
-JSON = {"accept": "application/json", "content-type": "application/json"}
 
 
 def listing(client: Elasticsearch) -> dict[str, Any]:
@@ -46,29 +37,6 @@ def _sorted(body: Any) -> Any:
 
 def actions(changes: list[Change]) -> dict[str, str]:
     return {change.name: change.action for change in changes}
-
-
-@pytest.fixture
-def names() -> Names:
-    prefix = "e3" + uuid.uuid4().hex[:10]
-    return Names(prefix, f"{prefix}-state")
-
-
-@pytest.fixture
-def cluster(elasticsearch: Server, names: Names) -> Iterator[Cluster]:
-    """As the superuser; what the test leaves behind is removed, as far as this server can."""
-    made = Cluster(elasticsearch.admin, names)
-    yield made
-    for change in removal_plan(made, delete_data=False):
-        if change.action == "remove":
-            made.remove(change.kind, change.name)  # type: ignore[arg-type]
-
-
-def put_score(cluster: Cluster, identity: str = "1", **fields: Any) -> str:
-    stream = f"{cluster.names.scores}-default"
-    document = {"@timestamp": "2026-01-01T00:00:00Z", "event": {"id": identity}, **fields}
-    cluster.client.create(index=stream, id=identity, document=document, refresh=True)
-    return stream
 
 
 def deletes_streams(cluster: Cluster) -> bool:
@@ -277,150 +245,3 @@ def test_retention_and_pipeline_of_the_users_own_template_win(cluster: Cluster) 
     cluster.client.indices.put_settings(index=stream, settings={"index.default_pipeline": None})
     cluster.ask("DELETE", f"/_component_template/{custom}")
     cluster.ask("DELETE", f"/_ingest/pipeline/{pipeline}")
-
-
-def test_keys_are_made_once_and_follow_the_sources(cluster: Cluster, tmp_path: Path) -> None:
-    requests = key_requests(cluster.names, ["logs-a-*"])
-    made = apply_keys(cluster, requests, tmp_path / "keys")
-    assert [change.action for change in made] == ["create", "create"]
-    files = sorted((tmp_path / "keys").iterdir())
-    assert [path.name for path in files] == ["elastic_installer_key", "elastic_runtime_key"]
-    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
-    assert [change.action for change in apply_keys(cluster, requests, tmp_path / "keys")] == ["keep", "keep"]
-    wider = key_requests(cluster.names, ["logs-a-*", "logs-b-*"])
-    (changed,) = [change for change in key_plan(cluster, wider) if change.action != "keep"]
-    assert any("logs-b-*" in line for line in changed.lines)
-    apply_keys(cluster, wider, tmp_path / "keys")
-    assert [change.action for change in key_plan(cluster, wider)] == ["keep", "keep"]
-    assert len(remove_keys(cluster, requests)) == 2
-    assert remove_keys(cluster, requests) == []
-
-
-def test_a_key_file_that_is_there_is_not_overwritten(cluster: Cluster, tmp_path: Path) -> None:
-    path = tmp_path / "elastic_installer_key"
-    path.write_text("of another cluster")
-    with pytest.raises(ConfigurationError, match="is there already"):
-        apply_keys(cluster, key_requests(cluster.names, []), tmp_path)
-    assert path.read_text() == "of another cluster"
-    assert remove_keys(cluster, key_requests(cluster.names, [])) == []
-
-
-def test_no_key_is_made_whose_secret_cannot_be_kept(cluster: Cluster, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(ConfigurationError, match="cannot be written"):
-        apply_keys(cluster, key_requests(cluster.names, []), tmp_path / "file" / "keys")
-    assert remove_keys(cluster, key_requests(cluster.names, [])) == []
-
-
-def test_a_kept_key_whose_secret_lies_elsewhere_is_said(cluster: Cluster, tmp_path: Path) -> None:
-    requests = key_requests(cluster.names, [])
-    apply_keys(cluster, requests, tmp_path / "one")
-    assert [change.lost for change in apply_keys(cluster, requests, tmp_path / "one")] == ["", ""]
-    lost = [change.lost for change in apply_keys(cluster, requests, tmp_path / "other")]
-    assert [str(tmp_path / "other") in text and "invalidate" in text for text in lost] == [True, True]
-    assert len(remove_keys(cluster, requests)) == 2
-
-
-def test_the_runtime_key_can_write_scores_and_do_no_harm(
-    cluster: Cluster, tmp_path: Path, elasticsearch: Server
-) -> None:
-    install(cluster)
-    requests = key_requests(cluster.names, [f"{cluster.names.prefix}-source-*"])
-    apply_keys(cluster, requests, tmp_path)
-    client = elasticsearch.client((tmp_path / "elastic_runtime_key").read_text())
-    runtime = Cluster(client, cluster.names)
-    stream = put_score(Cluster(client.options(request_timeout=30), cluster.names))
-    client.index(index=cluster.names.state_index, id="s", document={"epoch": 1})
-    cluster.client.index(index=f"{cluster.names.prefix}-other", document={"a": 1}, refresh=True)
-    forbidden = [
-        ("DELETE", f"/{runtime.backing_indices()[stream][0]}/_doc/1"),
-        ("DELETE", f"/_index_template/{cluster.names.scores}"),
-        ("POST", f"/{stream}/_rollover"),
-        ("GET", f"/{cluster.names.prefix}-other/_search"),
-        ("GET", "/_security/user"),
-    ]
-    for method, path in forbidden:
-        answer = client.options(ignore_status=403).perform_request(method, path, headers=JSON)
-        assert answer.meta.status == 403, path
-    client.close()
-    remove_keys(cluster, requests)
-    cluster.client.indices.delete(index=f"{cluster.names.prefix}-other")
-
-
-@pytest.fixture
-def home(elasticsearch: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A qscore home whose settings name the server; the password lies in the file `password`."""
-    monkeypatch.setenv("QSCORE_HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
-    (tmp_path / "qscore.toml").write_text(f'[elastic]\nurl = "{elasticsearch.url}"\n')
-    password = tmp_path / "password"
-    password.touch(mode=0o600)
-    password.write_text(elasticsearch.dev.password)
-    return tmp_path
-
-
-def test_the_commands_install_and_see_no_difference(installed: Server, home: Path) -> None:
-    run, app = CliRunner(), build()
-    login = ["--user", installed.dev.user, "--password-file", str(home / "password")]
-    dry = run.invoke(app, ["elastic", "install", *login, "--no-keys", "--dry-run"])
-    assert dry.exit_code == 0, dry.output
-    assert not (home / "kibana").exists()
-    done = run.invoke(app, ["elastic", "install", *login, "--no-keys"])
-    assert done.exit_code == 0, done.output
-    assert {path.name for path in (home / "kibana").iterdir()} >= {"qscore_rules.ndjson", "qscore_saved_objects.ndjson"}
-    same = run.invoke(app, ["elastic", "diff", *login])
-    assert same.exit_code == 0, same.output
-    assert "no difference" in same.output
-    gone = run.invoke(app, ["elastic", "uninstall", *login, "--dry-run"])
-    assert gone.exit_code == 0, gone.output
-    assert "qscore@mappings" in gone.output
-    assert run.invoke(app, ["elastic", "diff", *login]).exit_code == 0, "a dry run removes nothing"
-
-
-def test_nothing_is_removed_before_the_question_is_answered(installed: Server, home: Path) -> None:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(home / "ca.pem"))
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(home / "server.pem"))
-    login = ["--user", installed.dev.user, "--password-file", str(home / "password")]
-    with KibanaEndpoint(installed.dev.user, installed.dev.password, home / "server.pem") as kibana:
-        there = ["--kibana-url", kibana.url, "--kibana-ca", str(home / "ca.pem")]
-        made = CliRunner().invoke(build(), ["elastic", "install", *login, "--no-keys", *there])
-        assert made.exit_code == 0, made.output
-        before = dict(kibana.objects), dict(kibana.rules)
-        asked = CliRunner().invoke(build(), ["elastic", "uninstall", *login, *there, "--delete-data"], input="n\n")
-        assert asked.exit_code == 1, asked.output
-        assert "for good?" in asked.output
-        assert (dict(kibana.objects), dict(kibana.rules)) == before
-    assert CliRunner().invoke(build(), ["elastic", "diff", *login]).exit_code == 0
-
-
-def test_a_difference_is_exit_code_1(elasticsearch: Server, home: Path) -> None:
-    (home / "qscore.toml").write_text(
-        f'[elastic]\nurl = "{elasticsearch.url}"\nstate_index = "e3-{uuid.uuid4().hex[:8]}"\n'
-    )
-    login = ["--user", elasticsearch.dev.user, "--password-file", str(home / "password")]
-    result = CliRunner().invoke(build(), ["elastic", "diff", *login])
-    assert result.exit_code == 1
-    assert "create" in result.output
-
-
-def test_printed_keys_are_requests_for_the_console(home: Path) -> None:
-    result = CliRunner().invoke(build(), ["elastic", "install", "--print-keys"])
-    assert result.exit_code == 0, result.output
-    requests = [json.loads(part) for part in result.stdout.split("POST /_security/api_key\n")[1:]]
-    assert [request["name"] for request in requests] == ["qscore-installer", "qscore-runtime"]
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--user", "elastic", "--key-file", "x"], "with one of them"),
-        (["--password-file", "x"], "Add --user"),
-        ([], "no login"),
-        (["--user", "elastic", "--password-file", "/nowhere"], "cannot be read"),
-    ],
-)
-def test_logins_that_cannot_be_are_one_sentence(home: Path, options: list[str], said: str) -> None:
-    result = CliRunner().invoke(build(), ["elastic", "diff", *options])
-    assert isinstance(result.exception, QScoreError)
-    assert said in result.exception.sentence()

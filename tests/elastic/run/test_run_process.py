@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from demo.elasticsearch_server import free_port as any_free_port
-from demo.running_stack import running_stack
 from tests.elastic.conftest import Server
 from tests.elastic.run_tools import (
     MAPPINGS,
@@ -23,21 +22,14 @@ from tests.elastic.run_tools import (
     eventually,
     get,
     once,
-    publish_event_model,
+    running_beside,
 )
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, installed: Server) -> Iterator[Path]:
     """One stack for all tests of this module."""
-    folder = tmp_path_factory.mktemp("run") / "home"
-    publish_event_model(folder)
-    key = folder / "runtime_key"
-    key.touch(mode=0o600)
-    key.write_text(installed.runtime_key())
-    # The delivery worker reads the same section when it starts.
-    variables = {"QSCORE_ELASTIC__URL": installed.url, "QSCORE_ELASTIC__API_KEY_FILE": str(key)}
-    with running_stack(folder, "--port", "0", "--workers", "1", environment=variables):
+    with running_beside(installed, tmp_path_factory.mktemp("run") / "home") as folder:
         yield folder
 
 

@@ -283,7 +283,9 @@ def test_every_field_of_a_document_is_mapped_by_the_template(repository: Path) -
 
 @pytest.mark.parametrize("name", ["lateral", "lateral_flow"])
 def test_every_technique_that_ships_has_its_tactic(name: str) -> None:
-    for technique in load_recipe(name).mitre:
+    techniques = load_recipe(name).mitre
+    assert techniques
+    for technique in techniques:
         assert technique in TECHNIQUES
         assert threat((technique,))["tactic"]["id"]
 

@@ -170,7 +170,9 @@ def test_a_model_keeps_its_recipe_and_line(tiny_model: TrainedModel) -> None:
 
 
 def test_arrays_are_plain_and_contiguous(tiny_model: TrainedModel) -> None:
-    for array in to_parts(tiny_model)[1].values():
+    arrays = to_parts(tiny_model)[1]
+    assert arrays
+    for array in arrays.values():
         assert array.dtype.str in ("<f4", "<f8")
         assert array.flags.c_contiguous
 

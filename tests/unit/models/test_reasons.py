@@ -145,6 +145,8 @@ def test_a_caller_who_hardly_waits_gets_scores_without_reasons(scored: Callable[
 
 def test_each_lanes_reasons_end_before_its_soft_limit(tmp_path: Any) -> None:
     settings = load_settings(home=tmp_path)
-    for lane in (lane for lane in LANES if lane.scores):
+    scoring = [lane for lane in LANES if lane.scores]
+    assert scoring
+    for lane in scoring:
         soft = build_app(settings, lane).conf.task_soft_time_limit
         assert scoring_worker(settings, lane).reason_seconds == pytest.approx(0.625 * soft)

