@@ -12,6 +12,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 
 from elastic_connector.history.unscored import Tally, VersionScores, lacking
@@ -29,6 +30,8 @@ _LOOK = 0.25  # seconds between looks at the queue while something else has it
 #: Seconds by which live scoring may fall behind where it was before a backfill waits for it.
 LAG_ALLOWED = 60.0
 _LAG_EVERY = 5.0
+#: Seconds for which a look-up that the cluster cannot answer is repeated before a backfill ends with its error.
+PATIENCE = 60.0
 
 Pages = Callable[[Millis], Iterator[RowPage]]
 
@@ -154,7 +157,9 @@ class Backfill:
         for page in pages:
             if self.stopped.is_set():
                 break
-            rest = lacking(page, self.scores, work.tally)
+            rest = work.patiently(partial(lacking, page, self.scores, work.tally), self.stopped)
+            if rest is None:
+                break
             work.await_turn(rest.rows, self.stopped)
             work.shipment.load(rest, self.server_now())
             work.step(0.0, self.stopped)
@@ -214,6 +219,22 @@ class _Work:
         """Wait until a batch of so many rows may go, or until ``stopped``."""
         while rows and not stopped.is_set() and (reason := self.turn.reason_to_wait()):
             self.step(_LOOK, stopped, reason)
+
+    def patiently(self, look_up: Callable[[], RowPage], stopped: Event) -> RowPage | None:
+        """Look up what the cluster may not be able to say yet (the shard of an index that was made a moment ago has
+        still to start), again and again for ``PATIENCE`` seconds; None once ``stopped``. Raises what the last try did.
+        """
+        deadline = self.shipment.ticks() + PATIENCE
+        while not stopped.is_set():
+            try:
+                return look_up()
+            except RETRYABLE as error:
+                if self.shipment.ticks() > deadline:
+                    raise
+                get_log().info("look_up_again", reason=error.sentence())
+                stopped.wait(_LOOK)
+                self.step(0.0, stopped, "for Elasticsearch")
+        return None
 
     def step(self, seconds: float, stopped: Event, waiting: str = "") -> None:
         """Do what must go on all the time: outcomes, late batches, the lease."""

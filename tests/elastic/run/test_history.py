@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,9 +15,11 @@ import pytest
 
 from elastic_connector.history.backfill import Progress
 from elastic_connector.history.source_history import History
+from elastic_connector.history.unscored import VersionScores
 from elastic_connector.lead.batches import Queues
 from scorer.elastic_client.client import connect
 from scorer.elastic_client.clock import ServerClock
+from scorer.elastic_client.failures import ElasticBusy
 from scorer.elastic_client.moments import millis
 from scorer.registry.cards import CardStore
 from scorer.service.queue.broker import redis_client
@@ -140,6 +143,43 @@ def test_a_stopped_backfill_goes_on_where_it_was(make_stage: MakeStage) -> None:
         assert each_once(stage) == 900
         with pytest.raises(Exception, match="holds nothing"):
             history.scope(scope.high, scope.low)
+    exchange.client.close()
+
+
+@dataclass(frozen=True)
+class Starting(VersionScores):
+    """Scores in an index whose shard has still to start: the first two look-ups are not answered."""
+
+    asked: list[int] = field(default_factory=list)
+
+    def held(self, ids: Sequence[str]) -> dict[str, list[str]]:
+        self.asked.append(len(ids))
+        if len(self.asked) <= 2:
+            raise ElasticBusy("No shard available", "It is asked again.")
+        return super().held(ids)
+
+
+class StartingHistory(History):
+    @property
+    def scores(self) -> VersionScores:
+        known = super().scores
+        return Starting(known.client, known.stream, known.model, known.version)
+
+
+def test_a_shard_that_is_starting_does_not_end_a_backfill(make_stage: MakeStage) -> None:
+    stage = make_stage("event")
+    stage.load(logon(T0 + n, n) for n in range(30))
+    settings = load_settings(home=stage.home, elastic=load_settings_of(stage))
+    card = CardStore(settings.registry, settings.trusted_keys).card(MODEL)
+    exchange = Exchange(redis_client(settings, connections=4, longest_wait=5.0))
+    with connect(settings.elastic) as client:
+        source, queues = settings.elastic.sources[0], Queues.of(settings, exchange)
+        history = StartingHistory(client, settings.elastic, source, card, ServerClock(client), queues)
+        waits: list[str] = []
+        scope = history.scope(millis(T0), millis(T0 + 3600))
+        done = history.backfill(scope, lambda progress: waits.append(progress.waiting), Event())
+        assert done.written == each_once(stage) == 30
+        assert waits.count("for Elasticsearch") == 2
     exchange.client.close()
 
 
