@@ -1,4 +1,4 @@
-"""A stack is backed up while it works and restored to a clean folder: what it scores there is, bit for bit, the same."""
+"""A stack is backed up while it works and restored to a clean folder: its scores there are the same bit for bit."""
 
 from __future__ import annotations
 

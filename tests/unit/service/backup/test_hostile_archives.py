@@ -81,7 +81,7 @@ def test_the_maker_of_these_makes_sound_ones_too(tmp_path: Path) -> None:
 NAMES = [
     "../out",
     "a/../../out",
-    "/tmp/out",
+    "/etc/out",
     "a//b",
     "a/./b",
     "",
