@@ -27,10 +27,16 @@ from scorer.service.gateway.front.connection import House, Limits
 from scorer.service.gateway.front.discard import Discard
 from scorer.service.gateway.front.notices import Notices
 from scorer.service.gateway.front.server import Front
+from scorer.service.gateway.front.sockets import descriptors
 from scorer.service.gateway.permits import GatewayGate
 from scorer.service.queue.broker import private_dir
 from scorer.service.settings import GatewaySettings, Settings, load_settings
 from scorer.wire.errors import ConfigurationError
+
+#: Connections without a word, for each of those that cost buffers.
+_SILENT = 4
+#: File descriptors beside those of connections: queue, registry, bodies in files, logs.
+_OTHER_DESCRIPTORS = 512
 
 
 def tls_context(files: TlsFiles) -> ssl.SSLContext:
@@ -65,7 +71,17 @@ def front_of(settings: Settings, listener: socket.socket) -> Front:
         quick=quick,
     )
     census = Census(own.connections, own.connections_per_address)
-    return Front(house, census, listener, tls_context(server_files(settings)))
+    return Front(house, _arrivals(own), census, listener, tls_context(server_files(settings)))
+
+
+def _arrivals(own: GatewaySettings) -> Census:
+    """Count those who have said nothing yet: as many as there are file descriptors for, four times the others at most.
+
+    From one address too: whoever is there to be served says something at once, and who does not leaves first.
+    """
+    others = own.connections + _OTHER_DESCRIPTORS
+    many = max(1, min(_SILENT * own.connections, descriptors(_SILENT * own.connections + others) - others))
+    return Census(many, many)
 
 
 async def serve(settings: Settings, listener: socket.socket) -> None:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from scorer.service.gateway.front.refusals import NoRoom, TooSlow
-from scorer.wire.errors import MalformedBody
+from scorer.service.gateway.front.refusals import refusal
+from scorer.wire.errors import MalformedBody, Unavailable
 
 _PIECE = 256 * 1024
 _WRITTEN = 1024 * 1024  # bytes that are written to a file at a time
@@ -111,7 +111,7 @@ class Incoming:
         self._filed = 0
 
     async def receive(self, reader: asyncio.StreamReader, pace: Pace) -> None:
-        """Read the whole body. Raises TooSlow, MalformedBody where it ends early, NoRoom."""
+        """Read the whole body. Raises MalformedBody where it ends early, BadInput where it is slow, Unavailable."""
         loop = asyncio.get_running_loop()
         started, got, unwritten = loop.time(), 0, bytearray()
         while got < self._length:
@@ -119,7 +119,8 @@ class Incoming:
                 async with asyncio.timeout_at(started + pace.limit(got)):
                     piece = await reader.read(min(_PIECE, self._length - got))
             except TimeoutError:
-                raise TooSlow(
+                raise refusal(
+                    408,
                     f"{got} of the body's {self._length} bytes came within {pace.limit(got):.0f} s",
                     "Send it faster, or fewer rows at a time.",
                 ) from None
@@ -169,12 +170,14 @@ class Incoming:
 
     async def _write(self, content: bytes) -> None:
         if not self._rooms.filed.take_now(len(content)):
-            raise NoRoom("too many large bodies arrive at once", "Try again in some seconds.")
+            raise Unavailable("too many large bodies arrive at once", "Try again in some seconds.")
         self._filed += len(content)
         try:
             await asyncio.get_running_loop().run_in_executor(self._rooms.threads, self._append, content)
         except OSError as error:
-            raise NoRoom(f"the body cannot be kept: {error.strerror}", "Make room on the gateway's disk.") from None
+            raise Unavailable(
+                f"the body cannot be kept: {error.strerror}", "Make room on the gateway's disk."
+            ) from None
 
     def _append(self, content: bytes) -> None:
         if self._file is None:

@@ -14,7 +14,9 @@ _PROMPT = 1.0
 class Stage(enum.Enum):
     """How far a connection is."""
 
-    ARRIVING = "arriving"  # in its handshake or its head
+    SILENT = "silent"  # it has not said yet with whom it wants to speak TLS
+    HANDSHAKE = "handshake"
+    HEAD = "head"  # its handshake is done, its request's head is not there
     IDLE = "idle"  # kept alive between two requests
     BUSY = "busy"  # its request was read and is worked on; never closed for another
 
@@ -26,17 +28,23 @@ class Guest:
     address: str
     since: float
     leave: Callable[[], None]
-    stage: Stage = Stage.ARRIVING
+    stage: Stage = Stage.SILENT
 
     def enter(self, stage: Stage, now: float) -> None:
         """Note that another stage begins."""
         self.stage, self.since = stage, now
 
     def rank(self, now: float) -> tuple[int, float]:
-        """Rank for leaving, lowest first: the slow, then the idle, then those who just came; each the oldest first."""
+        """Rank for leaving, lowest first, and of one rank the oldest first.
+
+        Who is slow goes before who idles, and both before who just came. A handshake takes the caller's part of the
+        work, and its head comes at once where nothing is wrong; so among newcomers, who owes the head goes first.
+        """
         if self.stage is Stage.IDLE:
             return (1, self.since)
-        return (0 if now - self.since > _PROMPT else 2, self.since)
+        if now - self.since > _PROMPT:
+            return (0, self.since)
+        return (3 if self.stage is Stage.HANDSHAKE else 2, self.since)
 
 
 @dataclass

@@ -20,8 +20,8 @@ from scorer.service.gateway.front.discard import Discard
 from scorer.service.gateway.front.gate import Gate, Peer, Permit, RequestHead
 from scorer.service.gateway.front.heads import read_head
 from scorer.service.gateway.front.notices import End, Notices
-from scorer.service.gateway.front.refusals import Answer, NoRoom, TooSlow, Unexpected, problem_answer
-from scorer.wire.errors import MalformedBody, QScoreError
+from scorer.service.gateway.front.refusals import Answer, problem_answer, refusal
+from scorer.wire.errors import QScoreError
 
 _PIECE = 256 * 1024
 _HEALTH = (b'{"status":"up"}\n', [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
@@ -75,6 +75,7 @@ class Connection:
 
     async def serve(self, head_until: float) -> None:
         """Answer requests until either side ends it. ``head_until``: loop time by which the first head is there."""
+        self._guest.enter(Stage.HEAD, self._loop.time())
         head = await self._head(head_until)
         while head is not None and await self._answered(head) and not self._stopping:
             head = await self._next_head()
@@ -86,7 +87,7 @@ class Connection:
             async with asyncio.timeout(self._house.limits.idle):
                 first = await self._reader.read(1)
             if first:
-                self._guest.enter(Stage.ARRIVING, self._loop.time())
+                self._guest.enter(Stage.HEAD, self._loop.time())
                 return await self._head(self._loop.time() + self._house.limits.head, first)
         return None
 
@@ -97,7 +98,7 @@ class Connection:
                 head = await read_head(self._reader, self._peer, first)
         except TimeoutError:
             self._house.notices.note(End.HEAD_TIMED_OUT, self._peer.address)
-            late = TooSlow(f"no whole request came within {self._house.limits.head:g} s", "Send it at once.")
+            late = refusal(408, f"no whole request came within {self._house.limits.head:g} s", "Send it at once.")
             with contextlib.suppress(ConnectionError):
                 await self._send(problem_answer(late), keep=False)
             return None
@@ -129,7 +130,7 @@ class Connection:
     async def _admitted(self, head: RequestHead) -> Permit:
         expected = head.header("expect")
         if expected is not None and expected.lower() != "100-continue":
-            raise Unexpected(f"Expect: {expected[:40]!r} is not known here", "Send 100-continue, or none.")
+            raise refusal(417, f"Expect: {expected[:40]!r} is not known here", "Send 100-continue, or none.")
         try:
             permit = await self._house.gate.admit(head)
         except QScoreError:
@@ -152,7 +153,7 @@ class Connection:
             self._note_body(error, head)
             self._house.gate.refused(head, error, time.perf_counter() - started)
             await self._send(problem_answer(error), keep=False)
-            if isinstance(error, NoRoom):
+            if error.status == 503:
                 await self._house.discard.rest(self._reader, None)
             return False
         finally:
@@ -171,8 +172,7 @@ class Connection:
             return await self._loop.run_in_executor(self._house.threads, answer, head, permit, held)
 
     def _note_body(self, error: QScoreError, head: RequestHead) -> None:
-        kinds = {TooSlow: End.BODY_TOO_SLOW, MalformedBody: End.BODY_BROKEN, NoRoom: End.BODY_REFUSED}
-        end = kinds.get(type(error))
+        end = {408: End.BODY_TOO_SLOW, 400: End.BODY_BROKEN, 503: End.BODY_REFUSED}.get(error.status)
         if end is not None:
             self._house.notices.note(end, self._peer.address, announced=head.length, detail=error.detail)
 
@@ -184,7 +184,7 @@ class Connection:
         length = head.length or 0
         small = length <= FREE_BYTES
         goes_on = await self._send(problem_answer(error), head.keep_alive and small)
-        self._guest.enter(Stage.ARRIVING, self._loop.time())
+        self._guest.enter(Stage.HEAD, self._loop.time())
         if not small:
             self._house.notices.note(End.BODY_REFUSED, self._peer.address, announced=length, code=error.code)
         return await self._house.discard.rest(self._reader, length) and goes_on

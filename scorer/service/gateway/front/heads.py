@@ -12,12 +12,7 @@ from urllib.parse import unquote
 import h11
 
 from scorer.service.gateway.front.gate import Peer, RequestHead
-from scorer.service.gateway.front.refusals import (
-    HeadTooLarge,
-    NotImplementedHere,
-    TargetTooLong,
-    VersionNotSupported,
-)
+from scorer.service.gateway.front.refusals import refusal
 from scorer.wire.errors import MalformedBody, QScoreError
 
 #: Bytes of one line with its end, and lines of one head.
@@ -40,7 +35,7 @@ async def read_head(reader: asyncio.StreamReader, peer: Peer, first: bytes = b""
             _check_field_line(line)
             lines.append(line)
             if len(lines) > MOST_LINES + 1:
-                raise HeadTooLarge(f"the request has more than {MOST_LINES} headers", "Send fewer.")
+                raise refusal(431, f"the request has more than {MOST_LINES} headers", "Send fewer.")
     except asyncio.IncompleteReadError:
         return None
     return parse_head(b"".join(lines) + b"\r\n", peer)
@@ -73,7 +68,7 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
     try:
         line = await reader.readuntil(b"\n")
     except asyncio.LimitOverrunError:
-        raise HeadTooLarge("a line of the request's head has no end", "Send shorter headers.") from None
+        raise refusal(431, "a line of the request's head has no end", "Send shorter headers.") from None
     if not line.endswith(b"\r\n") or b"\r" in line[:-2] or b"\0" in line:
         raise _refusal("a line of the request's head does not end in CR LF, or has CR or NUL in it", 400)
     return line
@@ -81,17 +76,17 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
 
 def _check_request_line(line: bytes) -> None:
     if len(line) > LONGEST_LINE:
-        raise TargetTooLong(f"the request line has {len(line)} bytes", f"Send at most {LONGEST_LINE}.")
+        raise refusal(414, f"the request line has {len(line)} bytes", f"Send at most {LONGEST_LINE}.")
     found = _REQUEST_LINE.match(line)
     if found is None:
         raise _refusal("the first line is not a request of HTTP/1.1", 400)
     if found[1] not in (b"1.1", b"1.0"):
-        raise VersionNotSupported(f"HTTP/{found[1].decode()} is not served here", "Send HTTP/1.1.")
+        raise refusal(505, f"HTTP/{found[1].decode()} is not served here", "Send HTTP/1.1.")
 
 
 def _check_field_line(line: bytes) -> None:
     if len(line) > LONGEST_LINE:
-        raise HeadTooLarge(f"a header has {len(line)} bytes", f"Send at most {LONGEST_LINE}.")
+        raise refusal(431, f"a header has {len(line)} bytes", f"Send at most {LONGEST_LINE}.")
     if line[:1] in (b" ", b"\t"):
         raise _refusal("a header is folded over several lines", 400)
 
@@ -128,8 +123,4 @@ def _stays(request: h11.Request, given: list[tuple[str, str]]) -> bool:
 
 
 def _refusal(detail: str, status: int) -> QScoreError:
-    if status == 501:
-        return NotImplementedHere(detail, "Send the body whole, with Content-Length.")
-    error = MalformedBody(f"this is no request that the gateway reads: {detail}", "Send plain HTTP/1.1.")
-    error.status = status
-    return error
+    return refusal(status, f"this is no request that the gateway reads: {detail}", "Send plain HTTP/1.1.")

@@ -5,51 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scorer.wire.errors import BadInput, Problem, QScoreError, Unavailable
+from scorer.wire.errors import BadInput, Problem, QScoreError
 from scorer.wire.names import MEDIA_PROBLEM
 
 _RETRY_AFTER = {429: "2", 503: "5"}  # seconds
 
 
-class HeadTooLarge(BadInput):
-    """Headers that are too many or too long."""
-
-    status = 431
-
-
-class TargetTooLong(BadInput):
-    """A path or query that is too long."""
-
-    status = 414
-
-
-class TooSlow(BadInput):
-    """A head or a body that did not arrive in its time."""
-
-    status = 408
-    retryable = True
-
-
-class Unexpected(BadInput):
-    """An Expect header that nobody here knows."""
-
-    status = 417
-
-
-class VersionNotSupported(BadInput):
-    """Another version of HTTP."""
-
-    status = 505
-
-
-class NotImplementedHere(BadInput):
-    """A transfer coding that the gateway does not read."""
-
-    status = 501
-
-
-class NoRoom(Unavailable):
-    """More bodies arrive at once than the gateway keeps."""
+def refusal(status: int, detail: str, remedy: str) -> BadInput:
+    """Make the error of a request that HTTP itself forbids, with the status that HTTP has for it."""
+    error = BadInput(detail, remedy)
+    error.status = status
+    error.retryable = status == 408
+    return error
 
 
 @dataclass(frozen=True)

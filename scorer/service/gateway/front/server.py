@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
 import socket
 import ssl
 from dataclasses import dataclass, field
@@ -14,20 +13,24 @@ from scorer.service.gateway.front.census import Census, Guest, Stage
 from scorer.service.gateway.front.connection import Connection, House
 from scorer.service.gateway.front.gate import Peer
 from scorer.service.gateway.front.notices import End
+from scorer.service.gateway.front.sockets import hello, shut
 
 #: Bytes after which a connection's reader asks its caller to wait (twice this much at most lies in memory).
 _READ_AHEAD = 64 * 1024
 #: Seconds for the end of TLS on a connection that is over.
 _GOODBYE = 1.0
-#: File descriptors beside those of connections: queue, registry, spooled bodies, logs.
-_OTHER_DESCRIPTORS = 512
 
 
 @dataclass
 class Front:
-    """The server of one listening socket; lives in one event loop."""
+    """The server of one listening socket; lives in one event loop.
+
+    ``arrivals``: connections that have not said a whole ClientHello; they cost little, and many may be. ``census``: the
+    others, which cost buffers.
+    """
 
     house: House
+    arrivals: Census
     census: Census
     listener: socket.socket
     context: ssl.SSLContext
@@ -36,7 +39,6 @@ class Front:
     async def serve(self, stop: asyncio.Event, grace: float) -> None:
         """Serve until ``stop``; then accept nobody, and give what is under way ``grace`` seconds."""
         self.listener.setblocking(False)
-        allow_descriptors(self.census.limit + _OTHER_DESCRIPTORS)
         accepting = asyncio.create_task(self._accept())
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait((accepting, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -51,7 +53,7 @@ class Front:
         for connection in list(self._connections.values()):
             if connection is not None:
                 connection.stop()
-        for guest in self.census.guests():
+        for guest in [*self.arrivals.guests(), *self.census.guests()]:
             if guest.stage is not Stage.BUSY:
                 guest.leave()
         if self._connections:
@@ -76,18 +78,22 @@ class Front:
             self._take(connected, Peer(str(address[0]), int(address[1])))
 
     def _take(self, connected: socket.socket, peer: Peer) -> None:
-        loop = asyncio.get_running_loop()
-        guest = Guest(peer.address, loop.time(), lambda: _shut(connected))
-        entered, gone = self.census.enter(guest, loop.time())
-        if gone is not None:
-            self.house.notices.note(End.EVICTED, gone.address, stage=gone.stage.value)
-        if not entered:
-            self.house.notices.note(End.TOO_MANY_CONNECTIONS, peer.address)
+        guest = Guest(peer.address, asyncio.get_running_loop().time(), lambda: shut(connected))
+        if not self._entered(self.arrivals, guest):
             connected.close()
             return
         task = asyncio.create_task(self._serve(guest, peer, connected))
         self._connections[task] = None
         task.add_done_callback(self._connections.pop)
+
+    def _entered(self, census: Census, guest: Guest) -> bool:
+        """Let a connection into a census, and say who had to leave, or that it cannot stay."""
+        entered, gone = census.enter(guest, asyncio.get_running_loop().time())
+        if gone is not None:
+            self.house.notices.note(End.EVICTED, gone.address, stage=gone.stage.value)
+        if not entered:
+            self.house.notices.note(End.TOO_MANY_CONNECTIONS, guest.address)
+        return entered
 
     async def _serve(self, guest: Guest, peer: Peer, connected: socket.socket) -> None:
         try:
@@ -99,6 +105,7 @@ class Front:
         except Exception as error:
             self.house.notices.note(End.FAILED, peer.address, exc_info=error)
         finally:
+            self.arrivals.leave(guest)
             self.census.leave(guest)
 
     async def _served(self, guest: Guest, peer: Peer, connected: socket.socket) -> None:
@@ -120,13 +127,17 @@ class Front:
     async def _secured(
         self, guest: Guest, peer: Peer, connected: socket.socket, until: float
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        """Wait for the first byte, then do the handshake; None where either did not come to its end."""
+        """Wait for a ClientHello, then do the handshake; None where either did not come to its end."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=_READ_AHEAD)
         protocol = asyncio.StreamReaderProtocol(reader)
         try:
-            # A connection that says nothing must not cost the buffers of TLS.
-            await _readable(connected, until)
+            await hello(connected, until)
+            self.arrivals.leave(guest)
+            guest.enter(Stage.HANDSHAKE, loop.time())
+            if not self._entered(self.census, guest):
+                connected.close()
+                return None
             transport, _ = await loop.connect_accepted_socket(
                 lambda: protocol,
                 connected,
@@ -135,8 +146,8 @@ class Front:
                 ssl_shutdown_timeout=_GOODBYE,
             )
         except (OSError, TimeoutError) as error:
-            _shut(connected)  # where there is a transport, it is the one to close it
-            if guest in self.census:
+            shut(connected)  # where there is a transport, it is the one to close it
+            if guest in self.arrivals or guest in self.census:  # else it was sent away
                 self._note_handshake(peer, error, loop.time() >= until - 0.05)
             return None
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
@@ -149,43 +160,9 @@ class Front:
             self.house.notices.note(End.HANDSHAKE_FAILED, peer.address, reason=reason)
 
 
-async def _readable(connected: socket.socket, until: float) -> None:
-    """Wait for a first byte. Raises TimeoutError, after which the socket is closed."""
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(connected, _set, ready)
-    try:
-        async with asyncio.timeout_at(until):
-            await ready
-    except BaseException:
-        loop.remove_reader(connected)
-        connected.close()
-        raise
-    loop.remove_reader(connected)
-
-
-def _set(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)
-
-
-def _shut(connected: socket.socket) -> None:
-    """End a connection that is still without its streams: whoever waits for it sees its end."""
-    with contextlib.suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)
-
-
 async def _close(writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError, TimeoutError):
         writer.close()
         async with asyncio.timeout(_GOODBYE):
             await writer.wait_closed()
     writer.transport.abort()
-
-
-def allow_descriptors(count: int) -> None:
-    """Raise the soft limit of open files to ``count``, as far as the hard one allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
