@@ -13,6 +13,8 @@ from rich.text import Text
 from scorer.service.access.api_keys import SCOPES, KeyFile
 from scorer.service.settings import load_settings
 
+_SHARED = "(that of 0.1.0)"
+
 keys_app = typer.Typer(
     help="API keys of the gateway: who may list models, score, and write scores back.", no_args_is_help=True
 )
@@ -30,8 +32,15 @@ def new(
         typer.Option(help="What the key may do: read, score or write. Repeat it; default: read and score."),
     ] = None,
     note: Annotated[str, typer.Option(help="Whose key it is, for `qscore key list`.")] = "",
+    namespace: Annotated[
+        str | None,
+        typer.Option(help="Whose scores it writes: a key that replaces another takes its namespace. Default: its own."),
+    ] = None,
 ) -> None:
     """Make a key and print it, once: only its hash is kept.
+
+    The namespace enters the id of every score written with the key: keys of one namespace write the same score once,
+    and no other key can write it in their place.
 
     A Splunk search head needs read and score; add --scope write where `| qscore write=true` is used.
 
@@ -39,9 +48,10 @@ def new(
     Example:
       qscore key new --scope read --scope score --scope write --note 'search head 1'
     """
-    key, secret = KeyFile(load_settings().api_keys).add(tuple(scope or ("read", "score")), note)
+    key, secret = KeyFile(load_settings().api_keys).add(tuple(scope or ("read", "score")), note, namespace)
     typer.echo(secret)
-    typer.echo(f"key {key.id} may: {', '.join(key.scopes)}. It is not shown again.", err=True)
+    may = ", ".join(key.scopes)
+    typer.echo(f"key {key.id} (namespace {key.namespace}) may: {may}. It is not shown again.", err=True)
 
 
 @keys_app.command("list")
@@ -52,10 +62,10 @@ def list_keys() -> None:
     Example:
       qscore key list
     """
-    table = Table("id", "scopes", "made (UTC)", "note")
+    table = Table("id", "scopes", "namespace", "made (UTC)", "note")
     for key in KeyFile(load_settings().api_keys).keys():  # noqa: SIM118  # a method, not a mapping
         made = dt.datetime.fromtimestamp(key.created, dt.UTC).strftime("%Y-%m-%d %H:%M")
-        table.add_row(key.id, ", ".join(key.scopes), made, Text(key.note))
+        table.add_row(key.id, ", ".join(key.scopes), key.namespace or _SHARED, made, Text(key.note))
     Console().print(table)
     typer.echo("Scopes: " + "; ".join(f"{name}: {meaning}" for name, meaning in SCOPES.items()) + ".")
 

@@ -54,10 +54,12 @@ class ScoreRequest:
     timeout: float
     queue: str
     submitter: str | None
+    writer: str = ""
 
-    def pinned(self, version: str, queue: str) -> ScoreRequest:
-        """Pin the request to one exact version, on the queue of that version's lane."""
-        return dataclasses.replace(self, options=dataclasses.replace(self.options, version=version), queue=queue)
+    def pinned(self, version: str, queue: str, writer: str) -> ScoreRequest:
+        """Pin the request to one exact version, on the queue of that version's lane, for the namespace of its key."""
+        options = dataclasses.replace(self.options, version=version)
+        return dataclasses.replace(self, options=options, queue=queue, writer=writer)
 
 
 def score_request(name: str, request: Request, settings: Settings) -> ScoreRequest:
