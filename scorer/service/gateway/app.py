@@ -10,11 +10,12 @@ import uuid
 from dataclasses import dataclass
 
 from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import ApiKey, KeyFile
+from scorer.service.gateway.contract.pages import add_contract_routes
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
 from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
 from scorer.service.queue.broker import redis_client
@@ -63,7 +64,11 @@ class Gateway:
 
     def allow(self, scope: str) -> ApiKey:
         """Find the caller's key. Raises Unauthorised or Forbidden."""
-        key = self.keys.identify(request.headers.get("Authorization"))
+        return self.allow_header(request.headers.get("Authorization"), scope)
+
+    def allow_header(self, authorization: str | None, scope: str) -> ApiKey:
+        """Find the key in an Authorization header. Raises Unauthorised or Forbidden."""
+        key = self.keys.identify(authorization)
         key.allows(scope)
         return key
 
@@ -116,6 +121,7 @@ def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
     _add_state_routes(app, gateway)
     _add_model_routes(app, gateway)
+    add_contract_routes(app, gateway.allow_header)
     _add_edges(app, gateway)
     return app
 
@@ -211,7 +217,10 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
 
     @app.errorhandler(HTTPException)
     def not_found(error: HTTPException) -> Response:
-        return refused(_http_error(error))
+        response = refused(_http_error(error))
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+        return response
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:
