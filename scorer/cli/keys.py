@@ -6,11 +6,12 @@ import datetime as dt
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scorer.cli import terminal
 from scorer.service.access.api_keys import SCOPES, KeyFile
+from scorer.service.access.audit import audited
 from scorer.service.settings import load_settings
 
 keys_app = typer.Typer(
@@ -39,9 +40,12 @@ def new(
     Example:
       qscore key new --scope read --scope score --scope write --note 'search head 1'
     """
-    key, secret = KeyFile(load_settings().api_keys).add(tuple(scope or ("read", "score")), note)
-    typer.echo(secret)
-    typer.echo(f"key {key.id} may: {', '.join(key.scopes)}. It is not shown again.", err=True)
+    settings = load_settings()
+    with audited(settings, "key_made") as made:
+        key, secret = KeyFile(settings.api_keys).add(tuple(scope or ("read", "score")), note)
+        made.facts |= {"key": key.id, "scopes": key.scopes, "note": key.note}
+    terminal.say(secret)
+    terminal.say(f"key {key.id} may: {', '.join(key.scopes)}. It is not shown again.", err=True)
 
 
 @keys_app.command("list")
@@ -56,8 +60,8 @@ def list_keys() -> None:
     for key in KeyFile(load_settings().api_keys).keys():  # noqa: SIM118  # a method, not a mapping
         made = dt.datetime.fromtimestamp(key.created, dt.UTC).strftime("%Y-%m-%d %H:%M")
         table.add_row(key.id, ", ".join(key.scopes), made, Text(key.note))
-    Console().print(table)
-    typer.echo("Scopes: " + "; ".join(f"{name}: {meaning}" for name, meaning in SCOPES.items()) + ".")
+    terminal.console().print(table)
+    terminal.say("Scopes: " + "; ".join(f"{name}: {meaning}" for name, meaning in SCOPES.items()) + ".")
 
 
 @keys_app.command("revoke")
@@ -68,5 +72,7 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="An id that 
     Example:
       qscore key revoke 1a2b3c4d
     """
-    key = KeyFile(load_settings().api_keys).revoke(key_id)
-    typer.echo(f"key {key.id} is revoked{f' ({key.note})' if key.note else ''}")
+    settings = load_settings()
+    with audited(settings, "key_revoked", key=key_id):
+        key = KeyFile(settings.api_keys).revoke(key_id)
+    terminal.say(f"key {key.id} is revoked{f' ({key.note})' if key.note else ''}")
