@@ -18,6 +18,7 @@ from scorer.cli import (
     training,
     trust,
 )
+from scorer.cli.upkeep import backup
 from scorer.wire.errors import BadOption, QScoreError
 
 _HELP = """Quantum-kernel scores for the events that a SOC already searches.
@@ -44,7 +45,7 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="qscore", help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
     )
-    for topic in (stack, score, models, keys, training, import_qsvc, shots, delivery, trust, splunk, elastic):
+    for topic in (stack, score, models, keys, training, import_qsvc, shots, delivery, trust, splunk, elastic, backup):
         topic.register(app)
     return app
 
