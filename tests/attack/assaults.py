@@ -20,6 +20,7 @@ from scorer.wire.names import MAX_BODY_BYTES
 
 _PIECE = 256 * 1024
 _PAUSE = 0.5  # seconds between two bytes of those who drip
+_ARROW = "application/vnd.apache.arrow.stream"
 _PATH = "/v1/models/lateral/score"
 
 
@@ -113,9 +114,9 @@ def _post(place: Place, head: bytes, body: bytes) -> None:
 
 
 def large_body(place: Place) -> None:
-    # Digits without a line end: as large as may be, and refused as soon as it is looked at.
+    # As large as may be, and refused as soon as it is looked at.
     with _tls(place) as connection:
-        connection.sendall(head_of(place, MAX_BODY_BYTES))
+        connection.sendall(head_of(place, MAX_BODY_BYTES, 50_000, _ARROW))
         piece = b"1" * _PIECE
         for _ in range(MAX_BODY_BYTES // _PIECE):
             connection.sendall(piece)
@@ -138,7 +139,7 @@ def empty_cells(place: Place) -> None:
 
 def dictionaries(place: Place) -> None:
     body = _dictionary_stream()
-    _post(place, head_of(place, len(body), 50_000, "application/vnd.apache.arrow.stream"), body)
+    _post(place, head_of(place, len(body), 50_000, _ARROW), body)
 
 
 def _dictionary_stream() -> bytes:

@@ -128,6 +128,7 @@ def _job(asked: ScoreRequest) -> ScoreJob:
         submitted=now,
         reply_key=f"qscore:reply:{uuid.uuid4().hex}",
         submitter=asked.submitter,
+        writer=asked.writer,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from scorer.service.access.api_keys import ApiKey, KeyFile
 from scorer.service.gateway.front.gate import OpenPermit, Permit, RequestHead
 from scorer.service.gateway.journal import Journal, Line
-from scorer.service.gateway.request_checks import ScoreRequest, check_length, score_request
+from scorer.service.gateway.request_checks import ScoreRequest, score_request
 from scorer.service.queue.lanes import Lanes
 from scorer.wire.errors import BadInput, QScoreError
 
@@ -53,9 +53,8 @@ class RequestChecks:
         asked = score_request(name, head, self.settings)
         if asked.options.write:
             key.allows("write")
-        check_length(head.length)
         card = self.cards.card(asked.model, asked.options.version)
-        return ScorePermit(key, asked.pinned(card.version, self.lanes.queue_of(card, asked.queue)))
+        return ScorePermit(key, asked.pinned(card.version, self.lanes.queue_of(card, asked.queue), key.namespace))
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from urllib.parse import parse_qsl
 from scorer.service.gateway.front.gate import RequestHead
 from scorer.service.settings import Settings
 from scorer.wire.errors import BadOption, BodyTooLarge, MalformedBody, UnsupportedMediaType
+from scorer.wire.limits import check_length
 from scorer.wire.names import (
     HEADER_BATCH,
     HEADER_QUEUE,
     HEADER_ROWS,
     HEADER_SUBMITTER,
     HEADER_TIMEOUT,
-    MAX_BODY_BYTES,
     MAX_ROWS,
     MEDIA_ARROW,
     MEDIA_CSV,
@@ -47,35 +47,33 @@ class ScoreRequest:
     timeout: float
     queue: str
     submitter: str | None
+    writer: str = ""
 
-    def pinned(self, version: str, queue: str) -> ScoreRequest:
-        """Pin the request to one exact version, on the queue of that version's lane."""
-        return dataclasses.replace(self, options=dataclasses.replace(self.options, version=version), queue=queue)
+    def pinned(self, version: str, queue: str, writer: str) -> ScoreRequest:
+        """Pin the request to one exact version, on the queue of that version's lane, for the namespace of its key."""
+        options = dataclasses.replace(self.options, version=version)
+        return dataclasses.replace(self, options=options, queue=queue, writer=writer)
 
 
 def score_request(name: str, head: RequestHead, settings: Settings) -> ScoreRequest:
-    """Read path, query and headers. Raises BadInput's kinds, UnknownModel."""
+    """Read path, query and headers. Raises BadInput's kinds (BodyTooLarge by what is announced), UnknownModel."""
     options = ScoreOptions.parse(_arguments(head.query))
     if options.write and settings.sink == "none":
         raise BadOption("write=true, but this gateway has no sink to write to", 'Set sink = "hec" in its qscore.toml.')
+    rows, media_type = _rows(head.header(HEADER_ROWS)), _media_type(head)
+    if head.length is None:
+        raise MalformedBody("the request has no Content-Length", "Send the body whole, with its length.")
+    check_length(head.length, rows, media_type)
     return ScoreRequest(
         model=check_model_name(name),
         options=options,
-        rows=_rows(head.header(HEADER_ROWS)),
-        media_type=_media_type(head),
+        rows=rows,
+        media_type=media_type,
         batch_id=_matching(head, HEADER_BATCH, _BATCH) or uuid.uuid4().hex,
         timeout=_timeout(head.header(HEADER_TIMEOUT), settings.gateway.max_timeout),
-        queue=_queue(head.header(HEADER_QUEUE) or QUEUE_INTERACTIVE),
+        queue=_queue(head.headers.get(HEADER_QUEUE.lower(), QUEUE_INTERACTIVE)),
         submitter=_matching(head, HEADER_SUBMITTER, _SUBMITTER),
     )
-
-
-def check_length(length: int | None) -> None:
-    """Check what a body's Content-Length announces. Raises MalformedBody, BodyTooLarge."""
-    if length is None:
-        raise MalformedBody("the request has no Content-Length", "Send the body whole, with its length.")
-    if length > MAX_BODY_BYTES:
-        raise BodyTooLarge(f"the body has {length} bytes", f"Send at most {MAX_BODY_BYTES} bytes at a time.")
 
 
 def _arguments(query: str) -> dict[str, str]:
@@ -117,7 +115,7 @@ def _media_type(head: RequestHead) -> str:
         raise UnsupportedMediaType(
             f"a body of type {media_type[:80] or 'none'!r} cannot be scored", f"Send {', '.join(_MEDIA)}."
         )
-    if (head.header("Content-Encoding") or "identity") != "identity":
+    if head.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMediaType("the body is compressed", "Send it as it is.")
     return media_type
 

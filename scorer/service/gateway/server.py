@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from scorer.logs import configure_logs
 from scorer.service.access.authority import TlsFiles, server_files
+from scorer.service.access.effective import audit_start
 from scorer.service.gateway.app import QUICK_THREADS, Gateway, application_of
 from scorer.service.gateway.front.application import Application
 from scorer.service.gateway.front.bodies import BodyRooms, Pace
@@ -112,6 +113,7 @@ def main(arguments: list[str]) -> None:
     """Serve with this process's settings."""
     settings = load_settings()
     configure_logs("gateway")
+    audit_start(settings, "gateway")
     with listening(settings.gateway, arguments[0] if arguments else None) as listener:
         asyncio.run(serve(settings, listener))
     logging.shutdown()
