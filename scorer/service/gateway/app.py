@@ -17,6 +17,7 @@ from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import ApiKey, KeyFile
 from scorer.service.gateway.contract.pages import add_contract_routes
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
+from scorer.service.gateway.readiness import Readiness
 from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import ScoreJob, WorkerReply
@@ -28,9 +29,11 @@ from scorer.wire.errors import (
     BadInput,
     BadOption,
     BodyTooLarge,
+    Forbidden,
     Problem,
     QScoreError,
     ScoringTimeout,
+    Unauthorised,
 )
 from scorer.wire.names import (
     HEADER_BATCH,
@@ -42,7 +45,6 @@ from scorer.wire.names import (
     MAX_BODY_BYTES,
     MEDIA_CSV,
     MEDIA_PROBLEM,
-    QUEUE_INTERACTIVE,
 )
 
 _RETRY_AFTER = {429: "2", 503: "5"}  # seconds
@@ -70,6 +72,14 @@ class Gateway:
         key = self.keys.identify(authorization)
         key.allows(scope)
         return key
+
+    def may(self, scope: str) -> bool:
+        """Tell whether the caller's key has the scope; no key has none."""
+        try:
+            self.allow(scope)
+        except (Unauthorised, Forbidden):
+            return False
+        return True
 
     def run(self, asked: ScoreRequest, body: bytes) -> WorkerReply:
         """Queue one body and wait for its reply. Raises QueueFull, ScoringTimeout or Unavailable."""
@@ -131,13 +141,14 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
     def healthz() -> Response:
         return jsonify(status="up")
 
+    readiness = Readiness(gateway.queue, gateway.settings.gateway.max_waiting)
+
     @app.get("/readyz")
     def readyz() -> Response:
-        state = gateway.queue.state()
-        lane = gateway.queue.lanes.serving(QUEUE_INTERACTIVE)
-        if state.workers[lane.name] == 0:
-            raise lane.nobody()
-        return jsonify(status="ready", workers=dict(state.workers), waiting=dict(state.waiting))
+        state = readiness.state()
+        # Whoever asks without a key learns whether, not how much.
+        details = {"workers": dict(state.workers), "waiting": dict(state.waiting)} if gateway.may("read") else {}
+        return jsonify(status="ready", **details)
 
     @app.get("/metrics")
     def metrics() -> Response:

@@ -52,6 +52,11 @@ def reached() -> Iterator[None]:
     """Translate errors of the queue's server: raises Unavailable in their place."""
     try:
         yield
+    except redis.exceptions.OutOfMemoryError as error:
+        raise Unavailable(
+            "the queue's server is full (OutOfMemoryError)",
+            "It empties as rows reach their sink: run `qscore status`; raise its maxmemory where it is yours.",
+        ) from error
     except redis.exceptions.RedisError as error:
         raise Unavailable(
             f"the queue's server did not do its work ({type(error).__name__})",

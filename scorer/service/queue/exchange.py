@@ -233,6 +233,11 @@ class Exchange:
             found: Any = self.client.blpop([f"qscore:ack:{submitter}"], timeout=max(0.01, seconds))
         return BatchOutcome.unpack(found[1]) if found else None
 
+    def prove_writable(self) -> None:
+        """Write a small key with a life, as a batch would be. Raises Unavailable where the server takes nothing."""
+        with reached():
+            self.client.set("qscore:probe", b"1", ex=5)
+
     def beat(self, lane: str, worker: str) -> None:
         """Say that a worker is alive."""
         key, now = WORKERS + lane, time.time()

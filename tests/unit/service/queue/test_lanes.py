@@ -15,6 +15,7 @@ import scorer
 from scorer.engine.backends.table import BACKENDS, UnknownBackend
 from scorer.models.trained import TrainedModel
 from scorer.registry.store import card_of
+from scorer.service.access.api_keys import KeyFile
 from scorer.service.access.authority import TlsFiles
 from scorer.service.client.status import queue_check
 from scorer.service.gateway.app import create_app
@@ -138,7 +139,8 @@ def test_a_new_lane_is_told_by_every_report(client: redis.Redis, tmp_path: Path)
     metrics = new_metrics(exchange.state).text().decode()
     assert 'qscore_queue_waiting{queue="foundry"} 1.0' in metrics
     assert 'qscore_workers_alive{lane="foundry"} 1.0' in metrics
-    ready: Any = create_app(settings_at(tmp_path), ROWS).test_client().get("/readyz").json
+    reader = {"Authorization": f"Bearer {KeyFile(tmp_path / 'api_keys.json').add(['read'])[1]}"}
+    ready: Any = create_app(settings_at(tmp_path), ROWS).test_client().get("/readyz", headers=reader).json
     assert (ready["waiting"]["foundry"], ready["workers"]["foundry"]) == (1, 1)
     settings = settings_at(tmp_path)
     assert queue_check(settings, state, ROWS).line.endswith(

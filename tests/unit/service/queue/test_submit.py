@@ -217,7 +217,7 @@ def test_a_server_without_memory_is_a_refusal(queue: Queue) -> None:
     queue.live("score")
     queue.client.config_set("maxmemory", "1")
     for body in (SMALL, LARGE):
-        with pytest.raises(Unavailable, match="the queue's server did not do its work"):
+        with pytest.raises(Unavailable, match="the queue's server is full"):
             queue.put("interactive", body)
     assert (queue.messages("interactive"), queue.bodies()) == ([], [])
 
