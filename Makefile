@@ -108,8 +108,8 @@ bench-compiled: setup ## compiled loops of the engine against NumPy, and against
 bench-queue: setup ## gateway and queue against a raw msgpack round trip
 	@$(BIN)/python bench/roundtrip.py
 
-bench-service: setup ## gateway, queue and worker: rows a second, two workers, transport, slowest small batches
-	@$(BIN)/python -m bench.service
+bench-service: .venv-bench/.ready ## gateway, queue and worker: rows a second, two workers, transport, slowest small batches
+	@.venv-bench/bin/python -m bench.service
 
 bench-command: setup package ## | qscore against a do-nothing splunklib command
 	@$(BIN)/python bench/command.py

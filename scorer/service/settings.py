@@ -55,7 +55,7 @@ class WorkerSettings(_Section):
     bulk_processes: int = Field(0, ge=0, le=256)  # that score files and documents; 0: as many as for searches
     delivery_processes: int = Field(2, ge=1, le=64)  # writing rows to the sink, each with one request at a time
     task_seconds: float = Field(10.0, gt=0)  # hard limit of one scoring task
-    visibility_seconds: int = Field(24, ge=2)  # redelivery of a dead worker's task; above twice task_seconds
+    visibility_seconds: int = Field(20, ge=4)  # after which a silent worker's messages are given to another
     qpu_processes: int = Field(0, ge=0, le=64)  # of the qpu lane: models above 12 qubits; needs qscore[qiskit]
     qpu_task_seconds: float = Field(50.0, gt=0)  # hard limit of one task of the qpu lane
 

@@ -22,6 +22,7 @@ from scorer.service.gateway.front.refusals import problem_answer
 from scorer.service.gateway.journal import Journal, Line
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
 from scorer.service.gateway.permits import RequestChecks, ScorePermit
+from scorer.service.gateway.readiness import Readiness
 from scorer.service.gateway.request_checks import ScoreRequest
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import ScoreJob, WorkerReply
@@ -33,8 +34,10 @@ from scorer.wire.errors import (
     BadInput,
     BadOption,
     BodyTooLarge,
+    Forbidden,
     QScoreError,
     ScoringTimeout,
+    Unauthorised,
 )
 from scorer.wire.names import (
     HEADER_BATCH,
@@ -45,7 +48,6 @@ from scorer.wire.names import (
     HEADER_VERSION,
     MAX_BODY_BYTES,
     MEDIA_CSV,
-    QUEUE_INTERACTIVE,
 )
 
 #: Threads for checks and for questions that are answered without a worker.
@@ -96,6 +98,14 @@ class Gateway:
         key = self.keys.identify(authorization)
         key.allows(scope)
         return key
+
+    def may(self, scope: str) -> bool:
+        """Tell whether the caller's key has the scope; no key has none."""
+        try:
+            self.allow(scope)
+        except (Unauthorised, Forbidden):
+            return False
+        return True
 
     def run(self, asked: ScoreRequest, body: HeldBody) -> WorkerReply:
         """Queue one body and wait for its reply. Raises QueueFull, ScoringTimeout or Unavailable."""
@@ -154,13 +164,14 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
     def healthz() -> Response:
         return jsonify(status="up")
 
+    readiness = Readiness(gateway.queue, gateway.settings.gateway.max_waiting)
+
     @app.get("/readyz")
     def readyz() -> Response:
-        state = gateway.queue.state()
-        lane = gateway.queue.lanes.serving(QUEUE_INTERACTIVE)
-        if state.workers[lane.name] == 0:
-            raise lane.nobody()
-        return jsonify(status="ready", workers=dict(state.workers), waiting=dict(state.waiting))
+        state = readiness.state()
+        # Whoever asks without a key learns whether, not how much.
+        details = {"workers": dict(state.workers), "waiting": dict(state.waiting)} if gateway.may("read") else {}
+        return jsonify(status="ready", **details)
 
     @app.get("/metrics")
     def metrics() -> Response:
