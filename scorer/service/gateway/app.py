@@ -83,7 +83,7 @@ class Gateway:
 
     @property
     def checks(self) -> RequestChecks:
-        return RequestChecks(self.settings, self.keys, self.cards, self.queue.lanes)
+        return RequestChecks(self.settings, self.keys)
 
     @property
     def journal(self) -> Journal:
@@ -106,6 +106,12 @@ class Gateway:
         except (Unauthorised, Forbidden):
             return False
         return True
+
+    def pinned(self, permit: ScorePermit) -> ScoreRequest:
+        """Pin what was asked to one exact version. Raises UnknownModel, ArtifactRejected."""
+        asked = permit.asked
+        card = self.cards.card(asked.model, asked.options.version)
+        return asked.pinned(card.version, self.queue.lanes.queue_of(card, asked.queue), permit.key.namespace)
 
     def run(self, asked: ScoreRequest, body: HeldBody) -> WorkerReply:
         """Queue one body and wait for its reply. Raises QueueFull, ScoringTimeout or Unavailable."""
@@ -202,7 +208,7 @@ def _score(gateway: Gateway, name: str) -> Response:
     permit = request.environ.get(ENVIRON_PERMIT)
     if not isinstance(permit, ScorePermit):  # no front stands before this application, or it did not know the path
         permit = gateway.checks.score(_head(), name)
-    asked = permit.asked
+    asked = gateway.pinned(permit)
     g.log = {"batch_id": asked.batch_id, "model": asked.model, "version": asked.options.version, "rows": asked.rows}
     body = request.environ.get(ENVIRON_BODY) or HeldBody(request.get_data(cache=False), _nothing)
     if asked.rows == 0 and not body.content():

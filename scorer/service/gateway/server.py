@@ -30,6 +30,7 @@ from scorer.service.gateway.front.notices import Notices
 from scorer.service.gateway.front.server import Front
 from scorer.service.gateway.front.sockets import descriptors
 from scorer.service.gateway.permits import GatewayGate
+from scorer.service.process import return_memory
 from scorer.service.queue.broker import private_dir
 from scorer.service.settings import GatewaySettings, Settings, load_settings
 from scorer.wire.errors import ConfigurationError
@@ -61,7 +62,7 @@ def front_of(settings: Settings, listener: socket.socket) -> Front:
     threads = ThreadPoolExecutor(own.threads, "request")
     quick = ThreadPoolExecutor(QUICK_THREADS, "quick")
     house = House(
-        gate=GatewayGate(gateway.checks, gateway.journal, quick),
+        gate=GatewayGate(gateway.checks, gateway.journal),
         application=Application(application_of(gateway), own.host, listener.getsockname()[1]),
         rooms=BodyRooms.of(own.body_memory, own.body_disk, private_dir(settings.run_dir), quick),
         limits=Limits(own.head_seconds, own.idle_seconds, Pace(own.body_seconds, own.body_rate)),
@@ -111,6 +112,7 @@ def listening(gateway: GatewaySettings, inherited: str | None) -> socket.socket:
 
 def main(arguments: list[str]) -> None:
     """Serve with this process's settings."""
+    return_memory()
     settings = load_settings()
     configure_logs("gateway")
     audit_start(settings, "gateway")
