@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import time
 from typing import Annotated
 
 import typer
@@ -10,12 +10,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scorer.service.access.api_keys import SCOPES, KeyFile
-from scorer.service.settings import load_settings
+from scorer.service.access.api_keys import ApiKey, KeyFile, Terms, write_private
+from scorer.service.access.last_use import Use, UseFile
+from scorer.service.access.lifetimes import duration, expiry, shown, warning
+from scorer.service.access.rights import SCOPES
+from scorer.service.settings import Settings, load_settings
 
 keys_app = typer.Typer(
     help="API keys of the gateway: who may list models, score, and write scores back.", no_args_is_help=True
 )
+_WIDE = 240  # columns of a table that no terminal shows, so that a key stays on one line
+
+Days = Annotated[int | None, typer.Option(help="Days after which the key ends.")]
+Expires = Annotated[str, typer.Option(help="When the key ends, UTC: 2027-03-31 or 2027-03-31T12:00.")]
+Never = Annotated[bool, typer.Option("--never", help="The key never ends.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -30,34 +38,85 @@ def new(
         typer.Option(help="What the key may do: read, score or write. Repeat it; default: read and score."),
     ] = None,
     note: Annotated[str, typer.Option(help="Whose key it is, for `qscore key list`.")] = "",
+    days: Days = None,
+    expires: Expires = "",
+    never: Never = False,
+    model: Annotated[list[str] | None, typer.Option(help="Bind it to this model. Repeat it; default: all.")] = None,
+    index: Annotated[
+        list[str] | None, typer.Option(help="Bind writing to this index of Splunk. Repeat it; default: all.")
+    ] = None,
+    elastic_namespace: Annotated[
+        list[str] | None, typer.Option(help="Bind writing to this namespace of Elastic. Repeat it; default: all.")
+    ] = None,
 ) -> None:
     """Make a key and print it, once: only its hash is kept.
 
-    A Splunk search head needs read and score; add --scope write where `| qscore write=true` is used.
+    A Splunk search head needs read and score; add --scope write where `| qscore write=true` is used. Without --days or
+    --expires a key never ends.
 
     \b
-    Example:
-      qscore key new --scope read --scope score --scope write --note 'search head 1'
+    Examples:
+      qscore key new --scope read --scope score --days 90 --note 'search head 1'
+      qscore key new --scope score --scope write --model lateral --index qscore --note 'nightly'
     """
-    key, secret = KeyFile(load_settings().api_keys).add(tuple(scope or ("read", "score")), note)
-    typer.echo(secret)
-    typer.echo(f"key {key.id} may: {', '.join(key.scopes)}. It is not shown again.", err=True)
+    end = expiry(time.time(), days, expires, never)
+    terms = Terms(end, tuple(model or ()), tuple(index or ()), tuple(elastic_namespace or ()))
+    key, secret = KeyFile(load_settings().api_keys).add(tuple(scope or ("read", "score")), note, terms=terms)
+    _print_new(key, secret)
 
 
 @keys_app.command("list")
 def list_keys() -> None:
-    """Show the keys' ids, scopes and notes (never the keys).
+    """Show the keys' ids, rights, ends, last uses and notes (never the keys).
+
+    The gateway writes last uses down once a minute.
 
     \b
     Example:
       qscore key list
     """
-    table = Table("id", "scopes", "made (UTC)", "note")
-    for key in KeyFile(load_settings().api_keys).keys():  # noqa: SIM118  # a method, not a mapping
-        made = dt.datetime.fromtimestamp(key.created, dt.UTC).strftime("%Y-%m-%d %H:%M")
-        table.add_row(key.id, ", ".join(key.scopes), made, Text(key.note))
-    Console().print(table)
+    settings = load_settings()
+    uses = UseFile.beside(settings.api_keys).read()
+    keys = KeyFile(settings.api_keys).keys()
+    table = Table("id", "scopes", "bound to", "made (UTC)", "ends (UTC)", "last used (UTC)", "note")
+    for key in keys:
+        table.add_row(*_cells(key, uses.get(key.id)))
+    console = Console()
+    (console if console.is_terminal else Console(width=_WIDE)).print(table)
     typer.echo("Scopes: " + "; ".join(f"{name}: {meaning}" for name, meaning in SCOPES.items()) + ".")
+    for key in keys:
+        if text := warning(key.id, key.expires, time.time()):
+            typer.echo(f"Warning: {text}", err=True)
+
+
+@keys_app.command("rotate")
+def rotate(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="An id that `qscore key list` shows.")],
+    overlap: Annotated[str, typer.Option(help="How long the old key still works: 7d, 12h, 30m or 0s.")] = "7d",
+    days: Days = None,
+    expires: Expires = "",
+    never: Never = False,
+) -> None:
+    """Make a key's successor, which may do the same, and print it; the old one ends after the overlap.
+
+    The new key lives as long as the old one was made for, unless you say otherwise.
+
+    \b
+    Example:
+      qscore key rotate 1a2b3c4d --overlap 7d
+    """
+    settings, now = load_settings(), time.time()
+    keys = KeyFile(settings.api_keys)
+    wanted = expiry(now, days, expires, never)
+    if wanted is None and not never and (old := keys.get(key_id)) is not None and old.expires is not None:
+        wanted = round(now + old.expires - old.created, 3)
+    ending, new, secret = keys.rotate(key_id, duration(overlap), wanted)
+    if _is_local(settings, ending):
+        write_private(settings.local_key, secret.encode() + b"\n")
+        typer.echo(f"key {new.id} replaces {ending.id} in {settings.local_key}", err=True)
+    else:
+        _print_new(new, secret)
+    typer.echo(f"key {ending.id} works until {shown(ending.expires)} UTC.", err=True)
 
 
 @keys_app.command("revoke")
@@ -70,3 +129,23 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="An id that 
     """
     key = KeyFile(load_settings().api_keys).revoke(key_id)
     typer.echo(f"key {key.id} is revoked{f' ({key.note})' if key.note else ''}")
+
+
+def _print_new(key: ApiKey, secret: str) -> None:
+    typer.echo(secret)
+    bound = key.rights.bindings()
+    may = ", ".join(key.scopes) + (f" ({bound})" if bound else "")
+    ends = "It never ends" if key.expires is None else f"It ends at {shown(key.expires)} UTC"
+    typer.echo(f"key {key.id} may: {may}. {ends}, and is not shown again.", err=True)
+
+
+def _cells(key: ApiKey, use: Use | None) -> tuple[str | Text, ...]:
+    last = f"{shown(use.at)} from {use.address}" if use else "-"
+    scopes, bound = ", ".join(key.scopes), Text(key.rights.bindings() or "-")
+    return key.id, scopes, bound, shown(key.created), shown(key.expires), Text(last), Text(key.note)
+
+
+def _is_local(settings: Settings, key: ApiKey) -> bool:
+    """Tell whether it is the key of the commands on this machine."""
+    path = settings.local_key
+    return path.is_file() and KeyFile(settings.api_keys).find(path.read_text("ascii").strip()) == key

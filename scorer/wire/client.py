@@ -12,6 +12,7 @@ slowly its bytes arrive.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -103,6 +104,7 @@ class GatewayClient:
                 "Make one with `qscore key new` and store the line that it prints.",
             )
         self._connection = TlsConnection(url, GATEWAY, Trust(ca_file, server_hostname))
+        self._key_id = hashlib.sha256(key.encode("ascii")).hexdigest()[:8]
         self._headers = {"Authorization": "Bearer " + key, "Accept": "*/*"}
         self._timeout = timeout
 
@@ -111,6 +113,11 @@ class GatewayClient:
 
     def __exit__(self, *_exc: Any) -> None:
         self.close()
+
+    @property
+    def key_id(self) -> str:
+        """Give the id under which the gateway lists the key; acknowledgement lists of its caller begin with it."""
+        return self._key_id
 
     def close(self) -> None:
         """Close the connection; the next call opens a new one."""
@@ -151,8 +158,9 @@ class GatewayClient:
         """Score one body of ``rows`` data rows; safe to repeat with the same ``batch_id``.
 
         ``timeout``: seconds, of this exchange alone. ``submitter``: whose acknowledgement list learns what became of
-        written rows. ``bulk``: wait on the queue for files, not on that of searches. Raises the gateway's own problem
-        (BadInput, Unauthorised, UnknownModel, QueueFull ...), ScoringTimeout, Unreachable or NonsenseReply.
+        written rows; it begins with the key's id and a colon. ``bulk``: wait on the queue for files, not on that of
+        searches. Raises the gateway's own problem (BadInput, Unauthorised, UnknownModel, QueueFull ...),
+        ScoringTimeout, Unreachable or NonsenseReply.
         """
         if len(body) > MAX_BODY_BYTES or rows > MAX_ROWS:
             raise BodyTooLarge(

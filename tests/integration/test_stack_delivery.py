@@ -39,7 +39,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory, publish_tiny: Callable[[Path
         yield Writing(home, state, file)
 
 
-def acknowledged(stack: Writing, submitter: str) -> Acknowledgement | None:
+def acknowledged(stack: Writing, name: str) -> Acknowledgement | None:
+    """What the local key's acknowledgement list of this name says next."""
+    with client_of(stack.home, stack.state) as client:
+        submitter = f"{client.key_id}:{name}"
     outcome = exchange_of(settings_of(stack.home), longest_wait=30.0).wait_outcome(submitter, 30.0)
     return None if outcome is None else outcome.ack
 
@@ -47,7 +50,10 @@ def acknowledged(stack: Writing, submitter: str) -> Acknowledgement | None:
 def test_a_batch_larger_than_one_delivery_is_written_whole_and_acknowledged_once(stack: Writing) -> None:
     before = len(stack.events())
     with client_of(stack.home, stack.state) as client:
-        assert client.score("lateral", body(5000), 5000, WRITE, "batch-5000", submitter="big").scored == 5000
+        assert (
+            client.score("lateral", body(5000), 5000, WRITE, "batch-5000", submitter=f"{client.key_id}:big").scored
+            == 5000
+        )
     assert acknowledged(stack, "big") == Acknowledgement("batch-5000", 5000)
     events = stack.events()[before:]
     assert len({event["fields"]["qscore_id"] for event in events}) == 5000
@@ -59,7 +65,7 @@ def test_the_same_rows_again_carry_the_same_ids(stack: Writing) -> None:
     with client_of(stack.home, stack.state) as client:
         for number in range(2):
             before = len(stack.events())
-            client.score("lateral", body(3), 3, WRITE, f"batch-again-{number}", submitter="again")
+            client.score("lateral", body(3), 3, WRITE, f"batch-again-{number}", submitter=f"{client.key_id}:again")
             assert acknowledged(stack, "again") == Acknowledgement(f"batch-again-{number}", 3)
             ids.append([event["fields"]["qscore_id"] for event in stack.events()[before:]])
     assert ids[0] == ids[1]
@@ -68,7 +74,7 @@ def test_the_same_rows_again_carry_the_same_ids(stack: Writing) -> None:
 def test_rows_without_time_or_identity_are_scored_and_not_written(stack: Writing) -> None:
     content = body(3).replace(b"1700000600,", b"never,")
     with client_of(stack.home, stack.state) as client:
-        reply = client.score("lateral", content, 3, WRITE, "batch-context", submitter="context")
+        reply = client.score("lateral", content, 3, WRITE, "batch-context", submitter=f"{client.key_id}:context")
     assert (reply.scored, reply.problems) == (3, {"bad_context": 1})
     bad = reply.body.decode().splitlines()[2]
     assert bad.split(",")[0] != ""
@@ -78,7 +84,7 @@ def test_rows_without_time_or_identity_are_scored_and_not_written(stack: Writing
 
 def test_nothing_to_write_is_acknowledged_too(stack: Writing) -> None:
     with client_of(stack.home, stack.state) as client:
-        client.score("lateral", b"_time\n1\n", 1, WRITE, "batch-nothing", submitter="nothing")
+        client.score("lateral", b"_time\n1\n", 1, WRITE, "batch-nothing", submitter=f"{client.key_id}:nothing")
     assert acknowledged(stack, "nothing") == Acknowledgement("batch-nothing", 0)
 
 
@@ -99,9 +105,11 @@ def test_a_sink_that_cannot_work_ends_in_the_dead_letters(tmp_path: Path, publis
     wrong = {"QSCORE_SINK": "hec", "QSCORE_HEC__URL": "https://localhost:1"}  # and no token
     with running_stack(home, "--port", "0", "--workers", "1", environment=wrong) as state:
         with client_of(home, state) as client:
-            assert client.score("lateral", body(2), 2, WRITE, "batch-dead", submitter="dead").scored == 2
+            assert (
+                client.score("lateral", body(2), 2, WRITE, "batch-dead", submitter=f"{client.key_id}:dead").scored == 2
+            )
         letters = DeadLetters(settings_of(home).dead_letters)
         assert eventually(lambda: len(letters.list()) == 2, 60)
         assert "hec.token_file is not set" in letters.list()[0].reason
-        outcome = exchange_of(settings_of(home), 30.0).wait_outcome("dead", 10.0)
+        outcome = exchange_of(settings_of(home), 30.0).wait_outcome(own, 10.0)
         assert outcome == BatchOutcome.of(Acknowledgement("batch-dead", 0, 0, 2))

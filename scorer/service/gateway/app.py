@@ -14,9 +14,12 @@ from werkzeug.exceptions import HTTPException
 
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
-from scorer.service.access.api_keys import ApiKey, KeyFile
+from scorer.service.access.api_keys import KeyFile
+from scorer.service.access.callers import Caller, Door, Presented
+from scorer.service.access.rights import write_target
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
 from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
+from scorer.service.gateway.request_log import RequestLog
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.jobs import ScoreJob, WorkerReply
@@ -55,17 +58,22 @@ class Gateway:
     """The parts that every request needs; made once per process."""
 
     settings: Settings
-    keys: KeyFile
+    door: Door
     cards: CardStore
     exchange: Exchange
     submitter: Submitter
     metrics: GatewayMetrics
+    log: RequestLog
 
-    def allow(self, scope: str) -> ApiKey:
-        """Find the caller's key. Raises Unauthorised or Forbidden."""
-        key = self.keys.identify(request.headers.get("Authorization"))
-        key.allows(scope)
-        return key
+    def allow(self, scope: str, model: str | None = None) -> Caller:
+        """Find the caller and check what it may do, before anything else is read. Raises Unauthorised or Forbidden."""
+        g.scope = scope
+        g.caller = caller = self.door.caller(Presented(request.headers.get("Authorization")))
+        caller.check_alive()
+        caller.check_scope(scope)
+        if model is not None:
+            caller.check_model(model)
+        return caller
 
     def run(self, asked: ScoreRequest, body: bytes) -> WorkerReply:
         """Queue one body and wait for its reply. Raises QueueFull, ScoringTimeout or Unavailable."""
@@ -103,13 +111,15 @@ def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
     longest = settings.gateway.max_timeout
     client = redis_client(settings, connections=settings.gateway.threads + 2, longest_wait=longest)
     exchange = Exchange(client, lanes)
+    keys, cards = KeyFile(settings.api_keys), CardStore(settings.registry, settings.trusted_keys)
     gateway = Gateway(
         settings,
-        KeyFile(settings.api_keys),
-        CardStore(settings.registry, settings.trusted_keys),
+        Door(keys),
+        cards,
         exchange,
         Submitter.of(settings, client, lanes),
         new_metrics(exchange.state),
+        RequestLog.of(settings, keys, cards),
     )
     app = Flask("qscore", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
@@ -142,12 +152,12 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
 def _add_model_routes(app: Flask, gateway: Gateway) -> None:
     @app.get("/v1/models")
     def models() -> Response:
-        gateway.allow("read")
-        return jsonify(models=[card.to_dict() for card in gateway.cards.cards()])
+        rights = gateway.allow("read").rights
+        return jsonify(models=[card.to_dict() for card in gateway.cards.cards() if rights.covers(card.name)])
 
     @app.get("/v1/models/<name>")
     def model(name: str) -> Response:
-        gateway.allow("read")
+        gateway.allow("read", name)
         unknown = sorted(set(request.args) - {"version"})
         if unknown:
             raise BadOption(f"unknown option {unknown[0][:40]}", "The only option here is version.")
@@ -178,10 +188,12 @@ def _score(gateway: Gateway, name: str) -> Response:
 
 def _allowed_request(gateway: Gateway, name: str) -> ScoreRequest:
     """Read what the caller asks for, of one exact version; all that can be said without the body is checked."""
-    key = gateway.allow("score")
+    caller = gateway.allow("score", name)
     asked = score_request(name, request, gateway.settings)
     if asked.options.write:
-        key.allows("write")
+        g.scope = "write"
+        caller.check_write(write_target(gateway.settings))
+    caller.check_submitter(asked.submitter)
     card = gateway.cards.card(asked.model, asked.options.version)
     return asked.pinned(card.version, gateway.exchange.lanes.queue_of(card, asked.queue))
 
@@ -223,16 +235,7 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
     def account(response: Response) -> Response:
         code = g.get("code", "ok")
         gateway.metrics.requests.labels(request.endpoint or "none", code).inc()
-        if request.endpoint == "score" or code != "ok":
-            seconds = round(time.perf_counter() - g.started, 4)
-            get_log().info(
-                "request",
-                endpoint=request.endpoint,
-                status=response.status_code,
-                code=code,
-                seconds=seconds,
-                **g.get("log", {}),
-            )
+        gateway.log.account(response, code)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
