@@ -105,9 +105,8 @@ def test_a_sink_that_cannot_work_ends_in_the_dead_letters(tmp_path: Path, publis
     wrong = {"QSCORE_SINK": "hec", "QSCORE_HEC__URL": "https://localhost:1"}  # and no token
     with running_stack(home, "--port", "0", "--workers", "1", environment=wrong) as state:
         with client_of(home, state) as client:
-            assert (
-                client.score("lateral", body(2), 2, WRITE, "batch-dead", submitter=f"{client.key_id}:dead").scored == 2
-            )
+            own = f"{client.key_id}:dead"
+            assert client.score("lateral", body(2), 2, WRITE, "batch-dead", submitter=own).scored == 2
         letters = DeadLetters(settings_of(home).dead_letters)
         assert eventually(lambda: len(letters.list()) == 2, 60)
         assert "hec.token_file is not set" in letters.list()[0].reason

@@ -75,7 +75,7 @@ def _address(text: str) -> IpAddress | None:
 
 
 def _for(element: str) -> str:
-    """The address of one element of Forwarded (RFC 7239), without its port; empty where it names none."""
+    """Read the address of one element of Forwarded (RFC 7239), without its port; empty where it names none."""
     named = [found[1] for part in element.split(";") if (found := _FOR.match(part))]
     if len(named) != 1:
         return ""

@@ -241,7 +241,7 @@ def _key(entry: dict[str, Any]) -> ApiKey:
 
 
 def _moment(value: object) -> float:
-    """An end that cannot be read must not become none: the whole file is refused then."""
+    """Read an end. One that cannot be read must not become none: the whole file is refused then."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ValueError(f"expires is {str(value)[:40]!r}, not epoch seconds")
     return float(value)
@@ -263,6 +263,6 @@ def _stored(key: ApiKey) -> dict[str, Any]:
 
 
 def _new_secret() -> tuple[str, str, float]:
-    """A secret, its hash, and now."""
+    """Make a secret; with its hash, and now."""
     secret = _PREFIX + secrets.token_urlsafe(32)
     return secret, digest_of(secret), round(time.time(), 3)

@@ -10,13 +10,14 @@ import uuid
 from dataclasses import dataclass
 
 from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import KeyFile
 from scorer.service.access.callers import Caller, Door, Presented
 from scorer.service.access.rights import write_target
+from scorer.service.gateway.contract.pages import add_contract_routes
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
 from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
 from scorer.service.gateway.request_log import RequestLog
@@ -67,8 +68,12 @@ class Gateway:
 
     def allow(self, scope: str, model: str | None = None) -> Caller:
         """Find the caller and check what it may do, before anything else is read. Raises Unauthorised or Forbidden."""
+        return self.allow_header(request.headers.get("Authorization"), scope, model)
+
+    def allow_header(self, authorization: str | None, scope: str, model: str | None = None) -> Caller:
+        """Find the caller by an Authorization header, and do as ``allow`` does."""
         g.scope = scope
-        g.caller = caller = self.door.caller(Presented(request.headers.get("Authorization")))
+        g.caller = caller = self.door.caller(Presented(authorization))
         caller.check_alive()
         caller.check_scope(scope)
         if model is not None:
@@ -126,6 +131,7 @@ def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
     _add_state_routes(app, gateway)
     _add_model_routes(app, gateway)
+    add_contract_routes(app, gateway.allow_header)
     _add_edges(app, gateway)
     return app
 
@@ -223,7 +229,10 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
 
     @app.errorhandler(HTTPException)
     def not_found(error: HTTPException) -> Response:
-        return refused(_http_error(error))
+        response = refused(_http_error(error))
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+        return response
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:

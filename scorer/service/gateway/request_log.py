@@ -29,6 +29,7 @@ from scorer.wire.names import HEADER_BATCH, HEADER_ROWS, check_version, is_name
 _BATCH = re.compile(r"(?!qs[kt]_)[A-Za-z0-9_.-]{8,80}\Z")  # a key in the wrong header is no batch's id
 #: Endpoints whose served requests have lines; probes and scrapes have none.
 _TOLD = frozenset({"score", "models", "model", "token"})
+_OF_MODELS = frozenset({"score", "model"})
 
 
 @dataclass
@@ -69,10 +70,10 @@ class RequestLog:
         get_log().info("request", **_who(caller, address), **_what(response.status_code, code), **self._asked(caller))
 
     def _asked(self, caller: Caller | None) -> dict[str, Any]:
-        """What the request asked for: once it was checked, else what a known caller said in the form for it."""
+        """Gather what the request asked for: once it was checked, else what a known caller said in the form for it."""
         found: dict[str, Any] = g.get("log") or (_said(request) if caller is not None else {})
         name = (request.view_args or {}).get("name")
-        if "model" not in found and self._exists(name):
+        if "model" not in found and request.endpoint in _OF_MODELS and self._exists(name):
             found["model"] = name
         return found
 
@@ -86,7 +87,7 @@ class RequestLog:
             get_log().warning("requests_without_lines", address=address, requests=requests)
 
     def _warn(self, now: float) -> None:
-        """Once a day, name the keys that have ended or soon will."""
+        """Name, once a day, the keys that have ended or soon will."""
         if now - self._warned < DAY:
             return
         self._warned = now

@@ -145,12 +145,8 @@ def test_batches_that_cannot_be_scored_now(settings: Settings, keys: KeyFile) ->
 def test_requests_that_are_served(gateway: FlaskClient, keys: KeyFile, settings: Settings) -> None:
     key, secret = keys.add(["score", "read"])
     empty = BATCH | {"version": "1-starter", "rows": 0}
-    none: dict[str, Any] = {
-        "headers": {"X-QScore-Rows": "0"},
-        "data": b"",
-        "environ_overrides": {"CONTENT_LENGTH": "0"},
-    }
-    assert lines(gateway, secret=secret, **none) == (200, [line(key.id, 200, "ok", **empty)])
+    none: dict[str, Any] = {"headers": {"X-QScore-Rows": "0"}, "environ_overrides": {"CONTENT_LENGTH": "0"}}
+    assert lines(gateway, secret=secret, data=b"", **none) == (200, [line(key.id, 200, "ok", **empty)])
     read = line(key.id, 200, "ok", **BATCH) | {"scope": "read"}
     assert lines(gateway, "GET", "/v1/models/lateral", secret, data=b"")[1] == [read | {"endpoint": "model"}]
     assert lines(gateway, "GET", "/metrics", secret, data=b"") == (200, [])
