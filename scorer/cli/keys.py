@@ -11,10 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from scorer.service.access.api_keys import ApiKey, KeyFile, Terms, write_private
+from scorer.service.access.certificates import check_name
 from scorer.service.access.last_use import Use, UseFile
 from scorer.service.access.lifetimes import duration, expiry, shown, warning
+from scorer.service.access.oidc import check_claim
 from scorer.service.access.rights import SCOPES
+from scorer.service.access.tokens import Tokens
+from scorer.service.queue.broker import FAST, redis_client
 from scorer.service.settings import Settings, load_settings
+from scorer.wire.errors import BadOption, QScoreError
 
 keys_app = typer.Typer(
     help="API keys of the gateway: who may list models, score, and write scores back.", no_args_is_help=True
@@ -48,8 +53,17 @@ def new(
     elastic_namespace: Annotated[
         list[str] | None, typer.Option(help="Bind writing to this namespace of Elastic. Repeat it; default: all.")
     ] = None,
+    certificate: Annotated[
+        str,
+        typer.Option(help="Whose client certificate it stands for: CN=..., dns:..., uri:..., email:... or sha256:..."),
+    ] = "",
+    claim: Annotated[
+        str, typer.Option(help="Whom it stands for, by the identity provider's word: groups=soc-analysts.")
+    ] = "",
 ) -> None:
     """Make a key and print it, once: only its hash is kept.
+
+    With --certificate or --claim there is nothing to print: the certificate, or the provider's token, is the secret.
 
     A Splunk search head needs read and score; add --scope write where `| qscore write=true` is used. Without --days or
     --expires a key never ends.
@@ -60,7 +74,10 @@ def new(
       qscore key new --scope score --scope write --model lateral --index qscore --note 'nightly'
     """
     end = expiry(time.time(), days, expires, never)
-    terms = Terms(end, tuple(model or ()), tuple(index or ()), tuple(elastic_namespace or ()))
+    stands_for = check_name(certificate) if certificate else "", check_claim(claim) if claim else ""
+    if all(stands_for):
+        raise BadOption("a key stands for a certificate or for people", "Give one of --certificate and --claim.")
+    terms = Terms(end, tuple(model or ()), tuple(index or ()), tuple(elastic_namespace or ()), *stands_for)
     key, secret = KeyFile(load_settings().api_keys).add(tuple(scope or ("read", "score")), note, terms=terms)
     _print_new(key, secret)
 
@@ -127,22 +144,35 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="An id that 
     Example:
       qscore key revoke 1a2b3c4d
     """
-    key = KeyFile(load_settings().api_keys).revoke(key_id)
+    settings = load_settings()
+    key = KeyFile(settings.api_keys).revoke(key_id)
     typer.echo(f"key {key.id} is revoked{f' ({key.note})' if key.note else ''}")
+    _end_tokens(settings, key.id)
 
 
 def _print_new(key: ApiKey, secret: str) -> None:
-    typer.echo(secret)
+    stands_for = key.certificate or key.claim
+    typer.echo(f"key {key.id} stands for {stands_for}" if stands_for else secret)
     bound = key.rights.bindings()
     may = ", ".join(key.scopes) + (f" ({bound})" if bound else "")
     ends = "It never ends" if key.expires is None else f"It ends at {shown(key.expires)} UTC"
-    typer.echo(f"key {key.id} may: {may}. {ends}, and is not shown again.", err=True)
+    typer.echo(f"key {key.id} may: {may}. {ends}{'' if stands_for else ', and is not shown again'}.", err=True)
+
+
+def _end_tokens(settings: Settings, key_id: str) -> None:
+    """Take its tokens from gateways with a key file of their own, too; this machine's refuses them already."""
+    try:
+        Tokens(redis_client(settings, server=FAST), 0).end(key_id)
+    except QScoreError:
+        if settings.broker_url:
+            typer.echo("The queue did not answer: gateways elsewhere take its tokens up to 15 minutes.", err=True)
 
 
 def _cells(key: ApiKey, use: Use | None) -> tuple[str | Text, ...]:
     last = f"{shown(use.at)} from {use.address}" if use else "-"
-    scopes, bound = ", ".join(key.scopes), Text(key.rights.bindings() or "-")
-    return key.id, scopes, bound, shown(key.created), shown(key.expires), Text(last), Text(key.note)
+    stands_for = [f"for {name}" for name in (key.certificate, key.claim) if name]
+    bound = Text("; ".join([*stands_for, key.rights.bindings()]).strip("; ") or "-")
+    return key.id, ", ".join(key.scopes), bound, shown(key.created), shown(key.expires), Text(last), Text(key.note)
 
 
 def _is_local(settings: Settings, key: ApiKey) -> bool:

@@ -85,7 +85,8 @@ class GatewayClient:
 
     ``url``: https://host[:port]. ``ca_file``: PEM of the authority that signed the gateway's certificate; None: the
     system's authorities. ``timeout``: seconds for a whole exchange. ``server_hostname``: name that the certificate
-    must carry where it differs from the URL's host (a gateway reached by address).
+    must carry where it differs from the URL's host (a gateway reached by address). ``certificate``: PEM of a client
+    certificate and its key, for a gateway that asks for one; ``key`` may be empty then.
 
     Raises ConfigurationError for a URL, key or CA file that cannot work.
     """
@@ -97,15 +98,16 @@ class GatewayClient:
         ca_file: Optional[str] = None,
         timeout: float = 30.0,
         server_hostname: Optional[str] = None,
+        certificate: Optional[str] = None,
     ) -> None:
-        if not _KEY.match(key):
+        if not _KEY.match(key) and not (certificate and not key):
             raise ConfigurationError(
                 "the gateway key is empty or holds characters that a key never has",
                 "Make one with `qscore key new` and store the line that it prints.",
             )
-        self._connection = TlsConnection(url, GATEWAY, Trust(ca_file, server_hostname))
+        self._connection = TlsConnection(url, GATEWAY, Trust(ca_file, server_hostname, certificate=certificate))
         self._key_id = hashlib.sha256(key.encode("ascii")).hexdigest()[:8]
-        self._headers = {"Authorization": "Bearer " + key, "Accept": "*/*"}
+        self._headers = {"Accept": "*/*", **({"Authorization": "Bearer " + key} if key else {})}
         self._timeout = timeout
 
     def __enter__(self) -> GatewayClient:

@@ -6,17 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from scorer.service.access.api_keys import ApiKey, KeyFile, bearer
+from scorer.service.access.api_keys import ApiKey
 from scorer.service.access.rights import Rights, Target
-from scorer.wire.errors import Forbidden, Unauthorised
+from scorer.wire.errors import Forbidden
 
-
-@dataclass(frozen=True)
-class Presented:
-    """What a request presents: its Authorization header, and its connection's certificate (DER)."""
-
-    authorization: str | None
-    certificate: bytes | None = None
+How = Literal["key", "token", "certificate", "person"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +22,7 @@ class Caller:
 
     key: ApiKey
     rights: Rights
-    how: Literal["key", "token", "certificate", "person"]
+    how: How
     subject: str = ""
 
     @property
@@ -61,17 +55,3 @@ class Caller:
                 f"{self.name} may push onto acknowledgement lists of its own alone, not onto {submitter[:80]!r}",
                 f"Begin X-QScore-Submitter with {prefix}, as in {prefix}nightly.",
             )
-
-
-@dataclass(frozen=True)
-class Door:
-    """Finds the caller behind what a request presents."""
-
-    keys: KeyFile
-
-    def caller(self, presented: Presented) -> Caller:
-        """Find the caller, whose key may have ended: ``check_alive`` says so. Raises Unauthorised."""
-        found = self.keys.find(bearer(presented.authorization))
-        if found is None:
-            raise Unauthorised("nobody knows this key", "Make one with `qscore key new` on the gateway's host.")
-        return Caller(found, found.rights, "key")

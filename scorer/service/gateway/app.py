@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -15,12 +15,17 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import KeyFile
-from scorer.service.access.callers import Caller, Door, Presented
+from scorer.service.access.callers import Caller
+from scorer.service.access.door import Door, Presented
+from scorer.service.access.oidc import People
 from scorer.service.access.rights import write_target
+from scorer.service.access.tokens import Tokens
+from scorer.service.gateway.client_certificates import peer_certificate
 from scorer.service.gateway.contract.pages import add_contract_routes
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
 from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
 from scorer.service.gateway.request_log import RequestLog
+from scorer.service.gateway.token_route import add_token_route
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
@@ -72,7 +77,7 @@ class Gateway:
     def allow_header(self, authorization: str | None, scope: str, model: str | None = None) -> Caller:
         """Find the caller by an Authorization header, and do as ``allow`` does."""
         g.scope = scope
-        g.caller = caller = self.door.caller(Presented(authorization))
+        g.caller = caller = self.door.caller(replace(_presented(), authorization=authorization))
         caller.check_alive()
         caller.check_scope(scope)
         if model is not None:
@@ -93,6 +98,11 @@ class Gateway:
                 "Run `qscore status`; add workers, send smaller batches or give more time.",
             )
         return reply
+
+
+def _presented() -> Presented:
+    """Read what the request at hand presents."""
+    return Presented(request.headers.get("Authorization"), peer_certificate(request.environ))
 
 
 def _job(asked: ScoreRequest) -> ScoreJob:
@@ -118,7 +128,7 @@ def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
     keys, cards = KeyFile(settings.api_keys), CardStore(settings.registry, settings.trusted_keys)
     gateway = Gateway(
         settings,
-        Door(keys),
+        Door(keys, Tokens(queue.fast.client, settings.gateway.tokens_per_key), People.of(settings.gateway.oidc)),
         cards,
         queue,
         queue.submitter(settings),
@@ -131,6 +141,7 @@ def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
     _add_state_routes(app, gateway)
     _add_model_routes(app, gateway)
     add_contract_routes(app, gateway.allow_header)
+    add_token_route(app, gateway.door, _presented)
     _add_edges(app, gateway)
     return app
 

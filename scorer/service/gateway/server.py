@@ -6,6 +6,7 @@ key cache, connection pools and metrics then need no sharing. More gateways run 
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
@@ -20,6 +21,7 @@ from gunicorn.glogging import Logger
 from scorer.logs import configure_logs
 from scorer.service.access.authority import TlsFiles, server_files
 from scorer.service.gateway.app import create_app
+from scorer.service.gateway.client_certificates import ask_for_certificates
 from scorer.service.process import end_with_parent
 from scorer.service.settings import Settings, load_settings
 from scorer.wire.errors import ConfigurationError
@@ -65,7 +67,7 @@ def options(settings: Settings, bind: str, files: TlsFiles) -> dict[str, Any]:
         "graceful_timeout": 5,
         "certfile": str(files.certificate),
         "keyfile": str(files.private_key),
-        "ssl_context": _strict_tls,
+        "ssl_context": functools.partial(_strict_tls, settings),
         "http_protocols": "h1",
         "forwarded_allow_ips": "",  # no proxy's word is taken for who calls
         "limit_request_fields": 50,
@@ -76,9 +78,10 @@ def options(settings: Settings, bind: str, files: TlsFiles) -> dict[str, Any]:
     }
 
 
-def _strict_tls(_config: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+def _strict_tls(settings: Settings, _config: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     context = default()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    ask_for_certificates(context, settings.gateway, settings.tls_dir / "ca.pem")
     return context
 
 

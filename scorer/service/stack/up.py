@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import KeyFile, local_key, write_private
-from scorer.service.access.authority import server_files
+from scorer.service.access.authority import local_client_file, server_files
 from scorer.service.queue.broker import Server, embedded, private_dir, redis_client, servers, socket_path
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.exchanges import Exchanges
@@ -78,6 +78,7 @@ class Stack:
             _clear_stale_socket(private_dir(path.parent) / path.name)
         local_key(settings.local_key, KeyFile(settings.api_keys))
         files = server_files(settings)
+        local_client_file(settings)
         listener = _listen(settings.gateway.host, settings.gateway.port)
         url = f"https://{_url_host(settings)}:{listener.getsockname()[1]}"
         state = StackState(os.getpid(), url, str(files.ca) if files.ca else None)

@@ -199,6 +199,15 @@ OPERATIONS: tuple[Operation, ...] = (
         problems=(415, 422, 502, 504),
     ),
     Operation(
+        "post",
+        "/v1/token",
+        "token",
+        "Exchange a key, a client certificate or an identity provider's ID token for a short-lived token",
+        Answer("A token that may do what was asked for, and ends with its key.", MEDIA_JSON, "TokenAnswer"),
+        scope="token",
+        body={MEDIA_JSON: {"$ref": "#/components/schemas/TokenAsked"}},
+    ),
+    Operation(
         "get",
         "/v1/openapi.json",
         "openapi_json",

@@ -1,0 +1,45 @@
+"""Client certificates at the gateway's TLS: whether they are asked for, and whose are accepted."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scorer.service.settings import GatewaySettings
+from scorer.wire.errors import ConfigurationError
+
+
+def ask_for_certificates(context: ssl.SSLContext, gateway: GatewaySettings, own_authority: Path) -> None:
+    """Have callers asked for a certificate where ``gateway.client_ca`` is set; required ones are needed by all of them.
+
+    ``own_authority``: PEM of the local authority, which signs the certificate of the commands on this machine; it is
+    trusted too where certificates are required. Raises ConfigurationError.
+    """
+    if gateway.client_ca is None:
+        if gateway.client_certificates == "required":
+            raise ConfigurationError(
+                "gateway.client_certificates = 'required', and gateway.client_ca is not set",
+                "Name the PEM file of the authority that signs the callers' certificates.",
+            )
+        return
+    required = gateway.client_certificates == "required"
+    try:
+        context.load_verify_locations(gateway.client_ca.expanduser())
+        if required:
+            context.load_verify_locations(own_authority)
+    except OSError as error:
+        raise ConfigurationError(
+            f"gateway.client_ca {gateway.client_ca} cannot be used: {error.strerror or error}",
+            "Name the PEM file of the authority that signs the callers' certificates.",
+        ) from None
+    context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+
+
+def peer_certificate(environ: Mapping[str, Any]) -> bytes | None:
+    """Read the certificate (DER) that the caller's connection was opened with; None where it has none."""
+    connection = environ.get("gunicorn.socket")
+    if not isinstance(connection, ssl.SSLSocket):
+        return None
+    return connection.getpeercert(binary_form=True)
