@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -19,12 +20,15 @@ from typing import Any
 from filelock import FileLock
 
 from scorer.registry.files import write_atomic
+from scorer.rows.identity import RESERVED_NAMESPACES
 from scorer.service.access.lifetimes import shown
 from scorer.service.access.rights import SCOPES, Bound, Rights, new_rights
 from scorer.service.queue.broker import private_dir
 from scorer.wire.errors import BadOption, ConfigurationError, Unauthorised
 
 _PREFIX = "qsk_"
+_NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z")  # no colon: with one they are the connector's
+_LOCAL = "local"  # the same whenever the local key is made again
 _FILE_CAP = 4 * 1024 * 1024
 
 
@@ -48,6 +52,9 @@ class Terms:
 class ApiKey:
     """One key as it is stored. ``created``, ``expires``: epoch seconds. ``sha256``: hexadecimal, of the whole key.
 
+    ``namespace`` enters the id of every score that is written with the key, so that no key of another namespace makes
+    that id. It is empty for keys of 0.1.0: their scores have the ids of then.
+
     ``models``, ``indexes``, ``elastic_namespaces``: what it is bound to; None: to nothing.
     """
 
@@ -56,6 +63,7 @@ class ApiKey:
     scopes: tuple[str, ...]
     created: float
     note: str = ""
+    namespace: str = ""
     expires: float | None = None
     models: Bound = None
     indexes: Bound = None
@@ -123,8 +131,13 @@ class KeyFile:
         found.check_alive(time.time())
         return found
 
-    def add(self, scopes: Sequence[str], note: str = "", terms: Terms = Terms()) -> tuple[ApiKey, str]:
-        """Make a key; returns what is stored and the key itself, which nothing keeps. Raises BadOption."""
+    def add(
+        self, scopes: Sequence[str], note: str = "", namespace: str | None = None, terms: Terms = Terms()
+    ) -> tuple[ApiKey, str]:
+        """Make a key; returns what is stored and the key itself, which nothing keeps. Raises BadOption.
+
+        ``namespace``: by default one of its own, so that no other key makes the ids of its scores.
+        """
         rights = new_rights(scopes, terms.models, terms.indexes, terms.elastic_namespaces)
         secret, digest, now = _new_secret()
         key = ApiKey(
@@ -132,6 +145,7 @@ class KeyFile:
             sha256=digest,
             created=now,
             note=note[:200],
+            namespace=digest[:8] if namespace is None else check_namespace(namespace),
             expires=terms.expires,
             certificate=terms.certificate,
             claim=terms.claim,
@@ -186,6 +200,20 @@ def bearer(authorization: str | None) -> str:
     return presented.strip()
 
 
+def check_namespace(namespace: str) -> str:
+    """Return ``namespace`` where a key may have it. Raises BadOption."""
+    if not _may_be_namespace(namespace):
+        raise BadOption(
+            f"{namespace[:80]!r} cannot be a key's namespace",
+            f"Use up to 64 of a-z, 0-9, _, . and -; not {' or '.join(sorted(RESERVED_NAMESPACES))}.",
+        )
+    return namespace
+
+
+def _may_be_namespace(text: str) -> bool:
+    return _NAMESPACE.match(text) is not None and text not in RESERVED_NAMESPACES
+
+
 def local_key(path: Path, keys: KeyFile) -> str:
     """Read the key that commands on this machine use; made, with every scope, when there is no living one."""
     if path.is_file():
@@ -194,7 +222,7 @@ def local_key(path: Path, keys: KeyFile) -> str:
         if found is not None and (found.expires is None or found.expires > time.time()):
             return secret
     private_dir(path.parent)
-    secret = keys.add(tuple(SCOPES), note="qscore commands on this machine")[1]
+    secret = keys.add(tuple(SCOPES), note="qscore commands on this machine", namespace=_LOCAL)[1]
     write_private(path, secret.encode() + b"\n")
     return secret
 
@@ -224,13 +252,16 @@ def _key(entry: dict[str, Any]) -> ApiKey:
     sha256 = entry["sha256"]
     if len(bytes.fromhex(sha256)) != hashlib.sha256().digest_size:
         raise ValueError("a key's sha256 has the wrong length")
-    expires = entry.get("expires")
+    namespace, expires = str(entry.get("namespace", "")), entry.get("expires")
+    if namespace and not _may_be_namespace(namespace):
+        raise ValueError(f"a key's namespace is {namespace[:80]!r}")
     return ApiKey(
         id=str(entry["id"]),
         sha256=sha256.lower(),
         scopes=tuple(str(scope) for scope in entry["scopes"]),
         created=float(entry["created"]),
         note=str(entry.get("note", "")),
+        namespace=namespace,
         expires=None if expires is None else _moment(expires),
         models=_names(entry.get("models")),
         indexes=_names(entry.get("indexes")),

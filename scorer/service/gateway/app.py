@@ -17,14 +17,14 @@ from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import KeyFile
 from scorer.service.access.callers import Caller
 from scorer.service.access.door import Door, Presented
-from scorer.service.access.oidc import People
+from scorer.service.access.oidc.people import People
 from scorer.service.access.rights import write_target
 from scorer.service.access.tokens import Tokens
 from scorer.service.gateway.client_certificates import peer_certificate
 from scorer.service.gateway.contract.pages import add_contract_routes
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
+from scorer.service.gateway.record.request_log import RequestLog
 from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
-from scorer.service.gateway.request_log import RequestLog
 from scorer.service.gateway.token_route import add_token_route
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import ScoreJob, WorkerReply
@@ -118,6 +118,7 @@ def _job(asked: ScoreRequest) -> ScoreJob:
         submitted=now,
         reply_key=f"qscore:reply:{uuid.uuid4().hex}",
         submitter=asked.submitter,
+        writer=asked.writer,
     )
 
 
@@ -211,7 +212,7 @@ def _allowed_request(gateway: Gateway, name: str) -> ScoreRequest:
         caller.check_write(write_target(gateway.settings))
     caller.check_submitter(asked.submitter)
     card = gateway.cards.card(asked.model, asked.options.version)
-    return asked.pinned(card.version, gateway.queue.lanes.queue_of(card, asked.queue))
+    return asked.pinned(card.version, gateway.queue.lanes.queue_of(card, asked.queue), caller.key.namespace)
 
 
 def _response(asked: ScoreRequest, reply: WorkerReply) -> Response:

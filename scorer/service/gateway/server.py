@@ -20,6 +20,7 @@ from gunicorn.glogging import Logger
 
 from scorer.logs import configure_logs
 from scorer.service.access.authority import TlsFiles, server_files
+from scorer.service.access.effective import audit_start
 from scorer.service.gateway.app import create_app
 from scorer.service.gateway.client_certificates import ask_for_certificates
 from scorer.service.process import end_with_parent
@@ -93,6 +94,7 @@ def _settle(_server: Any, _worker: Any) -> None:
 def main(arguments: list[str]) -> None:
     settings = load_settings()
     configure_logs("gateway")
+    audit_start(settings, "gateway")
     gateway = settings.gateway
     bind = f"fd://{arguments[0]}" if arguments else f"{gateway.host}:{gateway.port}"
     Server(options(settings, bind, server_files(settings)), settings).run()

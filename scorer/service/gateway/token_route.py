@@ -27,6 +27,7 @@ def add_token_route(app: Flask, door: Door, presented: Callable[[], Presented]) 
         for caller in callers:
             caller.check_alive()
         g.caller, made, secret = door.exchange(callers, TokenRequest.read(_body(request)))
+        g.issued = made  # for the audit record
         return _answer(g.caller, made, secret)
 
 

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import ValidationError
 
-from scorer.service.access.issuer import Issuer, fetch_provider
-from scorer.service.access.oidc import People, Person, check_claim, looks_like_one
+from scorer.service.access.oidc.issuer import Issuer, fetch_provider
+from scorer.service.access.oidc.people import People, Person, check_claim, looks_like_one
 from scorer.service.settings import OidcSettings
 from scorer.wire.errors import BadOption, ConfigurationError, NonsenseReply, Unauthorised, Unavailable
 from tests.unit.service.access.local_issuer import CLIENT, LocalIssuer, local_issuer

@@ -11,7 +11,9 @@ from flask.testing import FlaskClient
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
+from scorer.chain import Entry
 from scorer.service.access.api_keys import ApiKey, KeyFile, Terms
+from scorer.service.access.audit import record
 from scorer.service.access.tokens import MOST_BODY
 from scorer.service.gateway.app import create_app
 from scorer.service.settings import GatewaySettings, Settings
@@ -154,3 +156,20 @@ def test_of_several_lines_an_ended_one_hides_no_living_one(
     assert f"key {ended.id} expired" in answer.get_json(force=True)["detail"]
     living = keys.add(["read"], terms=Terms(claim="groups=staff"))[0]
     assert exchange(gateway, issuer.token()).get_json()["key_id"] == living.id
+
+
+def test_the_audit_record_holds_tokens_and_ended_keys_once_a_day(settings: Settings, keys: KeyFile) -> None:
+    gateway = create_app(settings).test_client()
+    key, secret = keys.add(["read"])
+    ended, old = keys.add(["read"], terms=Terms(expires=1.0))
+    token = exchange(gateway, secret, {"models": ["lateral"]}).get_json()["access_token"]
+    for _ in range(3):
+        gateway.get("/v1/models", headers=bearer(old))
+        gateway.get("/v1/models", headers=bearer(token))
+    entries = [entry.content for entry in record(settings).entries() if isinstance(entry, Entry)]
+    assert [(entry["event"], entry["by"]["key"]) for entry in entries] == [
+        ("token_issued", key.id),
+        ("key_expired", ended.id),
+    ]
+    assert entries[0]["facts"]["bound"] == "models lateral"
+    assert token not in str(entries)

@@ -127,7 +127,7 @@ def fetch_provider(settings: OidcSettings) -> Provider:
 
 
 def _verifies(key: object) -> bool:
-    """Whether a key is a public one for signatures: never a shared secret, never a private key."""
+    """Tell whether a key is a public one for signatures: never a shared secret, never a private key."""
     if not isinstance(key, dict) or key.get("kty") not in ("RSA", "EC", "OKP"):
         return False
     return "d" not in key and key.get("use", "sig") == "sig"

@@ -14,7 +14,7 @@ from typing import Any
 
 import jwt
 
-from scorer.service.access.issuer import Issuer
+from scorer.service.access.oidc.issuer import Issuer
 from scorer.service.settings import OidcSettings
 from scorer.wire.errors import BadOption, ConfigurationError, Unauthorised
 

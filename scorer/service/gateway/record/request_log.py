@@ -9,19 +9,20 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Request, Response, g, request
 
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
+from scorer.service.access import audit
 from scorer.service.access.addresses import Proxies
 from scorer.service.access.api_keys import KeyFile
 from scorer.service.access.callers import Caller
 from scorer.service.access.last_use import LastUses, Use, UseFile
-from scorer.service.access.lifetimes import DAY, warning
-from scorer.service.gateway.strangers import Strangers
+from scorer.service.access.lifetimes import DAY, shown, warning
+from scorer.service.gateway.record.strangers import Strangers
 from scorer.service.settings import Settings
 from scorer.wire.errors import QScoreError
 from scorer.wire.names import HEADER_BATCH, HEADER_ROWS, check_version, is_name
@@ -36,19 +37,21 @@ _OF_MODELS = frozenset({"score", "model"})
 class RequestLog:
     """Writes the lines of one gateway, and notes its keys' last uses and coming ends."""
 
+    settings: Settings
     keys: KeyFile
     proxies: Proxies
     uses: LastUses
     strangers: Strangers
     cards: CardStore
     _warned: float = 0.0
+    _expired: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings, keys: KeyFile, cards: CardStore) -> RequestLog:
         gateway = settings.gateway
         proxies = Proxies(gateway.trusted_proxies, gateway.forwarded_header)
         uses = LastUses(UseFile.beside(keys.path), lambda: [key.id for key in keys.keys()])  # noqa: SIM118
-        return cls(keys, proxies, uses, Strangers(), cards)
+        return cls(settings, keys, proxies, uses, Strangers(), cards)
 
     def address(self, asked: Request) -> str:
         """Say from which address a request comes."""
@@ -62,6 +65,7 @@ class RequestLog:
         caller: Caller | None = g.get("caller")
         if caller is not None:
             self.uses.note(caller.key.id, Use(round(now, 3), address))
+            self._audit(caller, address, now)
         served = response.status_code < 400
         if served and request.endpoint not in _TOLD:
             return
@@ -81,6 +85,17 @@ class RequestLog:
         with contextlib.suppress(QScoreError, OSError):
             return is_name(name) and bool(self.cards.versions(str(name)))
         return False
+
+    def _audit(self, caller: Caller, address: str, now: float) -> None:
+        """Write down for good that a token was made, and once a day that a key is presented after its end."""
+        by = audit.Caller(caller.key.id, address)
+        if (token := g.get("issued")) is not None:
+            facts = {"scopes": token.scopes, "bound": token.rights.bindings(), "ends": shown(token.expires)}
+            audit.audit_quietly(self.settings, "token_issued", by, **facts, how=caller.how, subject=caller.subject)
+        ended = caller.key.expires is not None and caller.key.expires <= now
+        if ended and now - self._expired.get(caller.key.id, 0.0) > DAY:
+            self._expired[caller.key.id] = now
+            audit.audit_quietly(self.settings, "key_expired", by, ended=shown(caller.key.expires))
 
     def _tell_silenced(self) -> None:
         for address, requests in self.strangers.silenced(time.monotonic()):
