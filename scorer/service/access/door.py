@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from scorer.service.access.api_keys import ApiKey, KeyFile, bearer
@@ -47,6 +48,12 @@ class Door:
         if found is None:
             raise Unauthorised("nobody knows this key", "Make one with `qscore key new` on the gateway's host.")
         return Caller(found, found.rights, "key")
+
+    def check_still(self, key: ApiKey) -> None:
+        """Raise Unauthorised where a key that was let in has ended or was revoked meanwhile."""
+        if self.keys.get(key.id) is None:
+            raise Unauthorised(f"key {key.id} was revoked", "Send the request with another key.")
+        key.check_alive(time.time())
 
     def exchangers(self, presented: Presented) -> list[Caller]:
         """Find on whose behalf a token may be made: a key, a certificate, or every line that stands for a person.

@@ -16,15 +16,20 @@ from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import KeyFile
 from scorer.service.access.callers import Caller
-from scorer.service.access.door import Door, Presented
+from scorer.service.access.door import Door
 from scorer.service.access.oidc.people import People
-from scorer.service.access.rights import write_target
 from scorer.service.access.tokens import Tokens
-from scorer.service.gateway.client_certificates import peer_certificate
 from scorer.service.gateway.contract.pages import add_contract_routes
+from scorer.service.gateway.entrance import enter
+from scorer.service.gateway.front.bodies import HeldBody
+from scorer.service.gateway.front.gate import ENVIRON_BODY, ENVIRON_HEAD, ENVIRON_PERMIT, Peer, RequestHead
+from scorer.service.gateway.front.refusals import problem_answer
+from scorer.service.gateway.journal import Journal
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
-from scorer.service.gateway.record.request_log import RequestLog
-from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
+from scorer.service.gateway.permits import RequestChecks, ScorePermit
+from scorer.service.gateway.readiness import Readiness
+from scorer.service.gateway.record.request_log import Line, RequestLog
+from scorer.service.gateway.request_checks import ScoreRequest
 from scorer.service.gateway.token_route import add_token_route
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import ScoreJob, WorkerReply
@@ -36,9 +41,10 @@ from scorer.wire.errors import (
     BadInput,
     BadOption,
     BodyTooLarge,
-    Problem,
+    Forbidden,
     QScoreError,
     ScoringTimeout,
+    Unauthorised,
 )
 from scorer.wire.names import (
     HEADER_BATCH,
@@ -49,11 +55,10 @@ from scorer.wire.names import (
     HEADER_VERSION,
     MAX_BODY_BYTES,
     MEDIA_CSV,
-    MEDIA_PROBLEM,
-    QUEUE_INTERACTIVE,
 )
 
-_RETRY_AFTER = {429: "2", 503: "5"}  # seconds
+#: Threads for checks and for questions that are answered without a worker.
+QUICK_THREADS = 8
 #: Replies that may pass from a worker to a caller.
 _REPLY_HEADERS = (HEADER_BATCH, HEADER_MODEL, HEADER_VERSION, HEADER_ROWS, HEADER_SCORED, HEADER_PROBLEMS)
 
@@ -70,26 +75,59 @@ class Gateway:
     metrics: GatewayMetrics
     log: RequestLog
 
+    @classmethod
+    def of(cls, settings: Settings, lanes: Lanes = LANES) -> Gateway:
+        """Make the parts. Connects to nothing until the first request."""
+        connections, longest = settings.gateway.threads + QUICK_THREADS + 2, settings.gateway.max_timeout
+        queue = Exchanges.of(settings, connections, longest, lanes)
+        keys, cards = KeyFile(settings.api_keys), CardStore(settings.registry, settings.trusted_keys)
+        tokens = Tokens(queue.fast.client, settings.gateway.tokens_per_key)
+        return cls(
+            settings,
+            Door(keys, tokens, People.of(settings.gateway.oidc)),
+            cards,
+            queue,
+            queue.submitter(settings),
+            new_metrics(queue.state),
+            RequestLog.of(settings, keys, cards),
+        )
+
+    @property
+    def checks(self) -> RequestChecks:
+        return RequestChecks(self.settings, self.door, self.cards, self.queue.lanes)
+
+    @property
+    def journal(self) -> Journal:
+        return Journal(self.metrics, self.log)
+
     def allow(self, scope: str, model: str | None = None) -> Caller:
-        """Find the caller and check what it may do, before anything else is read. Raises Unauthorised or Forbidden."""
-        return self.allow_header(request.headers.get("Authorization"), scope, model)
+        """Find the caller and check what it may do. Raises Unauthorised or Forbidden."""
+        head: RequestHead = g.head
+        return enter(self.door, head, scope, model)
 
-    def allow_header(self, authorization: str | None, scope: str, model: str | None = None) -> Caller:
-        """Find the caller by an Authorization header, and do as ``allow`` does."""
-        g.scope = scope
-        g.caller = caller = self.door.caller(replace(_presented(), authorization=authorization))
-        caller.check_alive()
-        caller.check_scope(scope)
-        if model is not None:
-            caller.check_model(model)
-        return caller
+    def allow_header(self, authorization: str | None, scope: str) -> Caller:
+        """Find the caller by another Authorization header than the request's own. Raises Unauthorised or Forbidden."""
+        head: RequestHead = g.head
+        headers = {name: text for name, text in head.headers.items() if name != "authorization"}
+        given = {} if authorization is None else {"authorization": authorization}
+        return enter(self.door, replace(head, headers=headers | given), scope)
 
-    def run(self, asked: ScoreRequest, body: bytes) -> WorkerReply:
+    def may(self, scope: str) -> bool:
+        """Tell whether the caller's key has the scope; no key has none."""
+        try:
+            self.allow(scope)
+        except (Unauthorised, Forbidden):
+            return False
+        return True
+
+    def run(self, asked: ScoreRequest, body: HeldBody) -> WorkerReply:
         """Queue one body and wait for its reply. Raises QueueFull, ScoringTimeout or Unavailable."""
         lane = self.queue.lanes.serving(asked.queue)
         admission, exchange = Admission.to_lane(lane, self.settings.gateway.max_waiting), self.queue.serving(lane)
         # A body's key outlives the caller a little: what is never fetched goes by itself.
-        job = self.submitter.put(_job(asked), asked.queue, body, asked.timeout + 30, admission)
+        life = asked.timeout + 30
+        job = self.submitter.put(_job(asked), asked.queue, body.content(), life, admission)
+        body.free()  # it lies on the queue, and others wait for its room
         reply = exchange.wait_reply(str(job.reply_key), job.deadline - time.time())
         if reply is None:
             exchange.drop(job.body_key)
@@ -98,11 +136,6 @@ class Gateway:
                 "Run `qscore status`; add workers, send smaller batches or give more time.",
             )
         return reply
-
-
-def _presented() -> Presented:
-    """Read what the request at hand presents."""
-    return Presented(request.headers.get("Authorization"), peer_certificate(request.environ))
 
 
 def _job(asked: ScoreRequest) -> ScoreJob:
@@ -123,26 +156,19 @@ def _job(asked: ScoreRequest) -> ScoreJob:
 
 
 def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
-    """Make the WSGI application. Connects to nothing until the first request."""
-    longest = settings.gateway.max_timeout
-    queue = Exchanges.of(settings, settings.gateway.threads + 2, longest, lanes)
-    keys, cards = KeyFile(settings.api_keys), CardStore(settings.registry, settings.trusted_keys)
-    gateway = Gateway(
-        settings,
-        Door(keys, Tokens(queue.fast.client, settings.gateway.tokens_per_key), People.of(settings.gateway.oidc)),
-        cards,
-        queue,
-        queue.submitter(settings),
-        new_metrics(queue.state),
-        RequestLog.of(settings, keys, cards),
-    )
+    """Make the WSGI application of a gateway of its own."""
+    return application_of(Gateway.of(settings, lanes))
+
+
+def application_of(gateway: Gateway) -> Flask:
+    """Make the WSGI application. A front that checked a request says so in its environment (``ENVIRON_PERMIT``)."""
     app = Flask("qscore", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
     _add_state_routes(app, gateway)
     _add_model_routes(app, gateway)
     add_contract_routes(app, gateway.allow_header)
-    add_token_route(app, gateway.door, _presented)
+    add_token_route(app, gateway.door)
     _add_edges(app, gateway)
     return app
 
@@ -152,13 +178,14 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
     def healthz() -> Response:
         return jsonify(status="up")
 
+    readiness = Readiness(gateway.queue, gateway.settings.gateway.max_waiting)
+
     @app.get("/readyz")
     def readyz() -> Response:
-        state = gateway.queue.state()
-        lane = gateway.queue.lanes.serving(QUEUE_INTERACTIVE)
-        if state.workers[lane.name] == 0:
-            raise lane.nobody()
-        return jsonify(status="ready", workers=dict(state.workers), waiting=dict(state.waiting))
+        state = readiness.state()
+        # Whoever asks without a key learns whether, not how much.
+        details = {"workers": dict(state.workers), "waiting": dict(state.waiting)} if gateway.may("read") else {}
+        return jsonify(status="ready", **details)
 
     @app.get("/metrics")
     def metrics() -> Response:
@@ -186,14 +213,13 @@ def _add_model_routes(app: Flask, gateway: Gateway) -> None:
 
 
 def _score(gateway: Gateway, name: str) -> Response:
-    try:
-        asked = _allowed_request(gateway, name)
-    except QScoreError:
-        discard_body(request)
-        raise
-    g.log = {"batch_id": asked.batch_id, "model": asked.model, "version": asked.options.version, "rows": asked.rows}
-    body = read_body(request)
-    if asked.rows == 0 and not body:
+    permit = request.environ.get(ENVIRON_PERMIT)
+    if not isinstance(permit, ScorePermit):  # no front stands before this application, or it did not know the path
+        permit = gateway.checks.score(g.head, name)
+    gateway.door.check_still(permit.key)  # it may have been revoked while the body came
+    asked = permit.asked
+    body = request.environ.get(ENVIRON_BODY) or HeldBody(request.get_data(cache=False), _nothing)
+    if asked.rows == 0 and not body.content():
         return _response(asked, WorkerReply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
     gateway.metrics.rows.labels(asked.model).inc(asked.rows)
     with gateway.metrics.seconds.time():
@@ -203,16 +229,16 @@ def _score(gateway: Gateway, name: str) -> Response:
     return _response(asked, reply)
 
 
-def _allowed_request(gateway: Gateway, name: str) -> ScoreRequest:
-    """Read what the caller asks for, of one exact version; all that can be said without the body is checked."""
-    caller = gateway.allow("score", name)
-    asked = score_request(name, request, gateway.settings)
-    if asked.options.write:
-        g.scope = "write"
-        caller.check_write(write_target(gateway.settings))
-    caller.check_submitter(asked.submitter)
-    card = gateway.cards.card(asked.model, asked.options.version)
-    return asked.pinned(card.version, gateway.queue.lanes.queue_of(card, asked.queue), caller.key.namespace)
+def _head() -> RequestHead:
+    """Read the head of the request at hand, where no front did."""
+    peer = Peer(request.remote_addr or "", 0)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    query = request.query_string.decode("latin-1")
+    return RequestHead(request.method, request.path, query, headers, peer, request.content_length)
+
+
+def _nothing() -> None:
+    """Give nothing back."""
 
 
 def _response(asked: ScoreRequest, reply: WorkerReply) -> Response:
@@ -232,6 +258,7 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
     @app.before_request
     def start() -> None:
         g.started = time.perf_counter()
+        g.head = request.environ.get(ENVIRON_HEAD) or _head()
 
     @app.errorhandler(QScoreError)
     def refused(error: QScoreError) -> Response:
@@ -253,9 +280,8 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
 
     @app.after_request
     def account(response: Response) -> Response:
-        code = g.get("code", "ok")
-        gateway.metrics.requests.labels(request.endpoint or "none", code).inc()
-        gateway.log.account(response, code)
+        line = Line(request.endpoint, response.status_code, g.get("code", "ok"), time.perf_counter() - g.started)
+        gateway.journal.note(g.head, line)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
@@ -263,13 +289,8 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
 
 def problem_response(error: QScoreError) -> Response:
     """Answer with application/problem+json (RFC 9457)."""
-    problem = Problem.of(error)
-    response = Response(problem.to_json(), status=problem.status, content_type=MEDIA_PROBLEM)
-    if problem.status in _RETRY_AFTER:
-        response.headers["Retry-After"] = _RETRY_AFTER[problem.status]
-    if problem.status == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="qscore"'
-    return response
+    answer = problem_answer(error)
+    return Response(answer.body, status=answer.status, headers=list(answer.headers))
 
 
 def _http_error(error: HTTPException) -> QScoreError:

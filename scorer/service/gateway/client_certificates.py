@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from scorer.service.settings import GatewaySettings
 from scorer.wire.errors import ConfigurationError
@@ -35,11 +33,3 @@ def ask_for_certificates(context: ssl.SSLContext, gateway: GatewaySettings, own_
             "Name the PEM file of the authority that signs the callers' certificates.",
         ) from None
     context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
-
-
-def peer_certificate(environ: Mapping[str, Any]) -> bytes | None:
-    """Read the certificate (DER) that the caller's connection was opened with; None where it has none."""
-    connection = environ.get("gunicorn.socket")
-    if not isinstance(connection, ssl.SSLSocket):
-        return None
-    return connection.getpeercert(binary_form=True)

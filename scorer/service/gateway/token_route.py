@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from flask import Flask, Request, Response, g, jsonify, request
 
 from scorer.service.access.callers import Caller
-from scorer.service.access.door import Door, Presented
+from scorer.service.access.door import Door
 from scorer.service.access.tokens import MOST_BODY, Token, TokenRequest
+from scorer.service.gateway.entrance import presented
 from scorer.wire.errors import BodyTooLarge
+
+if TYPE_CHECKING:
+    from scorer.service.gateway.front.gate import RequestHead
 
 #: What the log calls the scope of an exchange: it needs none of a key's.
 SCOPE = "token"
 
 
-def add_token_route(app: Flask, door: Door, presented: Callable[[], Presented]) -> None:
-    """Serve the exchange. ``presented``: reads what the request at hand presents."""
+def add_token_route(app: Flask, door: Door) -> None:
+    """Serve the exchange; the request's head lies in ``g.head``."""
 
     @app.post("/v1/token")
     def token() -> Response:
-        g.scope = SCOPE
-        callers = door.exchangers(presented())
-        g.caller = callers[0]
+        head: RequestHead = g.head
+        head.noted.scope = SCOPE
+        callers = door.exchangers(presented(head))
+        head.noted.caller = callers[0]
         for caller in callers:
             caller.check_alive()
-        g.caller, made, secret = door.exchange(callers, TokenRequest.read(_body(request)))
-        g.issued = made  # for the audit record
-        return _answer(g.caller, made, secret)
+        head.noted.caller, made, secret = door.exchange(callers, TokenRequest.read(_body(request)))
+        head.noted.issued = made
+        return _answer(head.noted.caller, made, secret)
 
 
 def _body(asked: Request) -> bytes:

@@ -76,7 +76,7 @@ class Issuer:
     def key(self, kid: str | None) -> Mapping[str, Any]:
         """Find the provider's key of this name; without a name, its only one. Raises Unauthorised, Unavailable."""
         found = _named(self.provider(), kid)
-        if found is None and self._fetch(wait=True):
+        if found is None and self._fetch():
             found = _named(self.provider(), kid)
         if found is None:
             raise Unauthorised("the identity provider has no such key", "Log in again for a new token.")
@@ -86,14 +86,17 @@ class Issuer:
         """Give what the provider said last. Raises Unavailable where it has not answered for ``last`` seconds."""
         age = time.monotonic() - self._fetched
         if age > self.fresh:
-            self._fetch(wait=age > self.last)
+            self._fetch()
         if self._provider is None or time.monotonic() - self._fetched > self.last:
-            raise Unavailable("the identity provider does not answer", _REMEDY)
+            raise Unavailable("the identity provider does not answer, or is being asked", _REMEDY)
         return self._provider
 
-    def _fetch(self, wait: bool) -> bool:
-        """Ask the provider, unless somebody did just now; whether it answered. ``wait``: for another's asking."""
-        if not self._lock.acquire(blocking=wait):
+    def _fetch(self) -> bool:
+        """Ask the provider, unless somebody asks or did just now; whether it answered.
+
+        Nobody waits for another's asking: a provider that hangs, and callers with made-up tokens, hold one thread.
+        """
+        if not self._lock.acquire(blocking=False):
             return False
         try:
             pause = self.pause if self._provider else min(self.pause, _FIRST_PAUSE)

@@ -11,8 +11,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
-
-from flask import Request, Response, g, request
+from urllib.parse import parse_qsl
 
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
@@ -22,6 +21,8 @@ from scorer.service.access.api_keys import KeyFile
 from scorer.service.access.callers import Caller
 from scorer.service.access.last_use import LastUses, Use, UseFile
 from scorer.service.access.lifetimes import DAY, shown, warning
+from scorer.service.access.tokens import Token
+from scorer.service.gateway.front.gate import RequestHead
 from scorer.service.gateway.record.strangers import Strangers
 from scorer.service.settings import Settings
 from scorer.wire.errors import QScoreError
@@ -30,7 +31,18 @@ from scorer.wire.names import HEADER_BATCH, HEADER_ROWS, check_version, is_name
 _BATCH = re.compile(r"(?!qs[kt]_)[A-Za-z0-9_.-]{8,80}\Z")  # a key in the wrong header is no batch's id
 #: Endpoints whose served requests have lines; probes and scrapes have none.
 _TOLD = frozenset({"score", "models", "model", "token"})
-_OF_MODELS = frozenset({"score", "model"})
+_MODEL = re.compile(r"/v1/models/([^/]+)(?:/score)?\Z")
+_MOST_ARGUMENTS = 50
+
+
+@dataclass(frozen=True)
+class Line:
+    """One request that ended. ``endpoint``: the route's name, None where none is known. ``code``: ok or a problem's."""
+
+    endpoint: str | None
+    status: int
+    code: str
+    seconds: float
 
 
 @dataclass
@@ -53,43 +65,42 @@ class RequestLog:
         uses = LastUses(UseFile.beside(keys.path), lambda: [key.id for key in keys.keys()])  # noqa: SIM118
         return cls(settings, keys, proxies, uses, Strangers(), cards)
 
-    def address(self, asked: Request) -> str:
+    def address(self, head: RequestHead) -> str:
         """Say from which address a request comes."""
-        return self.proxies.client(asked.remote_addr or "", asked.headers.get(self.proxies.header))
+        return self.proxies.client(head.peer.address, head.header(self.proxies.header))
 
-    def account(self, response: Response, code: str) -> None:
-        """Write the present request's line, where it has one."""
-        now, address = time.time(), self.address(request)
+    def write(self, head: RequestHead, line: Line) -> None:
+        """Write a request's line, where it has one, and what else is written down of it."""
+        now, address, caller = time.time(), self.address(head), head.noted.caller
         self._tell_silenced()
         self._warn(now)
-        caller: Caller | None = g.get("caller")
         if caller is not None:
             self.uses.note(caller.key.id, Use(round(now, 3), address))
-            self._audit(caller, address, now)
-        served = response.status_code < 400
-        if served and request.endpoint not in _TOLD:
+            self._audit(caller, head.noted.issued, address, now)
+        served = line.status < 400
+        if served and line.endpoint not in _TOLD:
             return
         if caller is None and not served and not self.strangers.lines(address, time.monotonic()):
             return
-        get_log().info("request", **_who(caller, address), **_what(response.status_code, code), **self._asked(caller))
+        get_log().info("request", **_who(caller, address), **_what(line, head.noted.scope), **self._asked(head))
 
-    def _asked(self, caller: Caller | None) -> dict[str, Any]:
+    def _asked(self, head: RequestHead) -> dict[str, object]:
         """Gather what the request asked for: once it was checked, else what a known caller said in the form for it."""
-        found: dict[str, Any] = g.get("log") or (_said(request) if caller is not None else {})
-        name = (request.view_args or {}).get("name")
-        if "model" not in found and request.endpoint in _OF_MODELS and self._exists(name):
-            found["model"] = name
-        return found
+        if head.noted.about:
+            return dict(head.noted.about)
+        found = _said(head) if head.noted.caller is not None else {}
+        name = _MODEL.match(head.path)
+        return found | {"model": name[1]} if name is not None and self._exists(name[1]) else found
 
-    def _exists(self, name: object) -> bool:
+    def _exists(self, name: str) -> bool:
         with contextlib.suppress(QScoreError, OSError):
-            return is_name(name) and bool(self.cards.versions(str(name)))
+            return is_name(name) and bool(self.cards.versions(name))
         return False
 
-    def _audit(self, caller: Caller, address: str, now: float) -> None:
+    def _audit(self, caller: Caller, token: Token | None, address: str, now: float) -> None:
         """Write down for good that a token was made, and once a day that a key is presented after its end."""
         by = audit.Caller(caller.key.id, address)
-        if (token := g.get("issued")) is not None:
+        if token is not None:
             facts = {"scopes": token.scopes, "bound": token.rights.bindings(), "ends": shown(token.expires)}
             audit.audit_quietly(self.settings, "token_issued", by, **facts, how=caller.how, subject=caller.subject)
         ended = caller.key.expires is not None and caller.key.expires <= now
@@ -119,24 +130,25 @@ def _who(caller: Caller | None, address: str) -> dict[str, Any]:
     return {"key_id": caller.key.id, "address": address, "how": caller.how, **person}
 
 
-def _what(status: int, code: str) -> dict[str, Any]:
+def _what(line: Line, scope: str) -> dict[str, Any]:
     return {
-        "endpoint": request.endpoint or "none",
-        "scope": g.get("scope", "-"),
-        "decision": "served" if status < 400 else "refused" if status < 500 else "failed",
-        "status": status,
-        "code": code,
-        "seconds": round(time.perf_counter() - g.started, 4),
+        "endpoint": line.endpoint or "none",
+        "scope": scope,
+        "decision": "served" if line.status < 400 else "refused" if line.status < 500 else "failed",
+        "status": line.status,
+        "code": line.code,
+        "seconds": round(line.seconds, 4),
     }
 
 
-def _said(asked: Request) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if _BATCH.match(batch := asked.headers.get(HEADER_BATCH, "")):
+def _said(head: RequestHead) -> dict[str, object]:
+    found: dict[str, object] = {}
+    if _BATCH.match(batch := head.header(HEADER_BATCH) or ""):
         found["batch_id"] = batch
-    with contextlib.suppress(QScoreError):
-        found["version"] = check_version(asked.args.get("version", "live"))
-    rows = asked.headers.get(HEADER_ROWS, "")
+    with contextlib.suppress(QScoreError, ValueError):
+        arguments = dict(parse_qsl(head.query, max_num_fields=_MOST_ARGUMENTS))
+        found["version"] = check_version(arguments.get("version", "live"))
+    rows = head.header(HEADER_ROWS) or ""
     if rows.isascii() and rows.isdigit() and len(rows) <= 9:
         found["rows"] = int(rows)
     return found

@@ -97,7 +97,7 @@ def test_each_binding_that_refuses_says_so(settings: Settings, keys: KeyFile) ->
     bound, secret = keys.add(["score", "write"], terms=Terms(indexes=("soc",)))
     expected = line(bound.id, 403, "forbidden", **BATCH) | {"scope": "write"}
     assert lines(client, path=write, secret=secret) == (403, [expected])
-    answer = client.post(write, headers=CSV | {"Authorization": f"Bearer {secret}"})
+    answer = client.post(write, headers=CSV | {"Authorization": f"Bearer {secret}"}, data=b"events\n1\n")
     assert "bound to index soc, and this gateway writes to index other" in answer.get_json(force=True)["detail"]
     assert lines(_write_to(settings, "soc"), path=write, secret=secret)[0] == 503  # nobody works; the binding let it in
 
