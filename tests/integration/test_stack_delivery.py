@@ -44,7 +44,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory, publish_tiny: Callable[[Path
 def acknowledged(stack: Writing, name: str) -> Acknowledgement | None:
     """What the local key's acknowledgement list of this name says next."""
     with client_of(stack.home, stack.state) as client:
-        submitter = f"{client.key_id}:{name}"
+        return told(stack, f"{client.key_id}:{name}")
+
+
+def told(stack: Writing, submitter: str) -> Acknowledgement | None:
     outcome = exchange_of(settings_of(stack.home), longest_wait=30.0).wait_outcome(submitter, 30.0)
     return None if outcome is None else outcome.ack
 
@@ -78,8 +81,9 @@ def written_with(stack: Writing, namespace: str | None, batch: str) -> list[str]
     settings, before = settings_of(stack.home), len(stack.events())
     secret = KeyFile(settings.api_keys).add(("score", "write"), namespace=namespace)[1]
     with GatewayClient(stack.state.url, secret, stack.state.ca_file, timeout=30.0) as client:
-        client.score("lateral", body(3), 3, WRITE, batch, submitter="keys")
-    assert acknowledged(stack, "keys") == Acknowledgement(batch, 3)
+        own = f"{client.key_id}:keys"
+        client.score("lateral", body(3), 3, WRITE, batch, submitter=own)
+    assert told(stack, own) == Acknowledgement(batch, 3)
     return [event["fields"]["qscore_id"] for event in stack.events()[before:]]
 
 

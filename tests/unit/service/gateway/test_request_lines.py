@@ -106,9 +106,8 @@ def test_a_key_pushes_onto_acknowledgement_lists_of_its_own_alone(gateway: Flask
     key, secret = keys.add(["score", "write"])
     other = keys.add(["score"])[0]
     for submitter in ("elastic:windows:lateral:7", f"{other.id}:x", key.id, f"x{key.id}:x"):
-        answer = gateway.post(
-            SCORE, headers=CSV | {"Authorization": f"Bearer {secret}", "X-QScore-Submitter": submitter}
-        )
+        headers = CSV | {"Authorization": f"Bearer {secret}", "X-QScore-Submitter": submitter}
+        answer = gateway.post(SCORE, headers=headers, data=b"events\n1\n")
         assert (answer.status_code, answer.get_json(force=True)["code"]) == (403, "forbidden"), submitter
     own = {"X-QScore-Submitter": f"{key.id}:nightly"}
     assert lines(gateway, secret=secret, headers=own)[0] == 503  # it is let in, and nobody works
