@@ -47,6 +47,8 @@ class WorkerSettings(_Section):
     visibility_seconds: int = Field(24, ge=2)  # redelivery of a dead worker's task; above twice task_seconds
     qpu_processes: int = Field(0, ge=0, le=64)  # of the qpu lane: models above 12 qubits; needs qscore[qiskit]
     qpu_task_seconds: float = Field(50.0, gt=0)  # hard limit of one task of the qpu lane
+    memory_limit_mb: int = Field(1536, ge=512)  # MiB by which a process may grow from its start
+    qpu_memory_limit_mb: int = Field(4096, ge=1024)  # the same of the qpu lane, which loads a simulator
 
 
 class HecSettings(_Section):

@@ -67,6 +67,7 @@ class Lane:
     and its log. ``counted_as``: stands behind the number of its living workers. ``takes``: the models that this lane
     alone can score; None: it is for no models in particular. ``needs``: libraries that must be there at the start.
     ``backend``: what its pool processes run large circuits on, by its name in ``scorer.engine.backends.table``.
+    ``memory_mb``: MiB by which one of its processes may grow.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Lane:
     takes: Callable[[ModelCard], bool] | None = None
     needs: tuple[NeededLibrary, ...] = ()
     backend: str = ""
+    memory_mb: Callable[[Settings], int] = lambda settings: settings.worker.memory_limit_mb
 
     @property
     def keys(self) -> dict[str, str]:
@@ -205,6 +207,7 @@ QPU = Lane(
         ),
     ),
     backend="aer",
+    memory_mb=lambda settings: settings.worker.qpu_memory_limit_mb,
 )
 
 LANES = Lanes((SCORE, DELIVER, QPU))

@@ -32,6 +32,8 @@ from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import TASK_SCORE
 from scorer.service.queue.submit import Submitter
+from scorer.service.worker.lost import answer, answering
+from scorer.service.worker.memory import out_of_memory
 from scorer.service.worker.messages import run_job
 from scorer.service.worker.model_cache import HeldModel, ModelCache
 from scorer.wire.errors import ConfigurationError, Problem, QScoreError, ScoringTimeout
@@ -164,9 +166,7 @@ class ScoringWorker:
             self.exchange.drop(job.body_key)
             return
         reply = self._guarded(job, log)
-        if reply.problem is not None and job.stream and job.submitter:
-            self.exchange.report(job.submitter, BatchOutcome(job.batch_id, problem=reply.problem))
-        self.exchange.finish(job, reply)
+        answer(self.exchange, job, reply)
         log.info("answered", seconds=round(time.perf_counter() - started, 4), code=_code(reply))
 
     def _guarded(self, job: ScoreJob, log: Any) -> WorkerReply:
@@ -183,6 +183,9 @@ class ScoringWorker:
             )
         except QScoreError as raised:
             error = raised
+        except MemoryError:
+            log.warning("out_of_memory", version=job.options.version)
+            error = out_of_memory(job.rows)
         except NoSimulator as raised:
             error = ConfigurationError(
                 str(raised), "Put batches of this model onto the queue `qpu`, as the gateway does."
@@ -218,11 +221,16 @@ class ScoringWorker:
             self.submitter.put_rows(delivery, WaitingRows(stored(rows), nothing))
 
 
-def register_scoring(app: Celery, make_worker: Callable[[], ScoringWorker]) -> None:
-    """Define qscore.score on ``app``. ``make_worker`` runs in each pool process when its first task arrives."""
+def register_scoring(app: Celery, make_worker: Callable[[], ScoringWorker], exchange: Exchange) -> None:
+    """Define qscore.score on ``app``. ``make_worker`` runs in each pool process when its first task arrives.
+
+    ``exchange``: of the main process, to answer for pool processes that were killed.
+    """
 
     # A lost process: again at once. MAX_RUNS of the attempt counter is the bound that also covers a lost worker.
-    @app.task(name=TASK_SCORE, typing=False, shared=False, max_retries=MAX_RUNS, default_retry_delay=0)  # type: ignore[untyped-decorator]
+    again: dict[str, Any] = {"max_retries": MAX_RUNS, "default_retry_delay": 0, "Request": answering(exchange)}
+
+    @app.task(name=TASK_SCORE, typing=False, shared=False, **again)  # type: ignore[untyped-decorator]
     def score_task(**message: Any) -> None:
         run_job(make_worker().run, message)
 
