@@ -68,6 +68,7 @@ def scoring_worker(settings: Settings, lane: Lane) -> ScoringWorker:
         Submitter.of(settings, exchange.client),
         REASONS * lane.clock(settings).task_seconds,
         settings.sink,
+        lane.clock(settings).task_seconds,
     )
 
 

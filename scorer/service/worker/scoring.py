@@ -69,11 +69,16 @@ class Scored:
 
 
 def score_job(
-    job: ScoreJob, body: bytes, held: HeldModel, reason_seconds: float | None = None, configured_sink: str = ""
+    job: ScoreJob,
+    body: bytes,
+    held: HeldModel,
+    reason_seconds: float | None = None,
+    configured_sink: str = "",
+    task_seconds: float | None = None,
 ) -> Scored:
     """Score one body; reasons end ``reason_seconds`` from now, and at half of what its caller will still wait.
 
-    ``configured_sink``: where rows go for which the job names no sink.
+    ``configured_sink``: where rows go for which the job names no sink. ``task_seconds``: what scoring may take.
 
     Raises MalformedBody, RowCountMismatch and the other errors of bad input.
     """
@@ -87,7 +92,7 @@ def score_job(
         batch_id=job.batch_id,
         write=job.options.write,
     )
-    scores = score(held.model, held.version, batch, job.options, until)
+    scores = score(held.model, held.version, batch, job.options, until, task_seconds)
     rows = NO_ROWS
     if job.options.write:
         rows, scores = _rows_to_write(batch, scores, held, _facts(job, held, configured_sink))
@@ -144,13 +149,15 @@ def _problem_counts(scores: ScoreBatch) -> dict[str, int]:
 @dataclass(frozen=True)
 class ScoringWorker:
     """Runs scoring jobs. ``submitter`` puts rows to write on their queue. ``reason_seconds``: after how many a batch's
-    reasons end; None: when they are done. ``sink``: the configured one, for jobs that name none."""
+    reasons end; None: when they are done. ``sink``: the configured one, for jobs that name none. ``task_seconds``: hard
+    limit of a task."""
 
     exchange: Exchange
     models: ModelCache
     submitter: Submitter
     reason_seconds: float | None = None
     sink: str = ""
+    task_seconds: float | None = None
 
     def run(self, raw: dict[str, Any]) -> None:
         """Run one message, whatever it holds: answer its caller, or drop it when the caller has gone."""
@@ -199,7 +206,7 @@ class ScoringWorker:
 
     def _score(self, job: ScoreJob, body: bytes) -> WorkerReply:
         held = self.models.get(job.model, job.options.version)
-        scored = score_job(job, body, held, self.reason_seconds, self.sink)
+        scored = score_job(job, body, held, self.reason_seconds, self.sink, self.task_seconds)
         if scored.unexplained:
             get_log().warning("reasons_cut", batch_id=job.batch_id, model=job.model, rows=scored.unexplained)
         if job.options.write:
