@@ -21,7 +21,7 @@ from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.claims import claimed, reached
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
-from scorer.wire.errors import NonsenseReply, Problem
+from scorer.wire.errors import MalformedBody, NonsenseReply, Problem
 
 #: Seconds that a reply lies there when its caller has given up.
 REPLY_LIFE = 60
@@ -105,10 +105,13 @@ class WaitingRows(NamedTuple):
 
     @classmethod
     def unpack(cls, packed: bytes) -> WaitingRows:
-        """Read what ``pack`` wrote; 0.1.0 left out a first run's number and time."""
-        raw = msgpack.unpackb(packed)
-        tally = _ACKNOWLEDGEMENT.validate_python(raw["tally"])
-        return cls(raw["rows"], tally, int(raw.get("attempt", 0)), float(raw.get("due", 0.0)))
+        """Read what ``pack`` wrote; 0.1.0 left out a first run's number and time. Raises MalformedBody."""
+        try:
+            raw = msgpack.unpackb(packed)
+            tally = _ACKNOWLEDGEMENT.validate_python(raw["tally"])
+            return cls(raw["rows"], tally, int(raw.get("attempt", 0)), float(raw.get("due", 0.0)))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            raise MalformedBody("rows that wait cannot be read", "Run the same version everywhere.") from None
 
 
 @dataclass(frozen=True)
