@@ -58,7 +58,7 @@ class Plan:
 
     @cached_property
     def operations(self) -> int:
-        """What one row takes, as an estimate; about a nanosecond each."""
+        """Estimate what one row takes: operations of about a nanosecond each."""
         return operations(self.steps, self.expressions, self.qubits)
 
     @property

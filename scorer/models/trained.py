@@ -95,7 +95,7 @@ class TrainedModel:
 
     @cached_property
     def operations(self) -> int:
-        """What scoring one row takes, by the model and by its twin: about a nanosecond each, as an estimate.
+        """Estimate what one row takes, by the model and by its twin: operations of about a nanosecond each.
 
         Of what is stored, every number is used about once.
         """

@@ -19,6 +19,7 @@ from scorer.elastic_client.lookup import is_there
 from scorer.rows.recipe import load_recipe
 from scorer.splunk_preview.conf import parse_conf
 from scorer.splunk_preview.environment import Environment
+from scorer.splunk_preview.language.values import Row
 from scorer.splunk_preview.pipeline import run
 from scorer.wire.card import ModelCard
 from scorer.wire.client import REPLY_HEADER
@@ -34,12 +35,15 @@ from tests.unit.delivery.builders import make_card
 APP = Path(__file__).resolve().parents[2] / "default"
 _IDS = ("a" * 64, "b" * 64)
 _SEARCHES = (
-    b'index=qscore qscore_alert=1 | eval n=if(isnull(x), "-", tostring(x)) | where n!="-" AND _time>=relative_time(now(), "-1d")',
+    b'index=qscore qscore_alert=1 | eval n=if(isnull(x), "-", x) | where n!="-" AND _time>now()',
     b'search user="e*" (src=1 OR NOT dest=2) | stats count sum(x) as s values(user) by host, src | sort - s limit=3',
     b'| makeresults | eval a=round(1.5*2+3%2, 1), b=mvindex(split("a,b", ","), 0) | fields a b | dedup a | head 2',
     b"index=* | rename a as b | bin _time span=10m | fillnull value=0 x | table _time b x | rex x",
 )
-_ROWS = [{"_time": 1.7e9, "user": "eve", "x": "3", "host": "h", "mv": ["a", "b"]}, {"_time": 1.6e9, "src": "1"}]
+_ROWS: list[Row] = [
+    {"_time": 1.7e9, "user": "eve", "x": "3", "host": "h", "mv": ["a", "b"]},
+    {"_time": 1.6e9, "src": "1"},
+]
 _HIT = {
     "_index": "logs-1",
     "_id": "id0",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -69,11 +70,9 @@ def _old_rows(raw: bytes) -> object:
 
 def _score_jobs() -> tuple[bytes, ...]:
     options = ScoreOptions("3", 0.8, "all", True)
-    own: tuple[Any, ...] = ("batch-0001", "lateral", options, 3, "text/csv", 1.8e9, 1.7e9)
-    jobs = [
-        ScoreJob(*own, "qscore:reply:1", b"events\n1\n"),
-        ScoreJob(*own, body_key="k", submitter="elastic:a", sink="elastic", namespace="n", stream="s", epoch=3),
-    ]
+    plain = ScoreJob("batch-0001", "lateral", options, 3, "text/csv", 1.8e9, 1.7e9, "qscore:reply:1", b"events\n1\n")
+    route: dict[str, Any] = {"sink": "elastic", "namespace": "n", "stream": "s", "epoch": 3, "submitter": "elastic:a"}
+    jobs = [plain, replace(plain, reply_key=None, body=None, body_key="k", **route)]
     return tuple(msgpack.packb(job.to_kwargs()) for job in jobs)
 
 

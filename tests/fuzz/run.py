@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import signal
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
+from scorer.service.worker.memory import limit_memory
 from tests.fuzz.target import Target
 
-#: Seconds that one input may take, and MiB by which the process may grow.
-SECONDS = 10.0
+#: MiB by which the process may grow.
 MEMORY_MIB = 1024
 #: Faults of one target after which it is left.
 MOST_FAULTS = 20
 
 
 class TooSlow(Exception):
-    """One input took longer than SECONDS."""
+    """One input took longer than it may."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Outcome:
 def shares(targets: Sequence[Target], count: int) -> list[int]:
     """Divide ``count`` inputs among the targets by their weights; each gets at least one."""
     whole = sum(target.weight for target in targets)
-    return [max(1, count * target.weight // whole) for target in targets]
+    return [-(-count * target.weight // whole) for target in targets]
 
 
 def fuzz(target: Target, seed: int, count: int, said: Callable[[Outcome], None] | None = None) -> Outcome:
@@ -85,9 +85,7 @@ def _add(outcome: Outcome, told: Outcome) -> None:
 
 
 def _serve(target: Target, seed: int, first: int, count: int, at: Any, told: Connection) -> None:
-    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()  # noqa: SIM115, PTH123
-    most = used + (MEMORY_MIB << 20)
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    limit_memory(MEMORY_MIB)
     outcome = Outcome(target.name)
     for number in range(first, count):
         at.value = number
@@ -101,10 +99,10 @@ def one(target: Target, number: int, data: bytes, outcome: Outcome) -> None:
     """Read one input and note what became of it."""
 
     def too_slow(_signal: int, _frame: Any) -> None:
-        raise TooSlow(f"longer than {SECONDS:g} s")
+        raise TooSlow(f"longer than {target.seconds:g} s")
 
     signal.signal(signal.SIGALRM, too_slow)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, target.seconds)
     started = time.perf_counter()
     try:
         target.read(data)
@@ -113,9 +111,8 @@ def one(target: Target, number: int, data: bytes, outcome: Outcome) -> None:
         outcome.refused += 1
     except (Exception, RecursionError) as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
-        outcome.faults.append(
-            (number, f"{type(error).__name__}: {str(error)[:150]} at {where.filename}:{where.lineno}")
-        )
+        place = f"{Path(where.filename).name}:{where.lineno}"
+        outcome.faults.append((number, f"{type(error).__name__}: {str(error)[:150]} at {place}"))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
     outcome.slowest = max(outcome.slowest, time.perf_counter() - started)

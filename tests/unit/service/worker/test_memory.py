@@ -86,12 +86,14 @@ def test_a_batch_beyond_memory_is_answered_and_the_next_one_is_scored(
     client.set(str(large.body_key), large_body)
     client.set(str(small.body_key), small_body)
     assert alone(scores, tmp_path / "v.sock", tmp_path / "home", [large, small]) == 0
-    answers = {job.reply_key: client.blpop([str(job.reply_key)], timeout=1) for job in (large, small)}
-    refused = WorkerReply.unpack(answers[large.reply_key][1]).problem
+    exchange = Exchange(client)
+    answers = [exchange.wait_reply(str(job.reply_key), 1.0) or WorkerReply() for job in (large, small)]
+    refused = answers[0].problem
     assert isinstance(refused, Problem)
     assert (refused.status, refused.retryable) == (413, False)
     assert "50000 rows took more memory" in refused.detail
-    assert WorkerReply.unpack(answers[small.reply_key][1]).problem is None
+    assert answers[1].problem is None
+    assert answers[1].headers
 
 
 def test_celery_never_sees_memory_run_out() -> None:
