@@ -155,7 +155,7 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigurationError(
             _first_fault(error), f"Correct it in {config_file()} or in its QSCORE_ variable."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{config_file()} cannot be read: {error}", "It must be TOML.") from None
     return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import socket
 import ssl
 import tempfile
@@ -48,8 +49,20 @@ class AnswerServer:
             raw, _ = self._listener.accept()
             raw.settimeout(SECONDS)
             with contextlib.suppress(OSError), self._context.wrap_socket(raw, server_side=True) as connection:
-                connection.recv(1 << 16)
+                _read_request(connection)
                 connection.sendall(self.answer)
+
+
+def _read_request(connection: ssl.SSLSocket) -> None:
+    """Read a request whole: closing before what is still to come would break the answer off as well."""
+    data = b""
+    while b"\r\n\r\n" not in data and (piece := connection.recv(1 << 16)):
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    found = re.search(rb"(?i)content-length: (\d+)", head)
+    left = int(found[1]) - len(body) if found else 0
+    while left > 0 and (piece := connection.recv(1 << 16)):
+        left -= len(piece)
 
 
 @functools.cache

@@ -60,6 +60,8 @@ _WORDS = (
     b"\xc6\xff\xff\xff\xff",
     b"../../x",
 )
+#: In the place of this text stand lists in lists, about as deep as Python's parser lets pass.
+_DEEP = "deep lists stand here"
 _NESTED: Any = None
 for _ in range(200):
     _NESTED = [_NESTED]
@@ -103,6 +105,8 @@ _VALUES: tuple[Any, ...] = (
     {"a": 1},
     {"": None},
     _NESTED,
+    _DEEP,
+    _DEEP,
     [0] * 300,
     [""] * 300,
     b"",
@@ -123,7 +127,9 @@ def mutated_json(seeds: Sequence[bytes], chance: random.Random) -> bytes:
     if chance.random() < 0.5:
         return mutated(seeds, chance)
     value = replaced(json.loads(chance.choice(seeds)), chance)
-    return json.dumps(value, default=lambda other: other.decode("latin-1")).encode("utf-8", "surrogatepass")
+    text = json.dumps(value, default=lambda other: other.decode("latin-1"))
+    deep = chance.randint(700, 1000)
+    return text.replace(f'"{_DEEP}"', "[" * deep + "]" * deep).encode("utf-8", "surrogatepass")
 
 
 def mutated_msgpack(seeds: Sequence[bytes], chance: random.Random) -> bytes:

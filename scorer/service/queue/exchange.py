@@ -49,6 +49,7 @@ WORKERS = "qscore:workers:"
 #: Before a batch id: its runs that were begun and not answered, each with its caller's deadline (epoch seconds).
 _RUNS = "qscore:runs:"
 _ACKNOWLEDGEMENT = TypeAdapter(Acknowledgement)
+_BATCH_ID = TypeAdapter(str)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class BatchOutcome:
         try:
             raw = msgpack.unpackb(packed)
             if "problem" in raw:
-                return cls(str(raw["batch_id"]), problem=Problem.from_dict(raw["problem"]))
+                return cls(_BATCH_ID.validate_python(raw["batch_id"]), problem=Problem.from_dict(raw["problem"]))
             return cls.of(_ACKNOWLEDGEMENT.validate_python(raw))
         except (KeyError, TypeError, ValueError):
             raise NonsenseReply("an acknowledgement cannot be read", "Run the same version everywhere.") from None
