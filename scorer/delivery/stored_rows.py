@@ -51,6 +51,7 @@ class _Cells:
     error: str = ""
     revision: Annotated[int, Field(ge=0, lt=10**18)] = 0
     row_id: _Digest | None = None
+    old_id: _Digest | None = None
     fields: dict[str, str | list[str]] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
 
@@ -110,6 +111,8 @@ def _object(cells: Mapping[str, Any]) -> dict[str, Any]:
         row["error"] = cells["error"]
     if cells["revision"]:
         row |= {"revision": cells["revision"], "row_id": cells["row_id"].hex()}
+    if cells["old_id"]:
+        row["old_id"] = cells["old_id"].hex()
     flags = cells["flags"].split(",") if cells["flags"] else []
     if cells["fields"]:
         copies = copies_of(cells["fields"])
@@ -226,4 +229,6 @@ def _block_of_cells(header: Header, rows: Sequence[_Cells]) -> Block:
     if any(row.revision for row in rows):
         columns["revision"] = pa.array([row.revision for row in rows], pa.int64())
         columns["row_id"] = digests(row.row_id or row.id for row in rows)
+    if any(row.old_id for row in rows):
+        columns["old_id"] = digests(row.old_id or row.id for row in rows)
     return block_of(header, columns)

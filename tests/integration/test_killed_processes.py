@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from demo.running_stack import running_stack
-from scorer.service.queue.broker import redis_client
+from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.exchanges import Exchanges
+from scorer.service.queue.lanes import SCORE
 from scorer.service.worker.scoring import MAX_RUNS
 from scorer.wire.client import GatewayClient, ScoreReply
 from scorer.wire.errors import QScoreError, ScoringTimeout
@@ -31,6 +33,7 @@ SOON = 25.0
 class Running:
     home: Path
     client: GatewayClient
+    queue: Exchange
 
     def pool(self) -> list[int]:
         """The scoring worker's pool processes."""
@@ -39,7 +42,7 @@ class Running:
 
     def begun(self, batch_id: str) -> int:
         """How often a pool process has begun a batch that is not answered yet."""
-        return int(redis_client(settings_of(self.home), connections=1).zcard(f"qscore:runs:{batch_id}"))
+        return int(self.queue.client.zcard(f"qscore:runs:{batch_id}"))
 
     def posted(self, threads: ThreadPoolExecutor, batch_id: str) -> Future[ScoreReply]:
         """A batch that takes a while, so that there is time to kill what scores it."""
@@ -55,7 +58,9 @@ def running(tmp_path_factory: pytest.TempPathFactory, publish_tiny: Callable[[Pa
         running_stack(home, "--port", "0", "--workers", "1", environment=limits) as state,
         client_of(home, state) as client,
     ):
-        yield Running(home, client)
+        queue = Exchanges.of(settings_of(home))
+        yield Running(home, client, queue.serving(SCORE))
+        queue.close()
 
 
 def test_a_batch_killed_at_its_hard_limit_is_answered(running: Running) -> None:

@@ -22,9 +22,11 @@ import redis
 from celery import Celery
 from kombu.serialization import dumps
 
+from scorer.service.queue.broker import FAST
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.claims import reached
 from scorer.service.queue.exchange import ROWS_LIFE, WORKERS, WaitingRows
+from scorer.service.queue.full_server import Command, in_one_step
 from scorer.service.queue.jobs import INLINE_BYTES, DeliveryJob, ScoreJob
 from scorer.service.queue.lanes import LANES, QUEUE_DELIVER, SCORE, Lane, Lanes
 from scorer.service.settings import Settings
@@ -76,16 +78,19 @@ class Admission:
 class Submitter:
     """The way onto the queue. ``app``: makes messages, which say nothing of the lane that they are for.
 
+    ``client`` reaches the durable server, ``fast`` that of searches; None: ``client`` reaches that too.
+
     Every method raises Unavailable where the server does not take a message, and then leaves nothing there.
     """
 
     client: redis.Redis
     app: Celery
     lanes: Lanes = LANES
+    fast: redis.Redis | None = None
 
     @classmethod
     def of(cls, settings: Settings, client: redis.Redis, lanes: Lanes = LANES) -> Submitter:
-        """Make one for the queue of ``settings``, which ``client`` reaches."""
+        """Make one for the lanes of the one server that ``client`` reaches."""
         return cls(client, build_app(settings, SCORE), lanes)
 
     def put(self, job: ScoreJob, queue: str, body: bytes, life: float, admission: Admission) -> ScoreJob:
@@ -100,7 +105,8 @@ class Submitter:
         message = packed_task(self.app, lane.task, job.to_kwargs(), queue, job.batch_id)
         limits = (repr(time.time()), admission.most, int(admission.alive), message, len(counted))
         # A script alone is one step already; only a body beside it needs the transaction.
-        with reached(), self.client.pipeline(transaction=job.body_key is not None) as pipe:
+        client = self.fast if lane.server == FAST and self.fast is not None else self.client
+        with reached(), client.pipeline(transaction=job.body_key is not None) as pipe:
             if job.body_key is not None:
                 # It has a life, for no worker takes it away where none comes in time.
                 pipe.set(job.body_key, body, px=int(life * 1000))
@@ -131,17 +137,30 @@ class Submitter:
         """Put the message of a run, in ``pause`` seconds, on the queue, for rows that are there already."""
         self._put_delivery(job, None, pause)
 
+    def inherit(self, lane: Lane) -> None:
+        """Take over messages that an earlier version left under other keys; they come before what waits here."""
+        with reached():
+            for key in lane.inherits:
+                while self.client.lmove(key, lane.keys[lane.queues[0]], "LEFT", "RIGHT") is not None:
+                    continue
+
     def _put_delivery(
         self, job: DeliveryJob, waiting: WaitingRows | None, pause: float | None, only_new: bool = False
     ) -> None:
         lane = self.lanes.serving(QUEUE_DELIVER)
         # Each run is a task of its own: several runs of one part, or parts of one batch, may wait at the same time.
         message = packed_task(self.app, lane.task, job.to_kwargs(), QUEUE_DELIVER, str(uuid.uuid4()), pause)
+        put: Command = ("LPUSH", self.lanes.keys[QUEUE_DELIVER], message)
+        if waiting is None or not only_new:
+            # What is left of a part takes the place of more. A full server keeps it, or the part could not leave it.
+            rows: list[Command] = [("SET", job.rows_key, waiting.pack(), "EX", ROWS_LIFE)] if waiting else []
+            with reached():
+                in_one_step(self.client, *rows, put)
+            return
         with reached(), self.client.pipeline(transaction=True) as pipe:
-            if waiting is not None:
-                # A batch whose worker died after this comes again and is scored again. Its rows may be written in part
-                # by then, and only what lies there knows which: the first run's rows do not replace it.
-                pipe.set(job.rows_key, waiting.pack(), ex=ROWS_LIFE, nx=only_new)
+            # A batch whose worker died after this comes again and is scored again. Its rows may be written in part
+            # by then, and only what lies there knows which: the first run's rows do not replace it.
+            pipe.set(job.rows_key, waiting.pack(), ex=ROWS_LIFE, nx=True)
             pipe.lpush(self.lanes.keys[QUEUE_DELIVER], message)
             pipe.execute()
 

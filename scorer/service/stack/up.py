@@ -8,8 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
@@ -17,11 +16,15 @@ from filelock import FileLock, Timeout
 
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import KeyFile, local_key, write_private
+from scorer.service.access.audit import audit_quietly
 from scorer.service.access.authority import server_files
-from scorer.service.queue.broker import embedded, private_dir, redis_client, socket_path
+from scorer.service.access.effective import audit_start
+from scorer.service.queue.broker import own_servers, private_dir, redis_client
 from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.exchanges import Exchanges
 from scorer.service.settings import Settings
 from scorer.service.stack.children import child_specs
+from scorer.service.stack.queue_files import AppendOnlyFile, clear_queue, prepare_queue
 from scorer.service.stack.supervisor import Child
 from scorer.wire.errors import ConfigurationError, QScoreError, Unavailable
 
@@ -31,11 +34,15 @@ _TICK = 0.1
 
 @dataclass(frozen=True)
 class StackState:
-    """The facts that `qscore up` writes down for the other commands, in <home>/run/stack.json."""
+    """The facts that `qscore up` writes down for the other commands, in <home>/run/stack.json.
+
+    ``failing``: why each process that keeps ending counts as failing.
+    """
 
     pid: int
     url: str
     ca_file: str | None
+    failing: tuple[str, ...] = ()
 
 
 @dataclass
@@ -47,6 +54,7 @@ class Stack:
     state: StackState
     _lock: FileLock
     _listener: socket.socket
+    _file: AppendOnlyFile
     _stopping: bool = field(default=False)
 
     @classmethod
@@ -72,20 +80,20 @@ class Stack:
     def _prepared(cls, settings: Settings, lock: FileLock) -> Stack:
         private_dir(settings.home / "logs")
         settings.registry.mkdir(parents=True, exist_ok=True)
-        if embedded(settings):
-            _clear_stale_socket(private_dir(socket_path(settings).parent) / "valkey.sock")
-        local_key(settings.local_key, KeyFile(settings.api_keys))
+        prepare_queue(settings)
+        _local_key(settings)
+        audit_start(settings, "up")
         files = server_files(settings)
         listener = _listen(settings.gateway.host, settings.gateway.port)
         url = f"https://{_url_host(settings)}:{listener.getsockname()[1]}"
         state = StackState(os.getpid(), url, str(files.ca) if files.ca else None)
         specs = child_specs(settings, listener, state.url, files)
-        return cls(settings, [Child(spec) for spec in specs], state, lock, listener)
+        return cls(settings, [Child(spec) for spec in specs], state, lock, listener, AppendOnlyFile(settings))
 
     def __enter__(self) -> Stack:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._ask_to_stop)
-        write_private(self.settings.run_dir / "stack.json", json.dumps(vars(self.state)).encode())
+        self._write_state()
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -94,9 +102,10 @@ class Stack:
     def run(self, show: Callable[[Stack], None]) -> None:
         """Start everything and watch it until a signal; ``show`` is called after every look.
 
-        Raises Unavailable when a process keeps dying or does not become ready.
+        Raises Unavailable when a process dies at once, again and again, before it was ever ready, or when none becomes
+        ready. Later deaths stop nothing else: the process is shown as failing, and started again after a pause.
         """
-        queue = 1 if embedded(self.settings) else 0
+        queue = len(own_servers(self.settings))
         for group in (self.children[:queue], self.children[queue:]):  # workers and gateway need the queue
             if self._stopping:
                 return
@@ -105,22 +114,38 @@ class Stack:
             for child in group:
                 self._until_ready(child, show)
         while not self._stopping:
-            for child in self.children:
-                child.watch()
-            show(self)
+            self._watch(show)
+            self._file.tend()
             time.sleep(_TICK)
 
     def stop(self) -> None:
         """End all processes, callers' side first, and remove what they left. Safe to call twice."""
-        for child in self.children[1 if embedded(self.settings) else 0 :]:
+        queue = len(own_servers(self.settings))
+        for child in self.children[queue:]:
             child.ask_to_stop()
-        for child in reversed(self.children):
+        for child in reversed(self.children[queue:]):
+            child.stop()
+        if any(child.state == "ready" for child in self.children[:queue]):
+            self._file.settle()
+        for child in self.children[:queue]:
             child.stop()
         self._listener.close()
         (self.settings.run_dir / "stack.json").unlink(missing_ok=True)
-        if embedded(self.settings):
-            socket_path(self.settings).unlink(missing_ok=True)
+        clear_queue(self.settings)
         self._lock.release()
+
+    def _watch(self, show: Callable[[Stack], None]) -> None:
+        for child in self.children:
+            child.watch()
+            child.kept = child.kept or child.state == "ready"
+        failing = tuple(child.failing for child in self.children if child.failing)
+        if failing != self.state.failing:
+            self.state = replace(self.state, failing=failing)
+            self._write_state()
+        show(self)
+
+    def _write_state(self) -> None:
+        write_private(self.settings.run_dir / "stack.json", json.dumps(vars(self.state)).encode())
 
     @property
     def ready(self) -> bool:
@@ -129,14 +154,18 @@ class Stack:
     def _until_ready(self, child: Child, show: Callable[[Stack], None]) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while child.state != "ready" and not self._stopping:
-            for other in self.children:
-                other.watch()
-            show(self)
+            self._watch(show)
             if time.monotonic() > deadline:
+                if self._others_ready():
+                    return  # as in a later outage of its own: it is waited for, and the others do their work
                 raise Unavailable(
                     f"{child.spec.name} is not ready after {_READY_SECONDS:g} s", f"Its log is {child.spec.log}."
                 )
             time.sleep(_TICK / 2)
+
+    def _others_ready(self) -> bool:
+        """Tell whether any process is ready but the queue's servers."""
+        return any(other.state == "ready" for other in self.children[len(own_servers(self.settings)) :])
 
     def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -158,9 +187,24 @@ def read_state(settings: Settings) -> StackState | None:
     return None
 
 
+def _local_key(settings: Settings) -> None:
+    """Make the key of this machine's commands where there is none, and record that."""
+    keys = KeyFile(settings.api_keys)
+    before = {key.id for key in keys.keys()}  # noqa: SIM118  # a method, not a mapping
+    local_key(settings.local_key, keys)
+    for key in keys.keys():  # noqa: SIM118
+        if key.id not in before:
+            audit_quietly(settings, "key_made", key=key.id, scopes=key.scopes, note=key.note)
+
+
 def exchange_of(settings: Settings, longest_wait: float = 0.0) -> Exchange:
-    """Open the queue's keys, for commands on this machine."""
+    """Open the durable server's keys, for commands on this machine."""
     return Exchange(redis_client(settings, connections=4, longest_wait=longest_wait))
+
+
+def queue_of(settings: Settings) -> Exchanges:
+    """Open the whole queue, for commands on this machine."""
+    return Exchanges.of(settings)
 
 
 def model_lines(settings: Settings) -> list[str]:
@@ -176,7 +220,7 @@ def model_lines(settings: Settings) -> list[str]:
 def _read_state(settings: Settings) -> StackState | None:
     try:
         raw: dict[str, Any] = json.loads((settings.run_dir / "stack.json").read_bytes())
-        return StackState(**raw)
+        return StackState(**raw | {"failing": tuple(raw.get("failing", ()))})
     except (OSError, ValueError, TypeError, RecursionError):
         return None  # it holds the lock but has not come so far yet
 
@@ -186,22 +230,6 @@ def _already_running(settings: Settings) -> QScoreError:
     who = f"process {state.pid}, {state.url}" if state else "still starting or stopping"
     return ConfigurationError(
         f"qscore is already running in {settings.home} ({who})", "Stop it first, or set QSCORE_HOME for a second one."
-    )
-
-
-def _clear_stale_socket(path: Path) -> None:
-    """We hold the lock: a socket here is left from a stack that was killed, and a server behind it is not ours."""
-    if not path.exists():
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except OSError:
-            path.unlink(missing_ok=True)
-            return
-    raise ConfigurationError(
-        f"a server that this stack did not start answers at {path}", "Stop that process, then start again."
     )
 
 

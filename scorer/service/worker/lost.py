@@ -20,14 +20,17 @@ from scorer.wire.errors import MalformedBody, Problem, QScoreError, ScoringTimeo
 _LOOK_EVERY = 1.0  # seconds
 
 
-def answer(exchange: Exchange, job: ScoreJob, reply: WorkerReply) -> None:
-    """Answer a job: its caller, and in case of a problem its submitter. Raises Unavailable."""
+def answer(exchange: Exchange, streams: Exchange, job: ScoreJob, reply: WorkerReply) -> None:
+    """Answer a job: its caller on ``exchange``, and in case of a problem its submitter on ``streams``.
+
+    Raises Unavailable.
+    """
     if reply.problem is not None and job.stream and job.submitter:
-        exchange.report(job.submitter, BatchOutcome(job.batch_id, problem=reply.problem))
+        streams.report(job.submitter, BatchOutcome(job.batch_id, problem=reply.problem))
     exchange.finish(job, reply)
 
 
-def answering(exchange: Exchange) -> type[Request]:
+def answering(exchange: Exchange, streams: Exchange) -> type[Request]:
     """Make the class of a scoring lane's requests, which answers those that no process will.
 
     A batch killed at its hard limit is answered at once, for its message is gone. One whose process was lost for
@@ -37,14 +40,14 @@ def answering(exchange: Exchange) -> type[Request]:
     class AnsweringRequest(Request):  # type: ignore[misc]  # Celery publishes no types
         def on_timeout(self, soft: bool, timeout: float) -> None:
             if not soft:
-                _give_up(exchange, self.kwargs, _too_slow(self.kwargs, timeout))
+                _give_up(exchange, streams, self.kwargs, _too_slow(self.kwargs, timeout))
             super().on_timeout(soft, timeout)
 
         def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
             error = exc_info.exception
             lost = isinstance(getattr(error, "exc", error), WorkerLostError)  # Celery wraps what came with a traceback
             if lost and self._context.retries >= self.task.max_retries:
-                _give_up(exchange, self.kwargs, _killed(self.kwargs))
+                _give_up(exchange, streams, self.kwargs, _killed(self.kwargs))
             super().on_failure(exc_info, send_failed_event, return_ok)
 
     return AnsweringRequest
@@ -62,11 +65,11 @@ class PoolWatch(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery publis
         self.timer.cancel()
 
 
-def _give_up(exchange: Exchange, message: dict[str, Any], error: QScoreError) -> None:
+def _give_up(exchange: Exchange, streams: Exchange, message: dict[str, Any], error: QScoreError) -> None:
     """Answer a message that no process runs any more. Nothing is raised: Celery's own bookkeeping is to follow."""
     try:
         job = ScoreJob.from_kwargs(message)
-        answer(exchange, job, WorkerReply(problem=Problem.of(error)))
+        answer(exchange, streams, job, WorkerReply(problem=Problem.of(error)))
     except (MalformedBody, Unavailable) as fault:
         get_log().error("lost_and_unanswered", reason=fault.sentence())
         return

@@ -25,6 +25,7 @@ from scorer.models.reasons import NOT_EXPLAINED
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.rows.batches import FeatureBatch, ScoreBatch
 from scorer.rows.defects import Defect
+from scorer.rows.identity import Writer
 from scorer.scoring.decode import decode
 from scorer.scoring.encode import encode_reply
 from scorer.scoring.score import score
@@ -32,7 +33,7 @@ from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import TASK_SCORE
 from scorer.service.queue.submit import Submitter
-from scorer.service.worker.lost import answer, answering
+from scorer.service.worker.lost import answer
 from scorer.service.worker.memory import out_of_memory
 from scorer.service.worker.messages import run_job
 from scorer.service.worker.model_cache import HeldModel, ModelCache
@@ -95,7 +96,7 @@ def score_job(
     scores = score(held.model, held.version, batch, job.options, until, task_seconds)
     rows = NO_ROWS
     if job.options.write:
-        rows, scores = _rows_to_write(batch, scores, held, _facts(job, held, configured_sink))
+        rows, scores = _rows_to_write(batch, scores, held, _facts(job, held, configured_sink), job.by)
     counts = _problem_counts(scores)
     scored = job.rows - sum(counts.values()) + counts.get("bad_context", 0)
     headers = {
@@ -118,12 +119,14 @@ def _reasons_until(job: ScoreJob, seconds: float | None) -> float | None:
 def _facts(job: ScoreJob, held: HeldModel, configured_sink: str) -> ScoringFacts | None:
     """Gather what documents say beside the score; events of other sinks leave it out.
 
-    Rows that could not be scored become documents where a connector sent them; whoever waits for a reply sees them.
+    Rows that could not be scored become documents where a connector sent them; whoever waits for a reply sees them. A
+    connector's row that may have been sent before, 0.1.0 may have written.
     """
     if (job.sink or configured_sink) != ELASTIC:
         return None
     return ScoringFacts(
         errors=job.sink == ELASTIC,
+        old_ids=bool(job.writer and job.stream and not job.first_submitted),
         threshold=job.options.threshold,
         sha256=held.sha256,
         scored=time.time(),
@@ -132,10 +135,10 @@ def _facts(job: ScoreJob, held: HeldModel, configured_sink: str) -> ScoringFacts
 
 
 def _rows_to_write(
-    batch: FeatureBatch, scores: ScoreBatch, held: HeldModel, facts: ScoringFacts | None
+    batch: FeatureBatch, scores: ScoreBatch, held: HeldModel, facts: ScoringFacts | None, writer: Writer | None
 ) -> tuple[ScoredRows, ScoreBatch]:
     """Make the rows for the sink, and mark in the scores those that cannot be written."""
-    rows, skipped = scored_rows(batch, scores, held.card, facts)
+    rows, skipped = scored_rows(batch, scores, held.card, facts, writer)
     if skipped:
         scores = dataclasses.replace(scores, defects=dict.fromkeys(skipped, _NOT_WRITTEN) | dict(scores.defects))
     return rows, scores
@@ -149,15 +152,21 @@ def _problem_counts(scores: ScoreBatch) -> dict[str, int]:
 @dataclass(frozen=True)
 class ScoringWorker:
     """Runs scoring jobs. ``submitter`` puts rows to write on their queue. ``reason_seconds``: after how many a batch's
-    reasons end; None: when they are done. ``sink``: the configured one, for jobs that name none. ``task_seconds``: hard
-    limit of a task."""
+    reasons end; None: when they are done. ``sink``: the configured one, for jobs that name none. ``durable``: where
+    submitters hear of their rows and streams have leaders; None: ``exchange``, on which bodies and replies are.
+    ``task_seconds``: hard limit of a task."""
 
     exchange: Exchange
     models: ModelCache
     submitter: Submitter
     reason_seconds: float | None = None
     sink: str = ""
+    durable: Exchange | None = None
     task_seconds: float | None = None
+
+    @property
+    def streams(self) -> Exchange:
+        return self.durable or self.exchange
 
     def run(self, raw: dict[str, Any]) -> None:
         """Run one message, whatever it holds: answer its caller, or drop it when the caller has gone."""
@@ -168,12 +177,12 @@ class ScoringWorker:
             log.warning("dropped", why="its caller has stopped waiting")
             self.exchange.drop(job.body_key)
             return
-        if self.exchange.superseded(job):
+        if self.streams.superseded(job):
             log.warning("dropped", why="an earlier leader of its stream sent it", stream=job.stream, epoch=job.epoch)
             self.exchange.drop(job.body_key)
             return
         reply = self._guarded(job, log)
-        answer(self.exchange, job, reply)
+        answer(self.exchange, self.streams, job, reply)
         log.info("answered", seconds=round(time.perf_counter() - started, 4), code=_code(reply))
 
     def _guarded(self, job: ScoreJob, log: Any) -> WorkerReply:
@@ -218,7 +227,7 @@ class ScoringWorker:
         parts = range(0, len(scored.rows), ROWS_PER_DELIVERY)
         nothing = Acknowledgement(job.batch_id, 0)
         if not parts and job.submitter:
-            self.exchange.report(job.submitter, BatchOutcome.of(nothing))
+            self.streams.report(job.submitter, BatchOutcome.of(nothing))
         submission = _digest(job, scored.rows)
         for part, start in enumerate(parts):
             rows = scored.rows[start : start + ROWS_PER_DELIVERY]
@@ -228,14 +237,14 @@ class ScoringWorker:
             self.submitter.put_rows(delivery, WaitingRows(stored(rows), nothing))
 
 
-def register_scoring(app: Celery, make_worker: Callable[[], ScoringWorker], exchange: Exchange) -> None:
+def register_scoring(app: Celery, make_worker: Callable[[], ScoringWorker], request: type) -> None:
     """Define qscore.score on ``app``. ``make_worker`` runs in each pool process when its first task arrives.
 
-    ``exchange``: of the main process, to answer for pool processes that were killed.
+    ``request``: the class of its requests in the main process (``lost.answering``).
     """
 
     # A lost process: again at once. MAX_RUNS of the attempt counter is the bound that also covers a lost worker.
-    again: dict[str, Any] = {"max_retries": MAX_RUNS, "default_retry_delay": 0, "Request": answering(exchange)}
+    again: dict[str, Any] = {"max_retries": MAX_RUNS, "default_retry_delay": 0, "Request": request}
 
     @app.task(name=TASK_SCORE, typing=False, shared=False, **again)  # type: ignore[untyped-decorator]
     def score_task(**message: Any) -> None:
