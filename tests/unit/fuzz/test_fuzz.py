@@ -47,7 +47,7 @@ def _dies(_data: bytes) -> None:
 
 
 def _grows(_data: bytes) -> None:
-    bytes((MEMORY_MIB + 1) << 20)
+    bytes((2 * MEMORY_MIB) << 20)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,9 +34,16 @@ def _loads(tree: ast.AST) -> Iterator[ast.Call]:
 
 
 def _guarded(tree: ast.AST) -> set[ast.Call]:
+    """Calls under a handler that names RecursionError, or every Exception."""
     found: set[ast.Call] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Try) and "RecursionError" in "".join(ast.unparse(one) for one in node.handlers):
+        if isinstance(node, ast.Try):
+            caught = " ".join(ast.unparse(one.type) for one in node.handlers if one.type is not None)
+        elif isinstance(node, ast.With):
+            caught = " ".join(ast.unparse(one.context_expr) for one in node.items)
+        else:
+            continue
+        if {"RecursionError", "Exception"} & set(re.findall(r"\w+", caught)):
             found |= {call for part in node.body for call in _loads(part)}
     return found
 

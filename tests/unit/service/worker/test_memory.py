@@ -106,4 +106,9 @@ def test_celery_never_sees_memory_run_out() -> None:
 
 def test_every_lane_has_a_limit_and_the_simulators_is_its_own() -> None:
     settings = load_settings(worker={"memory_limit_mb": 700, "qpu_memory_limit_mb": 5000})
-    assert {lane.name: lane.memory_mb(settings) for lane in LANES} == {"score": 700, "deliver": 700, "qpu": 5000}
+    assert {lane.name: lane.memory_mb(settings) for lane in LANES} == {
+        "score": 700,
+        "bulk": 700,
+        "deliver": 700,
+        "qpu": 5000,
+    }
