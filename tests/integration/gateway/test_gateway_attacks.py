@@ -176,9 +176,8 @@ def test_bodies_take_the_memory_that_they_are_given_and_no_more(target: Target) 
     head = head_of(target.place, length, 50_000, "application/vnd.apache.arrow.stream")
     before = resident(target.gateway)
     with contextlib.ExitStack() as open_ones:
-        held = [open_ones.enter_context(_say(target, head, True)) for _ in range(6)]
-        for connection in held:
-            connection.sendall(bytes(length - 1))
+        for _ in range(6):
+            open_ones.enter_context(_say(target, head, True)).sendall(bytes(length - 1))
         grown = resident(target.gateway) - before
         target.answers()
     assert grown < 100 * 1024**2, f"{grown / 1024**2:.0f} MiB more"
