@@ -24,18 +24,39 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class OwnLimits(_Section):
+    """The limits of one key where they differ from those of every key; None: they do not."""
+
+    bytes_under_way: int | None = Field(None, ge=1)
+    rows_under_way: int | None = Field(None, ge=1)
+    batches_under_way: int | None = Field(None, ge=1)
+    requests_per_minute: int | None = Field(None, ge=1)
+
+
+class LimitSettings(_Section):
+    """The most that one key may have in one gateway at a time. ``keys``: key id -> limits of its own."""
+
+    # A search head with one key and 16 searches at once, each with 3 requests of a chunk of 50,000 rows, stays below.
+    bytes_under_way: int = Field(256 * 1024 * 1024, ge=1)
+    rows_under_way: int = Field(1_000_000, ge=1)
+    batches_under_way: int = Field(48, ge=1)
+    requests_per_minute: int = Field(60_000, ge=1)
+    keys: dict[str, OwnLimits] = Field(default_factory=dict)
+
+
 class GatewaySettings(_Section):
     """The address at which the gateway listens, and how many requests it holds."""
 
     host: str = "127.0.0.1"
     port: int = Field(8417, ge=0, le=65535)
-    threads: int = Field(16, ge=1, le=512)
+    threads: int = Field(64, ge=1, le=512)  # they wait more than they work; one key gets three quarters at most
     certificate: Path | None = None  # PEM; default: made by the local CA in <home>/tls
     private_key: Path | None = None
     # Names in the certificate that the local CA makes.
     hostnames: tuple[_HostName, ...] = Field(("localhost", "127.0.0.1"), min_length=1)
     max_timeout: float = Field(55.0, gt=0)  # seconds a caller may wait at most
-    max_waiting: int = Field(64, ge=1)  # batches on the queue before callers get 429
+    max_waiting: int = Field(64, ge=1)  # batches that wait before callers get 429: in the gateway, or on the queue
+    limits: LimitSettings = LimitSettings()
 
 
 class WorkerSettings(_Section):

@@ -5,6 +5,7 @@ It never imports NumPy and never parses a body.
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import ApiKey, KeyFile
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
 from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
+from scorer.service.gateway.traffic import Traffic, TrafficMetrics
+from scorer.service.gateway.turns import Batch
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.jobs import ScoreJob, WorkerReply
@@ -42,10 +45,11 @@ from scorer.wire.names import (
     MAX_BODY_BYTES,
     MEDIA_CSV,
     MEDIA_PROBLEM,
+    QUEUE_BULK,
     QUEUE_INTERACTIVE,
 )
 
-_RETRY_AFTER = {429: "2", 503: "5"}  # seconds
+_RETRY_AFTER = {429: "2", 503: "5"}  # seconds, where the error names none
 #: Replies that may pass from a worker to a caller.
 _REPLY_HEADERS = (HEADER_BATCH, HEADER_MODEL, HEADER_VERSION, HEADER_ROWS, HEADER_SCORED, HEADER_PROBLEMS)
 
@@ -59,26 +63,34 @@ class Gateway:
     cards: CardStore
     exchange: Exchange
     submitter: Submitter
+    traffic: Traffic
     metrics: GatewayMetrics
 
     def allow(self, scope: str) -> ApiKey:
-        """Find the caller's key. Raises Unauthorised or Forbidden."""
+        """Find the caller's key. Raises Unauthorised, Forbidden or OverLimit."""
         key = self.keys.identify(request.headers.get("Authorization"))
+        self.traffic.count_request(key.id)
         key.allows(scope)
         return key
 
-    def run(self, asked: ScoreRequest, body: bytes) -> WorkerReply:
-        """Queue one body and wait for its reply. Raises QueueFull, ScoringTimeout or Unavailable."""
-        admission = Admission.to_lane(self.exchange.lanes.serving(asked.queue), self.settings.gateway.max_waiting)
-        # A body's key outlives the caller a little: what is never fetched goes by itself.
-        job = self.submitter.put(_job(asked), asked.queue, body, asked.timeout + 30, admission)
-        reply = self.exchange.wait_reply(str(job.reply_key), job.deadline - time.time())
-        if reply is None:
-            self.exchange.drop(job.body_key)
-            raise ScoringTimeout(
-                f"no worker answered for batch {asked.batch_id} within {asked.timeout:g} s",
-                "Run `qscore status`; add workers, send smaller batches or give more time.",
-            )
+    def run(self, key: ApiKey, asked: ScoreRequest, body: bytes) -> WorkerReply:
+        """Queue one body, when its key's turn comes, and wait for its reply.
+
+        Raises QueueFull, ScoringTimeout or Unavailable.
+        """
+        lane, job = self.exchange.lanes.serving(asked.queue), _job(asked)
+        admission = Admission.to_lane(lane, self.settings.gateway.max_waiting)
+        batch = Batch(key.id, asked.rows, asked.queue == QUEUE_BULK, time.monotonic() + asked.timeout)
+        with self.traffic.turn(lane, batch):
+            # A body's key outlives the caller a little: what is never fetched goes by itself.
+            placed = self.submitter.put(job, asked.queue, body, asked.timeout + 30, admission)
+            reply = self.exchange.wait_reply(str(job.reply_key), job.deadline - time.time())
+            if reply is None:
+                self.submitter.take_back(placed)
+                raise ScoringTimeout(
+                    f"no worker answered for batch {asked.batch_id} within {asked.timeout:g} s",
+                    "Run `qscore status`; add workers, send smaller batches or give more time.",
+                )
         return reply
 
 
@@ -103,13 +115,17 @@ def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
     longest = settings.gateway.max_timeout
     client = redis_client(settings, connections=settings.gateway.threads + 2, longest_wait=longest)
     exchange = Exchange(client, lanes)
+    traffic = Traffic(settings.gateway, exchange)
+    metrics = new_metrics(exchange.state)
+    metrics.registry.register(TrafficMetrics(traffic))
     gateway = Gateway(
         settings,
         KeyFile(settings.api_keys),
         CardStore(settings.registry, settings.trusted_keys),
         exchange,
         Submitter.of(settings, client, lanes),
-        new_metrics(exchange.state),
+        traffic,
+        metrics,
     )
     app = Flask("qscore", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
@@ -160,30 +176,36 @@ def _add_model_routes(app: Flask, gateway: Gateway) -> None:
 
 def _score(gateway: Gateway, name: str) -> Response:
     try:
-        asked = _allowed_request(gateway, name)
+        key, asked = _allowed_request(gateway, name)
+        permit = gateway.traffic.reserve(key.id, request.content_length or 0, asked.rows)
     except QScoreError:
         discard_body(request)
         raise
     g.log = {"batch_id": asked.batch_id, "model": asked.model, "version": asked.options.version, "rows": asked.rows}
+    with permit:
+        return _scored(gateway, key, asked)
+
+
+def _scored(gateway: Gateway, key: ApiKey, asked: ScoreRequest) -> Response:
     body = read_body(request)
     if asked.rows == 0 and not body:
         return _response(asked, WorkerReply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
     gateway.metrics.rows.labels(asked.model).inc(asked.rows)
     with gateway.metrics.seconds.time():
-        reply = gateway.run(asked, body)
+        reply = gateway.run(key, asked, body)
     if reply.problem is not None:
         raise reply.problem.error()
     return _response(asked, reply)
 
 
-def _allowed_request(gateway: Gateway, name: str) -> ScoreRequest:
+def _allowed_request(gateway: Gateway, name: str) -> tuple[ApiKey, ScoreRequest]:
     """Read what the caller asks for, of one exact version; all that can be said without the body is checked."""
     key = gateway.allow("score")
     asked = score_request(name, request, gateway.settings)
     if asked.options.write:
         key.allows("write")
     card = gateway.cards.card(asked.model, asked.options.version)
-    return asked.pinned(card.version, gateway.exchange.lanes.queue_of(card, asked.queue))
+    return key, asked.pinned(card.version, gateway.exchange.lanes.queue_of(card, asked.queue))
 
 
 def _response(asked: ScoreRequest, reply: WorkerReply) -> Response:
@@ -242,7 +264,9 @@ def problem_response(error: QScoreError) -> Response:
     """Answer with application/problem+json (RFC 9457)."""
     problem = Problem.of(error)
     response = Response(problem.to_json(), status=problem.status, content_type=MEDIA_PROBLEM)
-    if problem.status in _RETRY_AFTER:
+    if problem.retry_after is not None:
+        response.headers["Retry-After"] = str(math.ceil(problem.retry_after))  # HTTP knows whole seconds alone
+    elif problem.status in _RETRY_AFTER:
         response.headers["Retry-After"] = _RETRY_AFTER[problem.status]
     if problem.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="qscore"'

@@ -51,6 +51,17 @@ _RUNS = "qscore:runs:"
 _ACKNOWLEDGEMENT = TypeAdapter(Acknowledgement)
 
 
+def worker_name(host: str, pid: int, processes: int) -> str:
+    """Name a worker among those that live, with the number of its processes."""
+    return f"{host}:{pid}*{processes}"
+
+
+def _processes(name: bytes) -> int:
+    """Read the number of processes in a worker's name; workers of 0.1.0 do not say it, and count as one."""
+    number = name.rpartition(b"*")[2]
+    return int(number) if b"*" in name and number.isdigit() else 1
+
+
 @dataclass(frozen=True)
 class QueueState:
     """State of the queue: messages waiting in each queue, workers alive in each lane."""
@@ -244,6 +255,12 @@ class Exchange:
             pipe.zadd(WORKERS + lane, {worker: now + HEARTBEAT_LIFE})
             pipe.zremrangebyscore(WORKERS + lane, 0, now)
             pipe.execute()
+
+    def processes(self, lane: str) -> int:
+        """Count the processes of a lane's living workers."""
+        with reached():
+            names: Any = self.client.zrangebyscore(WORKERS + lane, time.time(), "+inf")
+        return sum(map(_processes, names))
 
     def sign_off(self, lane: str, worker: str) -> None:
         """Say that a worker ends."""

@@ -73,6 +73,15 @@ class Admission:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A scoring job as it lies on a queue, and its message there."""
+
+    job: ScoreJob
+    queue: str
+    message: bytes
+
+
+@dataclass(frozen=True)
 class Submitter:
     """The way onto the queue. ``app``: makes messages, which say nothing of the lane that they are for.
 
@@ -88,8 +97,8 @@ class Submitter:
         """Make one for the queue of ``settings``, which ``client`` reaches."""
         return cls(client, build_app(settings, SCORE), lanes)
 
-    def put(self, job: ScoreJob, queue: str, body: bytes, life: float, admission: Admission) -> ScoreJob:
-        """Put a job with its body on a queue; returns the job as it lies there.
+    def put(self, job: ScoreJob, queue: str, body: bytes, life: float, admission: Admission) -> Placed:
+        """Put a job with its body on a queue; returns the job as it lies there, for ``take_back``.
 
         A large body travels under a key of its own, for ``life`` seconds. Raises QueueFull where ``admission`` leaves
         no room, Unavailable where the batch would only wait in vain.
@@ -111,7 +120,15 @@ class Submitter:
             raise QueueFull(f"{waiting} batches wait for a worker", admission.remedy)
         if admission.alive and not workers:
             raise lane.nobody()
-        return job
+        return Placed(job, queue, message)
+
+    def take_back(self, placed: Placed) -> None:
+        """Take a job for which nobody waits from its queue, with its body; one that a worker has is left to it."""
+        with reached(), self.client.pipeline(transaction=True) as pipe:
+            pipe.lrem(self.lanes.keys[placed.queue], 1, placed.message)  # type: ignore[arg-type]  # bytes are taken
+            if placed.job.body_key is not None:
+                pipe.unlink(placed.job.body_key)
+            pipe.execute()
 
     def put_rows(self, job: DeliveryJob, waiting: WaitingRows) -> None:
         """Store a part's rows under the job's key and put the message of their first run on the queue: both or neither.

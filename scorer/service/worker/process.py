@@ -28,7 +28,7 @@ from scorer.registry.store import Registry
 from scorer.service.process import ONE_THREAD, end_with_parent
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.celery_app import build_app
-from scorer.service.queue.exchange import HEARTBEAT_EVERY, Exchange
+from scorer.service.queue.exchange import HEARTBEAT_EVERY, Exchange, worker_name
 from scorer.service.queue.lanes import LANES, Lane, Lanes
 from scorer.service.queue.submit import Submitter
 from scorer.service.settings import Settings, load_settings
@@ -83,7 +83,7 @@ def delivery_worker(settings: Settings) -> DeliveryWorker:
 
 def _heartbeat(settings: Settings, lane: Lane, lanes: Lanes) -> type[bootsteps.StartStopStep]:
     """Make a step that beats from the worker's own event loop: a worker which no longer consumes falls silent."""
-    name = f"{socket.gethostname()}:{os.getpid()}"
+    name = worker_name(socket.gethostname(), os.getpid(), lane.processes(settings))
     exchange = Exchange(redis_client(settings, connections=2), lanes)
 
     class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery publishes no types
