@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic lint macros wheel drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-elastic quality lock clean
+.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic contract lint macros wheel drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-elastic quality lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -82,6 +82,14 @@ package-elastic: setup ## build dist/qscore-elastic-<version>.zip, the integrati
 	@.venv-go/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+.venv-contract/.ready: requirements/contract.txt
+	@test -x .venv-contract/bin/python || $(PYTHON) -m venv .venv-contract
+	@.venv-contract/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+contract: setup .venv-contract/.ready ## generated requests against a real gateway, held against its OpenAPI description  [EXAMPLES=60 SEED=1]
+	@$(BIN)/python -m tests.contract --examples $(or $(EXAMPLES),60) --seed $(or $(SEED),1)
+
 appinspect: .venv-appinspect/.ready package ## Splunk's own checks on the built app (needs libmagic1)
 	@$(BIN)/python packaging/appinspect.py dist/qscore-$(VERSION).tar.gz
 
@@ -122,8 +130,9 @@ lock: setup ## renew requirements/*.txt from pyproject.toml (needs uv)
 	$(LOCK) $(EXTRAS) --group dev -o requirements/dev.txt pyproject.toml
 	$(LOCK) $(EXTRAS) --group dev --group bench -o requirements/bench.txt pyproject.toml
 	$(LOCK) --group appinspect -o requirements/appinspect.txt
+	$(LOCK) --group contract -o requirements/contract.txt
 	$(LOCK) --group elastic9 -o requirements/elastic9.txt
 	$(LOCK) --group go -o requirements/go.txt
 
 clean: ## remove the environments and what was built
-	rm -rf .venv .venv-appinspect .venv-bench .venv-go dist build
+	rm -rf .venv .venv-appinspect .venv-bench .venv-contract .venv-go dist build

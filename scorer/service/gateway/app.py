@@ -11,17 +11,17 @@ import uuid
 from dataclasses import dataclass
 
 from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import ApiKey, KeyFile
+from scorer.service.gateway.contract.pages import add_contract_routes
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
 from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
 from scorer.service.gateway.traffic import Traffic, TrafficMetrics
 from scorer.service.gateway.turns import Batch
-from scorer.service.queue.broker import redis_client
-from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
 from scorer.service.queue.submit import Admission, Submitter
@@ -45,7 +45,6 @@ from scorer.wire.names import (
     MAX_BODY_BYTES,
     MEDIA_CSV,
     MEDIA_PROBLEM,
-    QUEUE_BULK,
     QUEUE_INTERACTIVE,
 )
 
@@ -61,14 +60,18 @@ class Gateway:
     settings: Settings
     keys: KeyFile
     cards: CardStore
-    exchange: Exchange
+    queue: Exchanges
     submitter: Submitter
     traffic: Traffic
     metrics: GatewayMetrics
 
     def allow(self, scope: str) -> ApiKey:
         """Find the caller's key. Raises Unauthorised, Forbidden or OverLimit."""
-        key = self.keys.identify(request.headers.get("Authorization"))
+        return self.allow_header(request.headers.get("Authorization"), scope)
+
+    def allow_header(self, authorization: str | None, scope: str) -> ApiKey:
+        """Find the key in an Authorization header. Raises Unauthorised, Forbidden or OverLimit."""
+        key = self.keys.identify(authorization)
         self.traffic.count_request(key.id)
         key.allows(scope)
         return key
@@ -78,13 +81,12 @@ class Gateway:
 
         Raises QueueFull, ScoringTimeout or Unavailable.
         """
-        lane, job = self.exchange.lanes.serving(asked.queue), _job(asked)
-        admission = Admission.to_lane(lane, self.settings.gateway.max_waiting)
-        batch = Batch(key.id, asked.rows, asked.queue == QUEUE_BULK, time.monotonic() + asked.timeout)
-        with self.traffic.turn(lane, batch):
+        lane, job = self.queue.lanes.serving(asked.queue), _job(asked)
+        admission, exchange = Admission.to_lane(lane, self.settings.gateway.max_waiting), self.queue.serving(lane)
+        with self.traffic.turn(lane, Batch(key.id, asked.rows, time.monotonic() + asked.timeout)):
             # A body's key outlives the caller a little: what is never fetched goes by itself.
             placed = self.submitter.put(job, asked.queue, body, asked.timeout + 30, admission)
-            reply = self.exchange.wait_reply(str(job.reply_key), job.deadline - time.time())
+            reply = exchange.wait_reply(str(job.reply_key), job.deadline - time.time())
             if reply is None:
                 self.submitter.take_back(placed)
                 raise ScoringTimeout(
@@ -113,17 +115,16 @@ def _job(asked: ScoreRequest) -> ScoreJob:
 def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
     """Make the WSGI application. Connects to nothing until the first request."""
     longest = settings.gateway.max_timeout
-    client = redis_client(settings, connections=settings.gateway.threads + 2, longest_wait=longest)
-    exchange = Exchange(client, lanes)
-    traffic = Traffic(settings.gateway, exchange)
-    metrics = new_metrics(exchange.state)
+    queue = Exchanges.of(settings, settings.gateway.threads + 2, longest, lanes)
+    traffic = Traffic(settings.gateway, queue)
+    metrics = new_metrics(queue.state)
     metrics.registry.register(TrafficMetrics(traffic))
     gateway = Gateway(
         settings,
         KeyFile(settings.api_keys),
         CardStore(settings.registry, settings.trusted_keys),
-        exchange,
-        Submitter.of(settings, client, lanes),
+        queue,
+        queue.submitter(settings),
         traffic,
         metrics,
     )
@@ -132,6 +133,7 @@ def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
     _add_state_routes(app, gateway)
     _add_model_routes(app, gateway)
+    add_contract_routes(app, gateway.allow_header)
     _add_edges(app, gateway)
     return app
 
@@ -143,8 +145,8 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
 
     @app.get("/readyz")
     def readyz() -> Response:
-        state = gateway.exchange.state()
-        lane = gateway.exchange.lanes.serving(QUEUE_INTERACTIVE)
+        state = gateway.queue.state()
+        lane = gateway.queue.lanes.serving(QUEUE_INTERACTIVE)
         if state.workers[lane.name] == 0:
             raise lane.nobody()
         return jsonify(status="ready", workers=dict(state.workers), waiting=dict(state.waiting))
@@ -205,7 +207,7 @@ def _allowed_request(gateway: Gateway, name: str) -> tuple[ApiKey, ScoreRequest]
     if asked.options.write:
         key.allows("write")
     card = gateway.cards.card(asked.model, asked.options.version)
-    return key, asked.pinned(card.version, gateway.exchange.lanes.queue_of(card, asked.queue))
+    return key, asked.pinned(card.version, gateway.queue.lanes.queue_of(card, asked.queue))
 
 
 def _response(asked: ScoreRequest, reply: WorkerReply) -> Response:
@@ -233,7 +235,10 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
 
     @app.errorhandler(HTTPException)
     def not_found(error: HTTPException) -> Response:
-        return refused(_http_error(error))
+        response = refused(_http_error(error))
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+        return response
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from scorer.service.gateway.limits import KeyLimits, Load, Permit
 from scorer.service.gateway.turns import Batch, Turns
 from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import Lane
 from scorer.service.settings import GatewaySettings
 from scorer.wire.errors import QueueFull, Unavailable
@@ -25,11 +26,11 @@ _FRESH = 2.0
 class Traffic:
     """The limits and turns of one gateway; made once per process, safe for many threads."""
 
-    def __init__(self, settings: GatewaySettings, exchange: Exchange) -> None:
+    def __init__(self, settings: GatewaySettings, queue: Exchanges) -> None:
         self.limits = KeyLimits(settings.limits, settings.threads)
         self.turns: Mapping[str, Turns] = {
-            lane.name: Turns(LivingProcesses(exchange, lane), settings.max_waiting)
-            for lane in exchange.lanes
+            lane.name: Turns(LivingProcesses(queue.serving(lane), lane), settings.max_waiting)
+            for lane in queue.lanes
             if lane.scores
         }
 

@@ -2,8 +2,8 @@
 
 The queue's list is first in, first out: whoever fills it makes everybody wait. Here a batch waits in its gateway until
 its key's turn comes, so that a key's next batch finds a few others before it, not all that one key has sent.
-Interactive and bulk batches have places of their own, so that neither waits for the other's turn; bulk has fewer while
-interactive callers are about. Of several gateways each shares its own places fairly.
+Interactive and bulk batches are on lanes of their own, and do not wait for each other's turns. Of several gateways each
+shares its own places fairly.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from scorer.wire.errors import QueueFull, ScoringTimeout
 
 #: Places on the queue for each scoring process: one batch that it scores and one that waits, so that it never idles.
 PER_PROCESS = 2
-#: Seconds after an interactive batch in which bulk leaves one process free for the next.
-_RECENT = 30.0
 #: A batch costs as much as this many rows more than it has: its message, reply and decoding.
 _BATCH_ROWS = 500
 _NEWEST = 0.1  # weight of the newest batch in the mean
@@ -36,7 +34,6 @@ class Batch:
 
     key: str
     rows: int
-    bulk: bool
     deadline: float
 
     @property
@@ -51,23 +48,6 @@ class _Waiting:
     gone: bool = False
 
 
-@dataclass
-class _Kind:
-    """One kind of batches, interactive or bulk: those that wait, and how many are on the queue."""
-
-    queue: FairQueue[_Waiting] = field(default_factory=FairQueue)
-    waiting: int = 0
-    on_queue: int = 0
-
-    def next(self) -> _Waiting:
-        """Take the next that still waits. Raises IndexError where none does."""
-        while (first := self.queue.pop()).gone:
-            pass
-        self.waiting -= 1
-        self.on_queue += 1
-        return first
-
-
 class Turns:
     """The turns of one lane. ``processes``: how many of its scoring processes live; 0: nobody waits, for the queue
     refuses. ``most_waiting``: batches that wait here at most. Safe for many threads."""
@@ -79,8 +59,9 @@ class Turns:
         self._most_waiting = most_waiting
         self._clock = clock
         self._lock = threading.Lock()
-        self._interactive, self._bulk = _Kind(), _Kind()
-        self._last_interactive = -_RECENT
+        self._queue: FairQueue[_Waiting] = FairQueue()
+        self._waiting = 0
+        self._on_queue = 0
         self._processes = 1
         self._mean = 0.0
         self._quickest: deque[float] = deque(maxlen=_REMEMBERED)  # seconds for each unit of cost
@@ -104,12 +85,12 @@ class Turns:
             yield
             self._note(batch, self._clock() - started)
         finally:
-            self._done(batch)
+            self._done()
 
     @property
     def waiting(self) -> int:
         """Count batches that wait for their turn."""
-        return self._interactive.waiting + self._bulk.waiting
+        return self._waiting
 
     def pause(self, batches: int) -> float:
         """Guess the seconds until as many batches are scored."""
@@ -121,11 +102,8 @@ class Turns:
             self._processes = processes
             if self.waiting >= self._most_waiting:
                 raise self._full()
-            if not batch.bulk:
-                self._last_interactive = self._clock()
-            kind = self._kind(batch)
-            kind.queue.push(batch.key, batch.cost, waiting)
-            kind.waiting += 1
+            self._queue.push(batch.key, batch.cost, waiting)
+            self._waiting += 1
             self._grant()
         return waiting
 
@@ -135,38 +113,28 @@ class Turns:
             if waiting.turn.is_set():
                 return
             waiting.gone = True
-            kind, batch = self._kind(waiting.batch), waiting.batch
-            kind.waiting -= 1
-            kind.queue.refund(batch.key, batch.cost)
-            others = self.waiting
+            batch, others = waiting.batch, self._waiting - 1
+            self._waiting = others
+            self._queue.refund(batch.key, batch.cost)
         raise ScoringTimeout(
             f"the batch of {batch.rows} rows did not get its turn in the time that its caller waits;"
             f" {others} others wait in this gateway",
             "Give more time, send fewer batches at once, or add workers.",
         )
 
-    def _done(self, batch: Batch) -> None:
+    def _done(self) -> None:
         with self._lock:
-            self._kind(batch).on_queue -= 1
+            self._on_queue -= 1
             self._grant()
 
     def _grant(self) -> None:
         """Give places to those whose turn it is."""
-        for kind, places in (
-            (self._interactive, PER_PROCESS * self._processes),
-            (self._bulk, self._bulk_places()),
-        ):
-            while kind.waiting and kind.on_queue < places:
-                kind.next().turn.set()
-
-    def _bulk_places(self) -> int:
-        """Bulk takes all places, but leaves a process free while interactive callers are about."""
-        if self._clock() - self._last_interactive >= _RECENT:
-            return PER_PROCESS * self._processes
-        return max(1, self._processes - 1)
-
-    def _kind(self, batch: Batch) -> _Kind:
-        return self._bulk if batch.bulk else self._interactive
+        while self._waiting and self._on_queue < PER_PROCESS * self._processes:
+            first = self._queue.pop()
+            if not first.gone:
+                self._waiting -= 1
+                self._on_queue += 1
+                first.turn.set()
 
     def _check_time(self, batch: Batch) -> None:
         """A batch that cannot be scored in time is not put on the queue: it would take a place from one that can."""

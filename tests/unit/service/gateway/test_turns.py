@@ -85,13 +85,13 @@ class Stage:
         self.turns = Turns(lambda: self.processes, self.most_waiting)
         self.threads: list[threading.Thread] = []
 
-    def ask(self, key: str, rows: int = 100, bulk: bool = False, seconds: float = SOON, lasts: float = 0.0) -> None:
+    def ask(self, key: str, rows: int = 100, seconds: float = SOON, lasts: float = 0.0) -> None:
         """Ask for a turn from another thread; returns when it waits, has its turn, or was refused."""
         before, known = self.turns.waiting, len(self.order) + len(self.errors)
 
         def run() -> None:
             try:
-                with self.turns.turn(Batch(key, rows, bulk, time.monotonic() + seconds)):
+                with self.turns.turn(Batch(key, rows, time.monotonic() + seconds)):
                     self.order.append(key)
                     time.sleep(lasts)
             except QScoreError as error:
@@ -103,11 +103,11 @@ class Stage:
         assert eventually(lambda: self.turns.waiting > before or len(self.order) + len(self.errors) > known)
 
     @contextmanager
-    def full(self, bulk: bool = False) -> Iterator[ExitStack]:
-        """All places of one kind are taken within the block; closing what it yields frees them earlier."""
+    def full(self) -> Iterator[ExitStack]:
+        """All places are taken within the block; closing what it yields frees them earlier."""
         with ExitStack() as stack:
             for _ in range(PER_PROCESS * self.processes):
-                stack.enter_context(self.turns.turn(Batch("first", 1, bulk, time.monotonic() + SOON)))
+                stack.enter_context(self.turns.turn(Batch("first", 1, time.monotonic() + SOON)))
             yield stack
 
     def join(self) -> None:
@@ -136,7 +136,7 @@ def test_no_more_than_two_batches_for_each_process_are_on_the_queue() -> None:
     def score(key: int) -> None:
         nonlocal now, most
         for _ in range(5):
-            with stage.turns.turn(Batch(f"k{key % 3}", 10, False, time.monotonic() + SOON)):
+            with stage.turns.turn(Batch(f"k{key % 3}", 10, time.monotonic() + SOON)):
                 with lock:
                     now += 1
                     most = max(most, now)
@@ -150,38 +150,6 @@ def test_no_more_than_two_batches_for_each_process_are_on_the_queue() -> None:
     for thread in threads:
         thread.join()
     assert (most, now, stage.turns.waiting) == (PER_PROCESS * 3, 0, 0)
-
-
-@pytest.mark.parametrize(("many", "one"), [("file", "search"), ("search", "file")])
-def test_neither_interactive_nor_bulk_waits_for_the_others_turn(many: str, one: str) -> None:
-    stage = Stage()
-    with stage.full(bulk=many == "file"):
-        for _ in range(5):
-            stage.ask(many, bulk=many == "file")
-        stage.ask(one, bulk=one == "file")
-        assert eventually(lambda: stage.order == [one])
-    stage.join()
-
-
-@pytest.mark.parametrize(("processes", "places"), [(1, 1), (2, 1), (4, 3)])
-def test_bulk_leaves_a_process_free_while_interactive_callers_are_about(processes: int, places: int) -> None:
-    stage = Stage(processes)
-    stage.ask("search")
-    stage.join()
-    with ExitStack() as stack:
-        for _ in range(places):
-            stack.enter_context(stage.turns.turn(Batch("file", 1, True, time.monotonic() + SOON)))
-        stage.ask("file", bulk=True)
-        assert stage.turns.waiting == 1
-    stage.join()
-
-
-def test_without_interactive_callers_bulk_has_every_place() -> None:
-    stage = Stage(processes=4)
-    with stage.full(bulk=True):
-        stage.ask("file", bulk=True)
-        assert stage.turns.waiting == 1
-    stage.join()
 
 
 def test_who_waits_too_long_leaves_and_takes_no_place() -> None:
@@ -200,24 +168,24 @@ def test_who_waits_too_long_leaves_and_takes_no_place() -> None:
 
 def test_what_cannot_be_scored_in_time_never_gets_a_place() -> None:
     stage = Stage()
-    with stage.turns.turn(Batch("k", 100, False, time.monotonic() + SOON)):
+    with stage.turns.turn(Batch("k", 100, time.monotonic() + SOON)):
         time.sleep(0.2)
     for seconds in (-1.0, 0.001):
         with pytest.raises(ScoringTimeout, match="a batch of 100 rows takes"):
-            stage.turns.turn(Batch("bid", 100, False, time.monotonic() + seconds)).__enter__()
+            stage.turns.turn(Batch("bid", 100, time.monotonic() + seconds)).__enter__()
     with stage.full():  # every place is free again
         pass
 
 
 def test_too_many_that_wait_are_refused_with_a_pause() -> None:
     stage = Stage(most_waiting=2)
-    with stage.turns.turn(Batch("k", 100, False, time.monotonic() + SOON)):
+    with stage.turns.turn(Batch("k", 100, time.monotonic() + SOON)):
         time.sleep(0.2)
     with stage.full():
         stage.ask("a")
         stage.ask("b")
         with pytest.raises(QueueFull, match="2 batches wait in this gateway, of at most 2") as caught:
-            stage.turns.turn(Batch("c", 1, False, time.monotonic() + SOON)).__enter__()
+            stage.turns.turn(Batch("c", 1, time.monotonic() + SOON)).__enter__()
         assert caught.value.retry_after is not None
         assert caught.value.retry_after >= 0.1
     stage.join()
@@ -227,14 +195,14 @@ def test_a_failure_frees_its_place_and_says_nothing_of_how_long_batches_take() -
     stage = Stage()
 
     def fail() -> None:
-        with stage.turns.turn(Batch("k", 1, False, time.monotonic() + SOON)):
+        with stage.turns.turn(Batch("k", 1, time.monotonic() + SOON)):
             time.sleep(0.02)
             raise ScoringTimeout("no worker answered")
 
     for _ in range(5):
         with pytest.raises(ScoringTimeout):
             fail()
-    with stage.turns.turn(Batch("k", 1, False, time.monotonic() + 0.01)):
+    with stage.turns.turn(Batch("k", 1, time.monotonic() + 0.01)):
         pass
 
 
@@ -242,7 +210,7 @@ def test_without_a_worker_nobody_waits_for_a_turn() -> None:
     stage = Stage(processes=0)
     with ExitStack() as stack:
         for _ in range(10):
-            stack.enter_context(stage.turns.turn(Batch("k", 1, False, time.monotonic() + SOON)))
+            stack.enter_context(stage.turns.turn(Batch("k", 1, time.monotonic() + SOON)))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -257,7 +225,7 @@ def test_places_are_all_free_in_the_end(seed: int) -> None:
             continue
         stack = ExitStack()
         try:
-            batch = Batch(draw.choice("ab"), 1, draw.random() < 0.5, time.monotonic() + 0.001)
+            batch = Batch(draw.choice("ab"), 1, time.monotonic() + 0.001)
             stack.enter_context(turns.turn(batch))
         except ScoringTimeout:
             refused += 1
@@ -268,5 +236,5 @@ def test_places_are_all_free_in_the_end(seed: int) -> None:
     assert refused > 0
     with ExitStack() as stack:
         for _ in range(PER_PROCESS * 2):
-            stack.enter_context(turns.turn(Batch("c", 1, False, time.monotonic() + SOON)))
+            stack.enter_context(turns.turn(Batch("c", 1, time.monotonic() + SOON)))
     assert turns.waiting == 0

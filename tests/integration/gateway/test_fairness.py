@@ -19,9 +19,7 @@ import pytest
 from demo.running_stack import running_stack
 from scorer.service.access.api_keys import KeyFile
 from scorer.service.gateway.turns import PER_PROCESS
-from scorer.service.queue.broker import redis_client
-from scorer.service.queue.exchange import Exchange
-from scorer.service.stack.up import StackState
+from scorer.service.stack.up import StackState, queue_of
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import BodyTooLarge, OverLimit, QScoreError, ScoringTimeout
 from tests.integration.stack_tools import body, children, eventually, processes, settings_of
@@ -79,7 +77,7 @@ class Running:
             os.kill(pool, signal.SIGCONT)
 
     def on_queue(self) -> int:
-        return Exchange(redis_client(settings_of(self.home))).state().waiting["interactive"]
+        return queue_of(settings_of(self.home)).state().waiting["interactive"]
 
     def ask(self, name: str, method: str, path: str, content: bytes = b"", **headers: str) -> Answer:
         """One request by hand."""

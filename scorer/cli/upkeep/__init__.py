@@ -1,0 +1,1 @@
+"""Commands by which a running installation is kept."""

@@ -1,0 +1,1 @@
+"""Backup of a home folder, and its restoration to a clean one."""
