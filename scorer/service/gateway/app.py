@@ -109,6 +109,7 @@ def _job(asked: ScoreRequest) -> ScoreJob:
         submitted=now,
         reply_key=f"qscore:reply:{uuid.uuid4().hex}",
         submitter=asked.submitter,
+        writer=asked.writer,
     )
 
 
@@ -207,7 +208,8 @@ def _allowed_request(gateway: Gateway, name: str) -> tuple[ApiKey, ScoreRequest]
     if asked.options.write:
         key.allows("write")
     card = gateway.cards.card(asked.model, asked.options.version)
-    return key, asked.pinned(card.version, gateway.queue.lanes.queue_of(card, asked.queue))
+    pinned = asked.pinned(card.version, gateway.queue.lanes.queue_of(card, asked.queue), key.namespace)
+    return key, pinned
 
 
 def _response(asked: ScoreRequest, reply: WorkerReply) -> Response:
