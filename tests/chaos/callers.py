@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from demo.standins.search_process import CommandEnded, run_search
 from scorer.wire.client import GatewayClient
@@ -138,7 +139,7 @@ class Searcher(Caller):
     """Searches through the command, one after the other; rows that come back without a score are not asked again."""
 
     command: list[str]
-    searchinfo: dict[str, str]
+    searchinfo: dict[str, Any]
 
     def __hash__(self) -> int:
         return id(self)

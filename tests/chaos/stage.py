@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -154,7 +155,9 @@ def _small_disk(folder: Path) -> Iterator[Path | None]:
     """A file system of 400 MB at ``folder``; None where we may not mount one."""
     folder.mkdir(mode=0o700, parents=True)
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=400m,mode=700", "tmpfs", str(folder)], capture_output=True, check=False
+        [shutil.which("mount") or "mount", *["-t", "tmpfs", "-o", "size=400m,mode=700", "tmpfs"], str(folder)],
+        capture_output=True,
+        check=False,
     )
     if mounted.returncode:
         yield None
@@ -163,7 +166,8 @@ def _small_disk(folder: Path) -> Iterator[Path | None]:
         yield folder
     finally:
         for _ in range(20):
-            if subprocess.run(["umount", str(folder)], capture_output=True, check=False).returncode == 0:
+            umount = [shutil.which("umount") or "umount", str(folder)]
+            if subprocess.run(umount, capture_output=True, check=False).returncode == 0:
                 break
             time.sleep(0.5)
 

@@ -67,9 +67,7 @@ def send(order: Order, stop: threading.Event) -> Sent:
     return sent
 
 
-def _sender(
-    order: Order, number: int, content: bytes, sent: Sent, lock: threading.Lock, stop: threading.Event
-) -> None:
+def _sender(order: Order, number: int, content: bytes, sent: Sent, lock: threading.Lock, stop: threading.Event) -> None:
     every = order.senders / order.rate if order.rate else 0.0
     due = time.monotonic() + every * number / order.senders
     with GatewayClient(order.url, order.keys[number % len(order.keys)], order.ca_file, order.timeout) as client:
@@ -100,7 +98,12 @@ def main() -> None:
     order = Order(**json.loads(sys.argv[1]))
     os.nice(order.nice)
     stop = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+
+    def until_told() -> None:
+        sys.stdin.read()
+        stop.set()
+
+    threading.Thread(target=until_told, daemon=True).start()
     sys.stdout.write(json.dumps(asdict(send(order, stop))) + "\n")
 
 

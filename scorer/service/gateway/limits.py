@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from scorer.service.settings import LimitSettings
 from scorer.wire.errors import BodyTooLarge, OverLimit
 
-#: How many times the threads that are still free one key may hold: three quarters of all where it is alone, a little
+#: How many times the places that are still free one key may hold: three quarters of all where it is alone, a little
 #: less than half each where there are two, and some are free always, however many keys take all they can.
 SHARE = 3
 #: Seconds that a key's batch is taken to last until one has.
@@ -99,11 +99,11 @@ class Permit:
 
 
 class KeyLimits:
-    """The use of every key. ``threads``: requests that the gateway holds at once; safe for many threads."""
+    """The use of every key. ``places``: batches that the gateway has at once; safe for many threads."""
 
-    def __init__(self, settings: LimitSettings, threads: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: LimitSettings, places: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
-        self._threads = threads
+        self._places = places
         self._clock = clock
         self._lock = threading.Lock()
         self._use: dict[str, _Use] = {}
@@ -154,14 +154,14 @@ class KeyLimits:
         self._batches += sign
 
     def _check_share(self, key_id: str, use: _Use) -> None:
-        """A key leaves threads free for others, the more the more others there are (Choudhury and Hahne, 1998)."""
-        free = max(0, self._threads - self._batches)
+        """A key leaves places free for others, the more the more others there are (Choudhury and Hahne, 1998)."""
+        free = max(0, self._places - self._batches)
         if not use.batches or (free > 1 and use.batches < SHARE * free):
             return
         error = OverLimit(
             f"key {key_id} has {use.batches} batches under way, as many as one key may have beside the others: "
-            f"this gateway holds {self._threads} requests at once (gateway.threads) and {free} places are free",
-            "Send fewer at once, raise gateway.threads, or add gateways.",
+            f"this gateway has {self._places} places (half of gateway.connections) and {free} of them are free",
+            "Send fewer at once, raise gateway.connections, or add gateways.",
         )
         error.retry_after = max(_LEAST_PAUSE, use.seconds / use.batches)
         raise error

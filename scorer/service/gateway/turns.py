@@ -11,12 +11,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from scorer.service.gateway.fair_queue import FairQueue
-from scorer.wire.errors import QueueFull, ScoringTimeout
+from scorer.wire.errors import ScoringTimeout
 
 #: Places on the queue for each scoring process: one batch that it scores and one that waits, so that it never idles.
 PER_PROCESS = 2
@@ -41,105 +40,84 @@ class Batch:
         return float(self.rows + _BATCH_ROWS)
 
 
-@dataclass(eq=False)
-class _Waiting:
-    batch: Batch
-    turn: threading.Event = field(default_factory=threading.Event)
-    gone: bool = False
+class Turn:
+    """One batch's turn: it waits, has a place on the queue, or is over."""
+
+    def __init__(self, turns: Turns, batch: Batch, wake: Callable[[], None]) -> None:
+        self._turns = turns
+        self.batch = batch
+        self.wake = wake
+        self.came: float | None = None
+        self.over = False
+
+    def end(self, served: bool = False) -> None:
+        """Free the place, or stop waiting for it; safe to call twice. ``served``: whether a worker answered."""
+        self._turns.end(self, served)
 
 
 class Turns:
-    """The turns of one lane. ``processes``: how many of its scoring processes live; 0: nobody waits, for the queue
-    refuses. ``most_waiting``: batches that wait here at most. Safe for many threads."""
+    """The turns of one lane. ``processes``: how many of its scoring processes live. ``most``: places at most. Never
+    waits, and is safe for many threads."""
 
-    def __init__(
-        self, processes: Callable[[], int], most_waiting: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._count = processes
-        self._most_waiting = most_waiting
+    def __init__(self, processes: Callable[[], int], most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._processes = processes
+        self._most = most
         self._clock = clock
         self._lock = threading.Lock()
-        self._queue: FairQueue[_Waiting] = FairQueue()
+        self._queue: FairQueue[Turn] = FairQueue()
         self._waiting = 0
         self._on_queue = 0
-        self._processes = 1
         self._mean = 0.0
         self._quickest: deque[float] = deque(maxlen=_REMEMBERED)  # seconds for each unit of cost
 
-    @contextmanager
-    def turn(self, batch: Batch) -> Iterator[None]:
-        """Wait for a batch's turn; its place on the queue is free again at the end of the block.
+    def join(self, batch: Batch, wake: Callable[[], None]) -> Turn:
+        """Wait for a batch's turn; ``wake`` is called when it comes, from whichever thread, perhaps at once."""
+        turn = Turn(self, batch, wake)
+        with self._lock:
+            self._queue.push(batch.key, batch.cost, turn)
+            self._waiting += 1
+            self._grant()
+        return turn
 
-        Raises QueueFull where too many wait, ScoringTimeout where no turn comes in time, or too late to be of use.
-        """
-        processes = self._count()
-        if not processes:
-            yield
-            return
-        waiting = self._join(batch, processes)
-        if not waiting.turn.is_set() and not waiting.turn.wait(max(0.0, batch.deadline - self._clock())):
-            self._leave(waiting)
-        started = self._clock()
-        try:
-            self._check_time(batch)
-            yield
-            self._note(batch, self._clock() - started)
-        finally:
-            self._done()
+    def end(self, turn: Turn, served: bool) -> None:
+        """Take a turn out; the next ones get its place."""
+        with self._lock:
+            if turn.over:
+                return
+            turn.over = True
+            if turn.came is None:
+                self._waiting -= 1
+                self._queue.refund(turn.batch.key, turn.batch.cost)
+                return
+            self._on_queue -= 1
+            if served:
+                self._note(turn.batch, self._clock() - turn.came)
+            self._grant()
 
     @property
     def waiting(self) -> int:
         """Count batches that wait for their turn."""
         return self._waiting
 
-    def pause(self, batches: int) -> float:
-        """Guess the seconds until as many batches are scored."""
-        return max(_LEAST_PAUSE, self._mean * batches / (PER_PROCESS * self._processes))
+    @property
+    def places(self) -> int:
+        """Count the places on the queue. Without a living worker nobody waits here: the queue refuses at once."""
+        return min(self._most, PER_PROCESS * self._processes() or self._most)
 
-    def _join(self, batch: Batch, processes: int) -> _Waiting:
-        waiting = _Waiting(batch)
-        with self._lock:
-            self._processes = processes
-            if self.waiting >= self._most_waiting:
-                raise self._full()
-            self._queue.push(batch.key, batch.cost, waiting)
-            self._waiting += 1
-            self._grant()
-        return waiting
+    def left(self, batch: Batch) -> float:
+        """Give the seconds that a batch's caller still waits."""
+        return batch.deadline - self._clock()
 
-    def _leave(self, waiting: _Waiting) -> None:
-        """End the wait for a turn that did not come. Raises ScoringTimeout unless it came just now."""
-        with self._lock:
-            if waiting.turn.is_set():
-                return
-            waiting.gone = True
-            batch, others = waiting.batch, self._waiting - 1
-            self._waiting = others
-            self._queue.refund(batch.key, batch.cost)
-        raise ScoringTimeout(
-            f"the batch of {batch.rows} rows did not get its turn in the time that its caller waits;"
-            f" {others} others wait in this gateway",
-            "Give more time, send fewer batches at once, or add workers.",
-        )
+    def pause(self) -> float:
+        """Guess the seconds until a batch is scored and a place is free."""
+        return max(_LEAST_PAUSE, self._mean / self.places)
 
-    def _done(self) -> None:
-        with self._lock:
-            self._on_queue -= 1
-            self._grant()
+    def check_time(self, batch: Batch) -> None:
+        """Keep a batch off the queue that cannot be scored in time: it would take the place of one that can.
 
-    def _grant(self) -> None:
-        """Give places to those whose turn it is."""
-        while self._waiting and self._on_queue < PER_PROCESS * self._processes:
-            first = self._queue.pop()
-            if not first.gone:
-                self._waiting -= 1
-                self._on_queue += 1
-                first.turn.set()
-
-    def _check_time(self, batch: Batch) -> None:
-        """A batch that cannot be scored in time is not put on the queue: it would take a place from one that can."""
-        left = batch.deadline - self._clock()
-        needed = _POSSIBLE * batch.cost * min(self._quickest, default=0.0)
+        Raises ScoringTimeout.
+        """
+        left, needed = self.left(batch), _POSSIBLE * batch.cost * min(self._quickest, default=0.0)
         if left > 0 and left >= needed:
             return
         raise ScoringTimeout(
@@ -148,16 +126,26 @@ class Turns:
             "Give more time.",
         )
 
+    def too_late(self, batch: Batch) -> ScoringTimeout:
+        """Make the error of a batch whose turn did not come in time."""
+        return ScoringTimeout(
+            f"the batch of {batch.rows} rows did not get its turn in the time that its caller waits;"
+            f" {self.waiting} others wait in this gateway",
+            "Give more time, send fewer batches at once, or add workers.",
+        )
+
+    def _grant(self) -> None:
+        """Give places to those whose turn it is."""
+        places = self.places if self._waiting else 0
+        while self._waiting and self._on_queue < places:
+            first = self._queue.pop()
+            if not first.over:
+                self._waiting -= 1
+                self._on_queue += 1
+                first.came = self._clock()
+                first.wake()
+
     def _note(self, batch: Batch, seconds: float) -> None:
         """Note what a batch took that was answered."""
-        with self._lock:
-            self._mean += (_NEWEST if self._quickest else 1.0) * (seconds - self._mean)
-            self._quickest.append(seconds / batch.cost)
-
-    def _full(self) -> QueueFull:
-        error = QueueFull(
-            f"{self.waiting} batches wait in this gateway, of at most {self._most_waiting} (gateway.max_waiting)",
-            "Try again later, or add workers.",
-        )
-        error.retry_after = self.pause(self.waiting)
-        return error
+        self._mean += (_NEWEST if self._quickest else 1.0) * (seconds - self._mean)
+        self._quickest.append(seconds / batch.cost)

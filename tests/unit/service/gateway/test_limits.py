@@ -25,8 +25,8 @@ class Clock:
         return self.now
 
 
-def limits(clock: Clock | None = None, threads: int = 64, **settings: object) -> KeyLimits:
-    return KeyLimits(LimitSettings.model_validate(settings), threads, clock or Clock())
+def limits(clock: Clock | None = None, places: int = 64, **settings: object) -> KeyLimits:
+    return KeyLimits(LimitSettings.model_validate(settings), places, clock or Clock())
 
 
 @contextmanager
@@ -148,19 +148,19 @@ def test_a_search_head_with_sixteen_searches_is_not_held_back() -> None:
             stack.enter_context(held(book, "search-head", *parts))
 
 
-@pytest.mark.parametrize(("threads", "keys"), [(64, 1), (64, 2), (64, 9), (16, 1), (16, 3), (4, 1), (2, 1)])
-def test_however_much_keys_take_there_is_a_thread_for_the_next(threads: int, keys: int) -> None:
-    book = limits(threads=threads, batches_under_way=10_000)
+@pytest.mark.parametrize(("places", "keys"), [(64, 1), (64, 2), (64, 9), (16, 1), (16, 3), (4, 1), (2, 1)])
+def test_however_much_keys_take_there_is_a_place_for_the_next(places: int, keys: int) -> None:
+    book = limits(places=places, batches_under_way=10_000)
     with ExitStack() as stack:
         counts = [0] * keys
-        for _ in range(threads):  # in turn, each as much as it gets
+        for _ in range(places):  # in turn, each as much as it gets
             for key in range(keys):
                 with suppress(OverLimit):
                     stack.enter_context(book.reserve(f"k{key}", Load(1, 1)))
                     counts[key] += 1
-        with pytest.raises(OverLimit, match=r"gateway\.threads"):
+        with pytest.raises(OverLimit, match=r"gateway\.connections"):
             book.reserve("k0", Load(1, 1))
-        assert sum(counts) < threads
+        assert sum(counts) < places
         assert max(counts) - min(counts) <= 1
         book.reserve("another", Load(1, 1)).release()
 

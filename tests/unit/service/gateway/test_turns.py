@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import random
-import threading
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -15,11 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scorer.service.gateway.fair_queue import FairQueue
-from scorer.service.gateway.turns import PER_PROCESS, Batch, Turns
-from scorer.wire.errors import QScoreError, QueueFull, ScoringTimeout
-from tests.integration.stack_tools import eventually
-
-SOON = 20.0  # seconds; no test waits for so long
+from scorer.service.gateway.turns import PER_PROCESS, Batch, Turn, Turns
+from scorer.wire.errors import ScoringTimeout
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 50_500)), max_size=80))
@@ -74,167 +67,123 @@ def test_what_was_not_served_costs_nothing() -> None:
 
 @dataclass
 class Stage:
-    """Turns with as many processes as a test says, and callers in threads of their own."""
+    """Turns on a clock that the test sets. ``came``: keys, in the order in which their turns came."""
 
     processes: int = 1
-    most_waiting: int = 1000
-    order: list[str] = field(default_factory=list)
-    errors: list[QScoreError] = field(default_factory=list)
+    most: int = 1000
+    now: float = 1000.0
+    came: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.turns = Turns(lambda: self.processes, self.most_waiting)
-        self.threads: list[threading.Thread] = []
+        self.turns = Turns(lambda: self.processes, self.most, lambda: self.now)
 
-    def ask(self, key: str, rows: int = 100, seconds: float = SOON, lasts: float = 0.0) -> None:
-        """Ask for a turn from another thread; returns when it waits, has its turn, or was refused."""
-        before, known = self.turns.waiting, len(self.order) + len(self.errors)
+    def join(self, key: str, rows: int = 100, seconds: float = 60.0) -> Turn:
+        return self.turns.join(Batch(key, rows, self.now + seconds), lambda: self.came.append(key))
 
-        def run() -> None:
-            try:
-                with self.turns.turn(Batch(key, rows, time.monotonic() + seconds)):
-                    self.order.append(key)
-                    time.sleep(lasts)
-            except QScoreError as error:
-                self.errors.append(error)
+    def serve(self, turn: Turn, seconds: float = 1.0) -> None:
+        """A worker answers a batch that has a place."""
+        assert turn.came is not None
+        self.now += seconds
+        turn.end(served=True)
 
-        thread = threading.Thread(target=run)
-        self.threads.append(thread)
-        thread.start()
-        assert eventually(lambda: self.turns.waiting > before or len(self.order) + len(self.errors) > known)
 
-    @contextmanager
-    def full(self) -> Iterator[ExitStack]:
-        """All places are taken within the block; closing what it yields frees them earlier."""
-        with ExitStack() as stack:
-            for _ in range(PER_PROCESS * self.processes):
-                stack.enter_context(self.turns.turn(Batch("first", 1, time.monotonic() + SOON)))
-            yield stack
+def serve_all(stage: Stage, turns: list[Turn]) -> None:
+    """Answer one after the other, in the order in which they came onto the queue."""
+    left = list(turns)
+    while left:
+        first = min((turn for turn in left if turn.came is not None), key=lambda turn: turn.came or 0.0)
+        left.remove(first)
+        stage.serve(first)
 
-    def join(self) -> None:
-        for thread in self.threads:
-            thread.join(SOON)
-        assert not any(thread.is_alive() for thread in self.threads)
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_two_batches_for_each_process_are_on_the_queue(processes: int) -> None:
+    stage = Stage(processes)
+    turns = [stage.join(f"k{number % 3}") for number in range(20)]
+    assert (len(stage.came), stage.turns.waiting) == (PER_PROCESS * processes, 20 - PER_PROCESS * processes)
+    for _ in range(3):
+        stage.serve(next(turn for turn in turns if turn.came is not None and not turn.over))
+    assert len(stage.came) == PER_PROCESS * processes + 3
 
 
 def test_one_keys_flood_does_not_push_out_another() -> None:
     stage = Stage()
-    with stage.full():
-        for _ in range(30):
-            stage.ask("flood", 50_000)
-        stage.ask("search")
-        assert stage.order == []
-    stage.join()
-    assert stage.order.index("search") <= 2
-    assert Counter(stage.order) == {"flood": 30, "search": 1}
+    flood = [stage.join("flood", 50_000) for _ in range(30)]
+    search = stage.join("search")
+    assert stage.came == ["flood"] * PER_PROCESS
+    serve_all(stage, [*flood, search])
+    assert stage.came.index("search") <= PER_PROCESS + 1
+    assert Counter(stage.came) == {"flood": 30, "search": 1}
 
 
-def test_no_more_than_two_batches_for_each_process_are_on_the_queue() -> None:
-    stage = Stage(processes=3)
-    now = most = 0
-    lock = threading.Lock()
-
-    def score(key: int) -> None:
-        nonlocal now, most
-        for _ in range(5):
-            with stage.turns.turn(Batch(f"k{key % 3}", 10, time.monotonic() + SOON)):
-                with lock:
-                    now += 1
-                    most = max(most, now)
-                time.sleep(0.005)
-                with lock:
-                    now -= 1
-
-    threads = [threading.Thread(target=score, args=(key,)) for key in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (most, now, stage.turns.waiting) == (PER_PROCESS * 3, 0, 0)
+def test_keys_that_send_all_the_time_get_as_many_rows_as_each_other() -> None:
+    stage, rows = Stage(), {"large": 50_000, "small": 1_000}
+    turns = [stage.join(key, rows[key]) for key in rows for _ in range(300)]
+    while stage.came.count("large") < 6:
+        stage.serve(next(turn for turn in turns if turn.came is not None and not turn.over))
+    # The first two came when nobody else was there.
+    assert 3 * 50_500 <= stage.came.count("small") * 1_500 <= 5 * 50_500
 
 
-def test_who_waits_too_long_leaves_and_takes_no_place() -> None:
+def test_who_leaves_frees_nothing_that_it_did_not_have() -> None:
     stage = Stage()
-    with stage.full():
-        stage.ask("late", seconds=0.05)
-        stage.join()
-        (error,) = stage.errors
-        assert isinstance(error, ScoringTimeout)
-        assert "did not get its turn" in error.detail
-        assert stage.turns.waiting == 0
-        stage.ask("other")
-    stage.join()
-    assert stage.order == ["other"]
+    held = [stage.join("a") for _ in range(PER_PROCESS)]
+    late, other = stage.join("late"), stage.join("other")
+    late.end()
+    late.end()
+    assert (stage.turns.waiting, stage.came) == (1, ["a"] * PER_PROCESS)
+    stage.serve(held[0])
+    assert stage.came[-1] == "other"
+    assert other.came is not None
+    assert "1 others wait" not in stage.turns.too_late(late.batch).detail
 
 
-def test_what_cannot_be_scored_in_time_never_gets_a_place() -> None:
+def test_what_cannot_be_scored_in_time_is_refused() -> None:
     stage = Stage()
-    with stage.turns.turn(Batch("k", 100, time.monotonic() + SOON)):
-        time.sleep(0.2)
-    for seconds in (-1.0, 0.001):
-        with pytest.raises(ScoringTimeout, match="a batch of 100 rows takes"):
-            stage.turns.turn(Batch("bid", 100, time.monotonic() + seconds)).__enter__()
-    with stage.full():  # every place is free again
-        pass
+    stage.turns.check_time(Batch("k", 100, stage.now + 0.001))  # nothing is known yet
+    stage.serve(stage.join("k", 100), 0.4)
+    for seconds in (-1.0, 0.0, 0.001, 0.19):
+        with pytest.raises(ScoringTimeout, match=r"a batch of 100 rows takes 0\.2 s or more"):
+            stage.turns.check_time(Batch("bid", 100, stage.now + seconds))
+    stage.turns.check_time(Batch("k", 100, stage.now + 0.21))
+    with pytest.raises(ScoringTimeout):
+        stage.turns.check_time(Batch("bid", 1_000, stage.now + 0.21))
 
 
-def test_too_many_that_wait_are_refused_with_a_pause() -> None:
-    stage = Stage(most_waiting=2)
-    with stage.turns.turn(Batch("k", 100, time.monotonic() + SOON)):
-        time.sleep(0.2)
-    with stage.full():
-        stage.ask("a")
-        stage.ask("b")
-        with pytest.raises(QueueFull, match="2 batches wait in this gateway, of at most 2") as caught:
-            stage.turns.turn(Batch("c", 1, time.monotonic() + SOON)).__enter__()
-        assert caught.value.retry_after is not None
-        assert caught.value.retry_after >= 0.1
-    stage.join()
-
-
-def test_a_failure_frees_its_place_and_says_nothing_of_how_long_batches_take() -> None:
+def test_only_answers_say_how_long_batches_take() -> None:
     stage = Stage()
-
-    def fail() -> None:
-        with stage.turns.turn(Batch("k", 1, time.monotonic() + SOON)):
-            time.sleep(0.02)
-            raise ScoringTimeout("no worker answered")
-
-    for _ in range(5):
-        with pytest.raises(ScoringTimeout):
-            fail()
-    with stage.turns.turn(Batch("k", 1, time.monotonic() + 0.01)):
-        pass
+    turn = stage.join("k")
+    stage.now += 30.0
+    turn.end()
+    stage.turns.check_time(Batch("k", 100, stage.now + 0.001))
+    pause = stage.turns.pause()
+    stage.serve(stage.join("k"), 4.0)
+    assert pause < stage.turns.pause() == pytest.approx(4.0 / PER_PROCESS)
 
 
 def test_without_a_worker_nobody_waits_for_a_turn() -> None:
-    stage = Stage(processes=0)
-    with ExitStack() as stack:
-        for _ in range(10):
-            stack.enter_context(stage.turns.turn(Batch("k", 1, time.monotonic() + SOON)))
+    stage = Stage(processes=0, most=50)
+    for _ in range(10):
+        stage.join("k")
+    assert len(stage.came) == 10
 
 
-@pytest.mark.parametrize("seed", range(5))
+def test_a_large_fleet_gets_no_more_than_there_are_threads() -> None:
+    stage = Stage(processes=100, most=32)
+    for _ in range(40):
+        stage.join("k")
+    assert len(stage.came) == 32
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_places_are_all_free_in_the_end(seed: int) -> None:
-    """Whatever order batches come, are refused and end in."""
-    turns, draw = Turns(lambda: 2, 4), random.Random(seed)  # noqa: S311  # no secret
-    held: list[ExitStack] = []
-    refused = 0
-    for _ in range(60):
-        if held and draw.random() < 0.4:
-            held.pop(draw.randrange(len(held))).close()
-            continue
-        stack = ExitStack()
-        try:
-            batch = Batch(draw.choice("ab"), 1, time.monotonic() + 0.001)
-            stack.enter_context(turns.turn(batch))
-        except ScoringTimeout:
-            refused += 1
+    """Whatever order batches come, leave and end in."""
+    stage, draw = Stage(2), random.Random(seed)  # noqa: S311  # no secret
+    turns: list[Turn] = []
+    for _ in range(200):
+        if turns and draw.random() < 0.5:
+            turns.pop(draw.randrange(len(turns))).end(served=draw.random() < 0.5)
         else:
-            held.append(stack)
-    for stack in held:
-        stack.close()
-    assert refused > 0
-    with ExitStack() as stack:
-        for _ in range(PER_PROCESS * 2):
-            stack.enter_context(turns.turn(Batch("c", 1, time.monotonic() + SOON)))
-    assert turns.waiting == 0
+            turns.append(stage.join(draw.choice("abc"), draw.randrange(50_000)))
+        assert sum(turn.came is not None for turn in turns) == min(len(turns), 2 * PER_PROCESS)
+        assert stage.turns.waiting == max(0, len(turns) - 2 * PER_PROCESS)

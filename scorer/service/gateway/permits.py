@@ -1,0 +1,108 @@
+"""The gateway's gate: key, scope, options, declared rows and length are checked before a byte of the body is read."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scorer.service.access.api_keys import ApiKey, KeyFile
+from scorer.service.gateway.front.gate import OpenPermit, Permit, RequestHead
+from scorer.service.gateway.journal import Journal, Line
+from scorer.service.gateway.request_checks import ScoreRequest, score_request
+from scorer.service.queue.lanes import Lane, Lanes
+from scorer.wire.errors import BadInput, QScoreError
+
+if TYPE_CHECKING:
+    from scorer.registry.cards import CardStore
+    from scorer.service.gateway.traffic import Passage, Traffic
+    from scorer.service.settings import Settings
+
+_SCORE = re.compile(r"/v1/models/([^/]+)/score\Z")
+
+
+@dataclass(frozen=True)
+class ScorePermit:
+    """The right of one key to have one batch scored. ``passage``: what it has reserved for that."""
+
+    key: ApiKey
+    asked: ScoreRequest
+    passage: Passage
+    waits: bool = True
+
+    async def turn(self) -> None:
+        """Wait for the key's turn. Raises ScoringTimeout where it does not come in time."""
+        await self.passage.turn()
+
+    def release(self) -> None:
+        """Give back what the batch has reserved."""
+        self.passage.release()
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A request that may be served, if its key may have one batch more."""
+
+    key: ApiKey
+    asked: ScoreRequest
+    size: int
+    lane: Lane
+
+
+@dataclass(frozen=True)
+class RequestChecks:
+    """What can be said of a request by its head; blocks on the disk a little, so it is for a thread."""
+
+    settings: Settings
+    keys: KeyFile
+    cards: CardStore
+    lanes: Lanes
+    traffic: Traffic
+
+    def score(self, head: RequestHead, name: str) -> Checked:
+        """Check who asks for what, and pin it to one exact version. Raises QScoreError's kinds."""
+        key = self.keys.identify(head.header("authorization"))
+        self.traffic.limits.count_request(key.id)
+        key.allows("score")
+        asked = score_request(name, head, self.settings)
+        if asked.options.write:
+            key.allows("write")
+        card = self.cards.card(asked.model, asked.options.version)
+        pinned = asked.pinned(card.version, self.lanes.queue_of(card, asked.queue), key.namespace)
+        lane = self.lanes.serving(pinned.queue)
+        self.traffic.processes[lane.name].refresh()
+        return Checked(key, pinned, head.length or 0, lane)
+
+    def reserved(self, request: Checked) -> ScorePermit:
+        """Reserve what a batch needs while it is under way; waits for nothing. Raises OverLimit, BodyTooLarge."""
+        asked = request.asked
+        passage = self.traffic.passage(request.key.id, request.size, asked.rows, asked.timeout, request.lane)
+        return ScorePermit(request.key, asked, passage)
+
+
+@dataclass(frozen=True)
+class GatewayGate:
+    """Decides about every request of the gateway. ``threads``: where checks run."""
+
+    checks: RequestChecks
+    journal: Journal
+    threads: Executor
+
+    async def admit(self, head: RequestHead) -> Permit:
+        """Give a permit. Raises QScoreError's kinds; of other requests, only for one that brings a body."""
+        found = _SCORE.match(head.path) if head.method == "POST" else None
+        if found is not None:
+            loop = asyncio.get_running_loop()
+            checked = await loop.run_in_executor(self.threads, self.checks.score, head, found[1])
+            # In the loop, after the last wait: what is reserved in a thread would stay where the caller left meanwhile.
+            return self.checks.reserved(checked)
+        if head.length:
+            raise BadInput(f"{head.method} {head.path[:200]} takes no body", "Send it without one.")
+        return OpenPermit()
+
+    def refused(self, head: RequestHead, error: QScoreError, seconds: float) -> None:
+        """Count and log a request that the application never saw."""
+        endpoint = "score" if _SCORE.match(head.path) else None
+        self.journal.note(Line(endpoint, error.status, error.code, seconds))
