@@ -68,12 +68,12 @@ class Hands:
 
     def fill_disk(self, seconds: float) -> Blow:
         """Leave the durable server's file system without a byte for some seconds."""
-        blow = self._note("full disk", "durable queue", 0)
         filler = Path(str(self.stage.disk)) / "filler"
         try:
             with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
                 while True:
                     file.write(bytes(1 << 20))
+            blow = self._note("full disk", "durable queue", 0)
             time.sleep(seconds)
         finally:
             filler.unlink()

@@ -67,9 +67,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found. ``faults``: sentences; none where all is as it must be."""
+    """What was found. ``lost``: accepted rows that are nowhere. ``faults``: sentences; none where all is as it must
+    be."""
 
     accepted: int
+    lost: int
     results: int
     dead: int
     repeated: int
@@ -127,7 +129,7 @@ def judge(
         faults += _said(done.idle, f"kills of {target} found nothing in flight")
         faults += _said(not done.retries, f"no retry came of killing {target}")
         faults += _said(not done.deduplications, f"no deduplication came of killing {target}")
-    return Verdict(len(accepted), len(found.results), len(dead), len(found.twice), work, slowest, faults)
+    return Verdict(len(accepted), lost, len(found.results), len(dead), len(found.twice), work, slowest, faults)
 
 
 def _said(count: int, what: str) -> list[str]:

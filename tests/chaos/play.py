@@ -138,7 +138,7 @@ def _tended(play: Play, done: Callable[[], bool], seconds: float) -> bool:
 def _settled(play: Play) -> Verdict:
     """Wait until every accepted row has arrived, as long as more still do, and judge."""
     most, verdict = -1, _judged(play)
-    while verdict.faults and play.stage.recorded_bytes() + verdict.dead > most:
+    while verdict.lost and play.stage.recorded_bytes() + verdict.dead > most:
         most = play.stage.recorded_bytes() + verdict.dead
         # Longer than the redelivery of what a lost delivery worker held.
         _tended(play, lambda most=most: play.stage.recorded_bytes() > most, 200.0)  # type: ignore[misc]

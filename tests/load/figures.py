@@ -37,7 +37,7 @@ def growth(samples: Sequence[float]) -> Growth:
     """Fit a line to the second half of evenly spaced samples. Raises ValueError for fewer than six."""
     half = samples[len(samples) // 2 :]
     n = len(half)
-    if n < 3:
+    if len(samples) < 6:
         raise ValueError(f"{len(samples)} samples are too few for a line")
     middle, level = (n - 1) / 2, sum(half) / n
     spread = sum((k - middle) ** 2 for k in range(n))

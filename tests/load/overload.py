@@ -93,8 +93,10 @@ def _judged(quiet: Phase, phases: list[Phase], watch: Watch) -> int:
         ratio = quantile(phase.probe.seconds, 0.99) / calm
         kept = ratio <= MOST_SLOWER and not phase.probe.refused
         missed += not kept
-        print(f"{phase.name}: interactive p99 is {ratio:.1f} times the unloaded one (at most {MOST_SLOWER:g}):"
-              f" {'kept' if kept else 'MISSED'}")
+        print(
+            f"{phase.name}: interactive p99 is {ratio:.1f} times the unloaded one (at most {MOST_SLOWER:g}):"
+            f" {'kept' if kept else 'MISSED'}"
+        )
     kept = watch.peak("gateway MiB") <= MOST_GATEWAY
     print(f"gateway {watch.peak('gateway MiB'):.0f} MiB (at most {MOST_GATEWAY:g}): {'kept' if kept else 'MISSED'}")
     return missed + (not kept)

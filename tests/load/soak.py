@@ -34,7 +34,9 @@ def run(minutes: float) -> int:
         watch.stop.set()
         watch.join()
     said = ", ".join(f"{count} {code}" for code, count in sorted(sent.codes.items()))
-    print(f"capacity {capacity:.1f} batches of {ROWS} rows a second; sent at {LOAD:.0%} for {minutes:g} minutes: {said}")
+    print(
+        f"capacity {capacity:.1f} batches of {ROWS} rows a second; sent at {LOAD:.0%} for {minutes:g} minutes: {said}"
+    )
     print(f"interactive p99 {1e3 * quantile(probe.seconds, 0.99):.1f} ms of {len(probe.seconds)}")
     return _growths(watch) + (sent.codes.keys() != {"ok"})
 
@@ -52,8 +54,10 @@ def _growths(watch: Watch) -> int:
     for name, samples in watch.samples.items():
         line = growth(samples)
         growing += line.grows
-        print(f"{name:24s} level {line.level:8.1f}  change {line.change:+8.2f} +- {line.error:6.2f}"
-              f"  {'GROWS' if line.grows else 'steady'}")
+        print(
+            f"{name:24s} level {line.level:8.1f}  change {line.change:+8.2f} +- {line.error:6.2f}"
+            f"  {'GROWS' if line.grows else 'steady'}"
+        )
     return growing
 
 

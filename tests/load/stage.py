@@ -34,7 +34,9 @@ class Loaded:
     state: StackState
     keys: tuple[str, ...]
 
-    def order(self, *, key: int, keys: int = 1, senders: int, rows: int, rate: float = 0.0, **more: bool | int) -> Order:
+    def order(
+        self, *, key: int, keys: int = 1, senders: int, rows: int, rate: float = 0.0, **more: bool | int
+    ) -> Order:
         """Make an order for senders with some of the keys."""
         chosen = self.keys[key : key + keys]
         return Order(self.state.url, self.state.ca_file, chosen, senders, rows, rate, **more)  # type: ignore[arg-type]
