@@ -39,7 +39,7 @@ class Book:
 
     sent: set[str] = field(default_factory=set)
     accepted: set[str] = field(default_factory=set)
-    retries: list[float] = field(default_factory=list)
+    retries: list[tuple[float, str]] = field(default_factory=list)
     #: When a scored batch was asked for, and when its answer came.
     scored: list[tuple[float, float]] = field(default_factory=list)
     #: Batches of programs and of files under way, by their caller's kind.
@@ -110,7 +110,7 @@ class Program(Caller):
             while time.monotonic() < until:
                 if self._asked(users, body, batch):
                     return
-                self.book.retries.append(time.time())
+                self.book.retries.append((time.time(), batch))
                 time.sleep(0.2)
             self.book.given_up += 1
         finally:
@@ -162,5 +162,3 @@ class Searcher(Caller):
         self.book.accepted.update(scored)
         if len(scored) == len(users):
             self.book.scored.append((asked, time.time()))
-        else:
-            self.book.retries.append(time.time())

@@ -43,6 +43,7 @@ class Hands:
     book: Book
     blows: list[Blow]
     kills: int = 0
+    unwritten: frozenset[str] = frozenset()
 
     def kill(self, target: str) -> Blow:
         """SIGKILL at a moment at which the target holds rows; what is no service of its own is started again."""
@@ -80,7 +81,8 @@ class Hands:
         return blow
 
     def _note(self, what: str, target: str, in_flight: int) -> Blow:
-        blow = Blow(what, target, time.time(), self.stage.recorded_bytes(), in_flight)
+        batches = frozenset(self.book.in_flight("")) | self.unwritten
+        blow = Blow(what, target, time.time(), self.stage.recorded_bytes(), in_flight, batches)
         self.blows.append(blow)
         return blow
 
@@ -107,11 +109,11 @@ class Hands:
         """Wait for a moment at which something is in flight at the target; how much is, 0 where none came."""
         queue = Exchanges.of(self.stage.settings)
         looks: dict[str, Callable[[], int]] = {
-            "gateway": lambda: len(self.book.in_flight("")),
+            "gateway": lambda: self._answering(queue.durable.client),
             "worker": lambda: self._half_done(queue.durable.client, "api"),
             "fast queue": lambda: self._half_done(queue.durable.client, "api"),
             "bulk worker": lambda: self._half_done(queue.durable.client, "file"),
-            "durable queue": lambda: int(str(queue.durable.client.hlen(_DELIVERIES))),
+            "durable queue": lambda: self._delivering(queue.durable.client),
             "delivery": lambda: self._posting(queue.durable.client),
             "sink": lambda: self._posting(queue.durable.client),
         }
@@ -128,15 +130,29 @@ class Hands:
 
     def _half_done(self, client: redis.Redis, kind: str) -> int:
         """Batches that are not answered and have rows on their way to the sink already."""
-        found: list[bytes] = client.keys("qscore:rows:*")  # type: ignore[assignment]
-        waiting = {key.split(b":")[2].decode() for key in found}
-        return len(waiting & set(self.book.in_flight(kind)))
+        self.unwritten = _unwritten(client)
+        return len(self.unwritten & set(self.book.in_flight(kind)))
 
     def _posting(self, client: redis.Redis) -> int:
         """Deliveries under way, just after the collector took something."""
         record = self.stage.record
         fresh = record.exists() and time.time() - record.stat().st_mtime < 0.04
-        return int(str(client.hlen(_DELIVERIES))) if fresh else 0
+        return self._delivering(client) if fresh else 0
+
+    def _delivering(self, client: redis.Redis) -> int:
+        """Deliveries under way."""
+        self.unwritten = _unwritten(client)
+        return int(str(client.hlen(_DELIVERIES)))
+
+    def _answering(self, client: redis.Redis) -> int:
+        """Batches of programs that the gateway has not answered, with rows on their way already where that comes."""
+        return self._half_done(client, "api")
+
+
+def _unwritten(client: redis.Redis) -> frozenset[str]:
+    """Ids of batches with rows on their way to the sink."""
+    found: list[bytes] = client.keys("qscore:rows:*")  # type: ignore[assignment]
+    return frozenset(key.split(b":")[2].decode() for key in found)
 
 
 def _children(pid: int) -> list[int]:

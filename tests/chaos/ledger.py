@@ -14,8 +14,9 @@ RECOVERY_SECONDS = 30.0
 class Blow:
     """One thing done to the stack. ``at``: epoch seconds. ``offset``: bytes that the sink had recorded by then.
 
-    ``in_flight``: batches that were being scored, or deliveries under way. ``recovered``: seconds until a score that
-    was asked for after it succeeded; None: none did.
+    ``in_flight``: batches that were being scored, or deliveries under way. ``batches``: ids of all batches that were
+    not answered or not written by then. ``recovered``: seconds until a score that was asked for after it succeeded;
+    None: none did.
     """
 
     what: str
@@ -23,14 +24,16 @@ class Blow:
     at: float
     offset: int
     in_flight: int
+    batches: frozenset[str] = frozenset()
     recovered: float | None = None
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """One event in the sink's record: where its line ends, which row it is of, and what it says."""
+    """One event in the sink's record: where its line ends, which row and batch it is of, and what it says."""
 
     end: int
+    batch: str
     user: str
     qscore_id: str
     qscore: str
@@ -38,10 +41,10 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Epoch seconds at which something was tried again, and at which a repetition was found to be one."""
+    """When (epoch seconds) and of which batch something was tried again, or a repetition was found to be one."""
 
-    retries: Sequence[float] = ()
-    repetitions: Sequence[float] = ()
+    retries: Sequence[tuple[float, str]] = ()
+    repetitions: Sequence[tuple[float, str]] = ()
 
 
 @dataclass
@@ -56,11 +59,12 @@ class Work:
 
 @dataclass(frozen=True)
 class Found:
-    """The rows that the sink has. ``results``: user -> id and score of the first event. ``twice``: where lines end
-    that repeat an earlier one. ``changed``: rows with a second id or another score. ``strangers``: of nobody."""
+    """The rows that the sink has. ``results``: user -> id and score of the first event. ``twice``: lines that repeat
+    an earlier one, by their end and batch. ``changed``: rows with a second id or another score. ``strangers``: rows
+    that nobody sent."""
 
     results: Mapping[str, tuple[str, str]]
-    twice: Sequence[int]
+    twice: Sequence[tuple[int, str]]
     changed: int
     strangers: int
 
@@ -89,13 +93,13 @@ def recorded(lines: Iterable[bytes]) -> Iterator[Recorded]:
             fields = json.loads(line)["fields"]
         except ValueError:
             continue
-        yield Recorded(end, fields["user"], fields["qscore_id"], fields["qscore"])
+        yield Recorded(end, fields["qscore_batch"], fields["user"], fields["qscore_id"], fields["qscore"])
 
 
 def gather(events: Iterable[Recorded], sent: Collection[str]) -> Found:
     """Sort events by row."""
     results: dict[str, tuple[str, str]] = {}
-    twice: list[int] = []
+    twice: list[tuple[int, str]] = []
     changed, strangers = set[str](), set[str]()
     for event in events:
         if event.user not in sent:
@@ -104,7 +108,7 @@ def gather(events: Iterable[Recorded], sent: Collection[str]) -> Found:
         if event.user not in results:
             results[event.user] = said
         elif results[event.user] == said:
-            twice.append(event.end)
+            twice.append((event.end, event.batch))
         else:
             changed.add(event.user)
     return Found(results, twice, len(changed), len(strangers))
@@ -140,20 +144,21 @@ def _said(count: int, what: str) -> list[str]:
 
 
 def _work(blows: Sequence[Blow], found: Found, evidence: Evidence) -> dict[str, Work]:
-    """Give each retry and deduplication to the blow before it; those of kills count."""
+    """Give each kill what came of the batches that it found under way."""
     work: dict[str, Work] = {}
-    for number, blow in enumerate(blows):
+    for blow in blows:
         if blow.what != "kill":
             continue
-        following = blows[number + 1] if number + 1 < len(blows) else None
-        until, end = (following.at, following.offset) if following else (float("inf"), float("inf"))
+        # What is written a second time was tried again, and is dropped by its id.
+        repeated = sum(end > blow.offset and batch in blow.batches for end, batch in found.twice)
         done = work.setdefault(blow.target, Work())
         done.kills += 1
         done.idle += blow.in_flight == 0
-        done.retries += sum(blow.at <= moment < until for moment in evidence.retries)
-        done.deduplications += sum(blow.at <= moment < until for moment in evidence.repetitions)
-        # What is written a second time was tried again, and is dropped by its id.
-        repeated = sum(blow.offset < line <= end for line in found.twice)
-        done.retries += repeated
-        done.deduplications += repeated
+        done.retries += repeated + _after(blow, evidence.retries)
+        done.deduplications += repeated + _after(blow, evidence.repetitions)
     return work
+
+
+def _after(blow: Blow, moments: Sequence[tuple[float, str]]) -> int:
+    """Count what happened to a blow's batches after it."""
+    return sum(moment >= blow.at and batch in blow.batches for moment, batch in moments)

@@ -156,12 +156,12 @@ def _judged(play: Play) -> Verdict:
         log_moments(play.stage.home / "logs", _RETRIED),
         log_moments(play.stage.home / "logs", _REPEATED),
     )
-    evidence = Evidence(sorted([*play.book.retries, *retried]), sorted(repeated))
+    evidence = Evidence([*play.book.retries, *retried], list(repeated))
     return judge(play.book.accepted, dead, found, play.blows, evidence)
 
 
-def log_moments(folder: Path, names: set[str]) -> Iterator[float]:
-    """Moments of log records of these names, in all logs of a folder."""
+def log_moments(folder: Path, names: set[str]) -> Iterator[tuple[float, str]]:
+    """Moments and batch ids of log records of these names, in all logs of a folder."""
     for path in sorted(folder.glob("*.log*")):
         for line in path.read_text("utf-8", "replace").splitlines():
             try:
@@ -169,7 +169,7 @@ def log_moments(folder: Path, names: set[str]) -> Iterator[float]:
             except ValueError:
                 continue
             if isinstance(record, dict) and record.get("event") in names:
-                yield datetime.fromisoformat(record["timestamp"]).timestamp()
+                yield datetime.fromisoformat(record["timestamp"]).timestamp(), str(record.get("batch_id", ""))
 
 
 def tell(verdict: Verdict, blows: list[Blow], seed: int, disk: bool, say: Say) -> None:

@@ -15,11 +15,11 @@ SENT = {"a", "b", "c"}
 
 
 def events(*rows: tuple[str, str, str]) -> list[Recorded]:
-    return [Recorded(100 * number, *row) for number, row in enumerate(rows, 1)]
+    return [Recorded(100 * number, f"batch-{row[0]}", *row) for number, row in enumerate(rows, 1)]
 
 
-def kill(target: str = "worker", at: float = 10.0, offset: int = 0, **more: float | int | None) -> Blow:
-    told: dict[str, float | int | None] = {"in_flight": 1, "recovered": 1.0, **more}
+def kill(target: str = "worker", at: float = 10.0, offset: int = 0, **more: object) -> Blow:
+    told = {"in_flight": 1, "recovered": 1.0, "batches": frozenset({"batch-a"}), **more}
     return Blow("kill", target, at, offset, **told)  # type: ignore[arg-type]
 
 
@@ -27,7 +27,7 @@ def verdict(
     *rows: tuple[str, str, str], accepted: set[str] = SENT, dead: tuple[str, ...] = (), **parts: object
 ) -> Verdict:
     blows = parts.get("blows", [kill()])
-    evidence = parts.get("evidence", Evidence([11.0], [12.0]))
+    evidence = parts.get("evidence", Evidence([(11.0, "batch-a")], [(12.0, "batch-a")]))
     return judge(accepted, dead, gather(events(*rows), SENT), blows, evidence)  # type: ignore[arg-type]
 
 
@@ -64,12 +64,25 @@ def test_a_row_that_was_refused_may_be_there_or_not() -> None:
 @pytest.mark.parametrize(
     ("blow", "evidence", "said"),
     [
-        (kill(), Evidence([], [12.0]), "no retry came of killing worker"),
-        (kill(), Evidence([11.0], []), "no deduplication came of killing worker"),
-        (kill(), Evidence([9.0], [9.0]), "no retry came of killing worker"),
-        (kill(in_flight=0), Evidence([11.0], [12.0]), "1 kills of worker found nothing in flight"),
-        (kill(recovered=None), Evidence([11.0], [12.0]), "1 times no score succeeded any more"),
-        (kill(recovered=31.0), Evidence([11.0], [12.0]), "recovery took 31.0 s, more than 30"),
+        (kill(), Evidence([], [(12.0, "batch-a")]), "no retry came of killing worker"),
+        (kill(), Evidence([(11.0, "batch-a")], []), "no deduplication came of killing worker"),
+        (kill(), Evidence([(9.0, "batch-a")], []), "no retry came of killing worker"),
+        (kill(), Evidence([(11.0, "batch-b")], []), "no retry came of killing worker"),
+        (
+            kill(in_flight=0),
+            Evidence([(11.0, "batch-a")], [(12.0, "batch-a")]),
+            "1 kills of worker found nothing in flight",
+        ),
+        (
+            kill(recovered=None),
+            Evidence([(11.0, "batch-a")], [(12.0, "batch-a")]),
+            "1 times no score succeeded any more",
+        ),
+        (
+            kill(recovered=31.0),
+            Evidence([(11.0, "batch-a")], [(12.0, "batch-a")]),
+            "recovery took 31.0 s, more than 30",
+        ),
     ],
 )
 def test_a_kill_without_work_or_recovery(blow: Blow, evidence: Evidence, said: str) -> None:
@@ -80,19 +93,21 @@ def test_nothing_accepted_is_no_success() -> None:
     assert "nothing was accepted" in verdict(*WHOLE, accepted=set()).faults
 
 
-def test_work_belongs_to_the_blow_before_it() -> None:
-    blows = [kill("worker", 10.0, 0), kill("sink", 20.0, 350), Blow("stall", "gateway", 30.0, 450, 0, 1.0)]
-    found = verdict(*WHOLE, WHOLE[0], WHOLE[1], blows=blows, evidence=Evidence([15.0, 35.0], [31.0]))
-    assert (found.work["worker"].retries, found.work["worker"].deduplications) == (1, 0)
+def test_work_belongs_to_the_blow_that_found_its_batch_under_way() -> None:
+    blows = [kill("worker", 10.0, 0), kill("sink", 20.0, 350, batches=frozenset({"batch-b"}))]
+    blows.append(Blow("stall", "gateway", 30.0, 450, 0, frozenset({"batch-a"}), 1.0))
+    late = Evidence([(35.0, "batch-a"), (15.0, "batch-b")], [(36.0, "batch-c")])
+    found = verdict(*WHOLE, WHOLE[1], WHOLE[0], blows=blows, evidence=late)
+    assert (found.work["worker"].retries, found.work["worker"].deduplications) == (2, 1)
     assert (found.work["sink"].retries, found.work["sink"].deduplications) == (1, 1)
     assert "gateway" not in found.work
 
 
 def test_a_record_whose_last_line_was_cut_is_read() -> None:
-    fields = {"user": "a", "qscore_id": "1", "qscore": "0.1"}
+    fields = {"qscore_batch": "b", "user": "a", "qscore_id": "1", "qscore": "0.1"}
     line = json.dumps({"fields": fields}).encode() + b"\n"
     found = list(recorded([line, line[:30]]))
-    assert found == [Recorded(len(line), "a", "1", "0.1")]
+    assert found == [Recorded(len(line), "b", "a", "1", "0.1")]
 
 
 def test_a_plan_kills_everything_and_depends_on_its_seed_alone() -> None:
