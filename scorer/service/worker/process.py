@@ -27,7 +27,7 @@ from scorer.logs import configure_logs, get_log
 from scorer.registry.store import Registry
 from scorer.service.process import ONE_THREAD, end_with_parent
 from scorer.service.queue.celery_app import build_app
-from scorer.service.queue.exchange import HEARTBEAT_EVERY
+from scorer.service.queue.exchange import HEARTBEAT_EVERY, worker_name
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import LANES, Lane, Lanes
 from scorer.service.settings import Settings, load_settings
@@ -90,7 +90,7 @@ def delivery_worker(settings: Settings) -> DeliveryWorker:
 
 def _heartbeat(settings: Settings, lane: Lane, lanes: Lanes) -> type[bootsteps.StartStopStep]:
     """Make a step that beats from the worker's own event loop: a worker which no longer consumes falls silent."""
-    name = f"{socket.gethostname()}:{os.getpid()}"
+    name = worker_name(socket.gethostname(), os.getpid(), lane.processes(settings))
     queue = Exchanges.of(settings, connections=2, lanes=lanes)
     exchange, submitter = queue.serving(lane), queue.submitter(settings)
 

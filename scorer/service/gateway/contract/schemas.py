@@ -35,6 +35,7 @@ class Problem(BaseModel):
     detail: str
     remedy: str
     retryable: Annotated[bool, Field(description="Whether the same request may succeed later.")]
+    retry_after: Annotated[float | None, Field(ge=0, description="Seconds after which it probably does.")] = None
 
 
 class Card(BaseModel):
