@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scorer.service.access.api_keys import ApiKey
-from scorer.service.access.door import Door
+from scorer.service.access.door.door import Door
+from scorer.service.access.door.tokens import MOST_BODY
 from scorer.service.access.rights import write_target
-from scorer.service.access.tokens import MOST_BODY
-from scorer.service.gateway.entrance import enter
+from scorer.service.gateway.entrance.enter import enter
 from scorer.service.gateway.front.gate import OpenPermit, Permit, RequestHead
 from scorer.service.gateway.journal import Journal
 from scorer.service.gateway.record.request_log import Line

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from scorer.chain import Entry
 from scorer.service.access.api_keys import ApiKey, KeyFile, Terms
 from scorer.service.access.audit import record
-from scorer.service.access.tokens import MOST_BODY
+from scorer.service.access.door.tokens import MOST_BODY
 from scorer.service.gateway.app import create_app
 from scorer.service.settings import GatewaySettings, Settings
 from tests.unit.service.access.local_issuer import LocalIssuer, local_issuer
