@@ -80,8 +80,8 @@ class GatewayGate:
         found = _SCORE.match(head.path) if head.method == "POST" else None
         if found is not None:
             return await asyncio.get_running_loop().run_in_executor(self.threads, self.checks.score, head, found[1])
-        if head.method == "POST" and head.path == TOKEN_PATH:
-            return _token_permit(head)
+        if head.path == TOKEN_PATH or _SCORE.match(head.path):
+            return _small_permit(head)
         if head.length:
             raise BadInput(f"{head.method} {head.path[:200]} takes no body", "Send it without one.")
         return OpenPermit()
@@ -92,8 +92,11 @@ class GatewayGate:
         self.journal.note(head, Line(endpoint, error.status, error.code, seconds))
 
 
-def _token_permit(head: RequestHead) -> Permit:
-    """Let a small body in; it is read before its sender is known. An identity provider may have to be waited for."""
+def _small_permit(head: RequestHead) -> Permit:
+    """Let a small body in, read before its sender is known: for a token, or for another method's 405.
+
+    An identity provider may have to be waited for.
+    """
     if head.length is not None and head.length > MOST_BODY:
         raise BodyTooLarge(f"the body has {head.length} bytes", f"Send at most {MOST_BODY}.")
     return OpenPermit(waits=True)

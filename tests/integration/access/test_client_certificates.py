@@ -80,6 +80,10 @@ def test_a_certificate_is_exchanged_for_a_token_and_both_stand_in_the_log(stack:
     refused = connection.getresponse()
     assert (refused.status, json.loads(refused.read())["code"]) == (413, "body_too_large")
     connection.close()
+    connection.request("PUT", "/v1/token", b"{}")
+    wrong = connection.getresponse()
+    assert (wrong.status, wrong.headers["Allow"]) == (405, "OPTIONS, POST")
+    connection.close()
     with stack.client(file, said["access_token"]) as holder:
         assert holder.score("lateral", body(2), 2, batch_id="token-batch-1").scored == 2
         with pytest.raises(Forbidden):
