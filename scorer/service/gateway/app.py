@@ -15,12 +15,13 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import KeyFile
-from scorer.service.access.callers import Caller
-from scorer.service.access.door import Door
+from scorer.service.access.door.callers import Caller
+from scorer.service.access.door.door import Door
+from scorer.service.access.door.tokens import Tokens
 from scorer.service.access.oidc.people import People
-from scorer.service.access.tokens import Tokens
 from scorer.service.gateway.contract.pages import add_contract_routes
-from scorer.service.gateway.entrance import enter
+from scorer.service.gateway.entrance.enter import enter
+from scorer.service.gateway.entrance.token_route import add_token_route
 from scorer.service.gateway.front.bodies import HeldBody
 from scorer.service.gateway.front.gate import ENVIRON_BODY, ENVIRON_HEAD, ENVIRON_PERMIT, Peer, RequestHead
 from scorer.service.gateway.front.refusals import problem_answer
@@ -30,7 +31,6 @@ from scorer.service.gateway.permits import RequestChecks, ScorePermit
 from scorer.service.gateway.readiness import Readiness
 from scorer.service.gateway.record.request_log import Line, RequestLog
 from scorer.service.gateway.request_checks import ScoreRequest
-from scorer.service.gateway.token_route import add_token_route
 from scorer.service.gateway.traffic.passages import Passage, Traffic, TrafficMetrics
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import ScoreJob, WorkerReply

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scorer.service.access.callers import Caller
-from scorer.service.access.door import Door, Presented
+from scorer.service.access.door.callers import Caller
+from scorer.service.access.door.door import Door, Presented
 from scorer.service.gateway.front.gate import RequestHead
 
 
