@@ -7,7 +7,7 @@ import sys
 import typer
 
 from scorer.cli import delivery, elastic, import_qsvc, keys, models, score, shots, splunk, stack, training
-from scorer.cli.upkeep import backup
+from scorer.cli.upkeep import backup, closing
 from scorer.wire.errors import BadOption, QScoreError
 
 _HELP = """Quantum-kernel scores for the events that a SOC already searches.
@@ -33,7 +33,7 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="qscore", help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
     )
-    for topic in (stack, score, models, keys, training, import_qsvc, shots, delivery, splunk, elastic, backup):
+    for topic in (stack, score, models, keys, training, import_qsvc, shots, delivery, splunk, elastic, backup, closing):
         topic.register(app)
     return app
 

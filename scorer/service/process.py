@@ -12,6 +12,9 @@ import os
 import signal
 import sys
 
+#: Seconds that a gateway and a worker have for what is under way when they are told to stop.
+STOP_SECONDS = 30
+
 _PR_SET_PDEATHSIG = 1
 
 #: Read when NumPy's BLAS loads: processes are the parallelism here, and threads inside them would fight over cores.

@@ -131,6 +131,16 @@ class Settings(BaseSettings):
         return self.home / "private" / "local_api_key"
 
     @property
+    def drain_mark(self) -> Path:
+        """The file that is there while this home's stack takes no new batches."""
+        return self.run_dir / "draining"
+
+    @property
+    def switches(self) -> Path:
+        """The file that says which models are disabled."""
+        return self.home / "switches.json"
+
+    @property
     def dead_letters(self) -> Path:
         return self.home / "dead_letters.sqlite"
 

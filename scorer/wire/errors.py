@@ -15,6 +15,8 @@
     +-- ConfigurationError       qscore.toml, QSCORE_* variables, files that they name
     +-- Unavailable              the same request may succeed later
         +-- QueueFull
+        +-- Draining             a stack that takes no new batches, for it is to be stopped
+        +-- Disabled             a model that its operators switched off
         +-- ScoringTimeout
         +-- Unreachable          no connection, refused, TLS failure
         |   +-- Untrusted        a certificate that was not accepted
@@ -125,6 +127,14 @@ class Unavailable(QScoreError):
 class QueueFull(Unavailable):
     code = "queue_full"
     status = 429
+
+
+class Draining(Unavailable):
+    code = "draining"
+
+
+class Disabled(Unavailable):
+    code = "disabled"
 
 
 class ScoringTimeout(Unavailable):

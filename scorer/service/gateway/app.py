@@ -16,6 +16,7 @@ from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import ApiKey, KeyFile
 from scorer.service.gateway.contract.pages import add_contract_routes
+from scorer.service.gateway.doors import Doors
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
 from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
 from scorer.service.queue.exchanges import Exchanges
@@ -36,18 +37,29 @@ from scorer.wire.names import (
     HEADER_BATCH,
     HEADER_MODEL,
     HEADER_PROBLEMS,
+    HEADER_RELEASE,
     HEADER_ROWS,
     HEADER_SCORED,
     HEADER_VERSION,
+    HEADER_WORKER_RELEASE,
     MAX_BODY_BYTES,
     MEDIA_CSV,
     MEDIA_PROBLEM,
     QUEUE_INTERACTIVE,
 )
+from scorer.wire.release import RELEASE
 
 _RETRY_AFTER = {429: "2", 503: "5"}  # seconds
 #: Replies that may pass from a worker to a caller.
-_REPLY_HEADERS = (HEADER_BATCH, HEADER_MODEL, HEADER_VERSION, HEADER_ROWS, HEADER_SCORED, HEADER_PROBLEMS)
+_REPLY_HEADERS = (
+    HEADER_BATCH,
+    HEADER_MODEL,
+    HEADER_VERSION,
+    HEADER_ROWS,
+    HEADER_SCORED,
+    HEADER_PROBLEMS,
+    HEADER_WORKER_RELEASE,
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,7 @@ class Gateway:
     queue: Exchanges
     submitter: Submitter
     metrics: GatewayMetrics
+    doors: Doors
 
     def allow(self, scope: str) -> ApiKey:
         """Find the caller's key. Raises Unauthorised or Forbidden."""
@@ -115,6 +128,7 @@ def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
         queue,
         queue.submitter(settings),
         new_metrics(queue.state),
+        Doors.of(settings, queue),
     )
     app = Flask("qscore", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
@@ -133,6 +147,7 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
 
     @app.get("/readyz")
     def readyz() -> Response:
+        gateway.doors.check()
         state = gateway.queue.state()
         lane = gateway.queue.lanes.serving(QUEUE_INTERACTIVE)
         if state.workers[lane.name] == 0:
@@ -174,6 +189,8 @@ def _score(gateway: Gateway, name: str) -> Response:
     body = read_body(request)
     if asked.rows == 0 and not body:
         return _response(asked, WorkerReply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
+    if (closed := gateway.doors.closed(asked, gateway.queue)) is not None:
+        return _response(asked, closed)
     gateway.metrics.rows.labels(asked.model).inc(asked.rows)
     with gateway.metrics.seconds.time():
         reply = gateway.run(asked, body)
@@ -185,6 +202,7 @@ def _score(gateway: Gateway, name: str) -> Response:
 def _allowed_request(gateway: Gateway, name: str) -> ScoreRequest:
     """Read what the caller asks for, of one exact version; all that can be said without the body is checked."""
     key = gateway.allow("score")
+    gateway.doors.check()
     asked = score_request(name, request, gateway.settings)
     if asked.options.write:
         key.allows("write")
@@ -243,6 +261,7 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
                 **g.get("log", {}),
             )
         response.headers["Cache-Control"] = "no-store"
+        response.headers[HEADER_RELEASE] = RELEASE
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 

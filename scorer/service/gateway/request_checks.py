@@ -18,6 +18,7 @@ from scorer.wire.errors import BadOption, BodyTooLarge, MalformedBody, Unsupport
 from scorer.wire.names import (
     HEADER_BATCH,
     HEADER_QUEUE,
+    HEADER_RELEASE,
     HEADER_ROWS,
     HEADER_SUBMITTER,
     HEADER_TIMEOUT,
@@ -31,6 +32,7 @@ from scorer.wire.names import (
     check_model_name,
 )
 from scorer.wire.options import ScoreOptions
+from scorer.wire.release import SILENT, stated
 
 _BATCH = re.compile(r"[A-Za-z0-9_.-]{8,80}\Z")
 _SUBMITTER = re.compile(r"[A-Za-z0-9_.:-]{1,80}\Z")
@@ -55,6 +57,7 @@ class ScoreRequest:
     queue: str
     submitter: str | None
     writer: str = ""
+    release: str = SILENT
 
     def pinned(self, version: str, queue: str, writer: str) -> ScoreRequest:
         """Pin the request to one exact version, on the queue of that version's lane, for the namespace of its key."""
@@ -79,6 +82,7 @@ def score_request(name: str, request: Request, settings: Settings) -> ScoreReque
         timeout=_timeout(request.headers.get(HEADER_TIMEOUT), settings.gateway.max_timeout),
         queue=_queue(request.headers.get(HEADER_QUEUE, QUEUE_INTERACTIVE)),
         submitter=_matching(request, HEADER_SUBMITTER, _SUBMITTER),
+        release=stated(request.headers.get(HEADER_RELEASE)),
     )
 
 

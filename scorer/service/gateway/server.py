@@ -20,7 +20,7 @@ from gunicorn.glogging import Logger
 from scorer.logs import configure_logs
 from scorer.service.access.authority import TlsFiles, server_files
 from scorer.service.gateway.app import create_app
-from scorer.service.process import end_with_parent
+from scorer.service.process import STOP_SECONDS, end_with_parent
 from scorer.service.settings import Settings, load_settings
 from scorer.wire.errors import ConfigurationError
 
@@ -62,7 +62,7 @@ def options(settings: Settings, bind: str, files: TlsFiles) -> dict[str, Any]:
         "worker_connections": 512,
         "keepalive": 75,  # seconds; a search's chunks come over one connection
         "timeout": 60,
-        "graceful_timeout": 5,
+        "graceful_timeout": STOP_SECONDS,  # for requests under way
         "certfile": str(files.certificate),
         "keyfile": str(files.private_key),
         "ssl_context": _strict_tls,

@@ -19,6 +19,7 @@ from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import KeyFile, local_key, write_private
 from scorer.service.access.authority import server_files
 from scorer.service.queue.broker import Server, embedded, private_dir, redis_client, servers, socket_path
+from scorer.service.queue.draining import DrainMark
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.settings import Settings
@@ -72,6 +73,7 @@ class Stack:
     @classmethod
     def _prepared(cls, settings: Settings, lock: FileLock) -> Stack:
         private_dir(settings.home / "logs")
+        DrainMark(settings.drain_mark).clear()
         settings.registry.mkdir(parents=True, exist_ok=True)
         for server in own_servers(settings):
             path = socket_path(settings, server)
@@ -113,12 +115,16 @@ class Stack:
             time.sleep(_TICK)
 
     def stop(self) -> None:
-        """End all processes, callers' side first, and remove what they left. Safe to call twice."""
+        """End all processes, callers' side first, and remove what they left. Safe to call twice.
+
+        The gateway, which is the last child, has gone before workers are told: what it accepted, they still answer.
+        """
+        self._listener.close()  # callers that come now go elsewhere, and do not wait in vain
+        self.children[-1].stop()
         for child in self.children[len(own_servers(self.settings)) :]:
             child.ask_to_stop()
         for child in reversed(self.children):
             child.stop()
-        self._listener.close()
         (self.settings.run_dir / "stack.json").unlink(missing_ok=True)
         for server in own_servers(self.settings):
             socket_path(self.settings, server).unlink(missing_ok=True)
