@@ -6,11 +6,12 @@ import datetime as dt
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scorer.cli import terminal
 from scorer.service.access.api_keys import SCOPES, KeyFile
+from scorer.service.access.audit import audited
 from scorer.service.settings import load_settings
 
 _SHARED = "(that of 0.1.0)"
@@ -48,10 +49,13 @@ def new(
     Example:
       qscore key new --scope read --scope score --scope write --note 'search head 1'
     """
-    key, secret = KeyFile(load_settings().api_keys).add(tuple(scope or ("read", "score")), note, namespace)
-    typer.echo(secret)
+    settings = load_settings()
+    with audited(settings, "key_made") as made:
+        key, secret = KeyFile(settings.api_keys).add(tuple(scope or ("read", "score")), note, namespace)
+        made.facts |= {"key": key.id, "scopes": key.scopes, "namespace": key.namespace, "note": key.note}
+    terminal.say(secret)
     may = ", ".join(key.scopes)
-    typer.echo(f"key {key.id} (namespace {key.namespace}) may: {may}. It is not shown again.", err=True)
+    terminal.say(f"key {key.id} (namespace {key.namespace}) may: {may}. It is not shown again.", err=True)
 
 
 @keys_app.command("list")
@@ -66,8 +70,8 @@ def list_keys() -> None:
     for key in KeyFile(load_settings().api_keys).keys():  # noqa: SIM118  # a method, not a mapping
         made = dt.datetime.fromtimestamp(key.created, dt.UTC).strftime("%Y-%m-%d %H:%M")
         table.add_row(key.id, ", ".join(key.scopes), key.namespace or _SHARED, made, Text(key.note))
-    Console().print(table)
-    typer.echo("Scopes: " + "; ".join(f"{name}: {meaning}" for name, meaning in SCOPES.items()) + ".")
+    terminal.console().print(table)
+    terminal.say("Scopes: " + "; ".join(f"{name}: {meaning}" for name, meaning in SCOPES.items()) + ".")
 
 
 @keys_app.command("revoke")
@@ -78,5 +82,7 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="An id that 
     Example:
       qscore key revoke 1a2b3c4d
     """
-    key = KeyFile(load_settings().api_keys).revoke(key_id)
-    typer.echo(f"key {key.id} is revoked{f' ({key.note})' if key.note else ''}")
+    settings = load_settings()
+    with audited(settings, "key_revoked", key=key_id):
+        key = KeyFile(settings.api_keys).revoke(key_id)
+    terminal.say(f"key {key.id} is revoked{f' ({key.note})' if key.note else ''}")

@@ -13,13 +13,14 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from scorer.cli import terminal
 from scorer.service.client.status import checks, depths
 from scorer.service.settings import Settings, load_settings
 from scorer.service.stack.supervisor import Child
 from scorer.service.stack.up import Stack, model_lines, queue_of
 from scorer.wire.errors import QScoreError
 
-_COLOURS = {"ready": "green", "starting": "yellow", "waiting": "red", "stopped": "dim"}
+_COLOURS = {"ready": "green", "starting": "yellow", "waiting": "red", "failing": "red", "stopped": "dim"}
 
 
 def register(app: typer.Typer) -> None:
@@ -46,13 +47,13 @@ def up(
       qscore up --workers 4
     """
     settings = _with_options(workers, port, qpu)
-    console = Console()
+    console = terminal.console()
     with Stack.prepare(settings) as stack:
-        typer.echo(f"starting in {settings.home}; Ctrl-C stops everything")
+        terminal.say(f"starting in {settings.home}; Ctrl-C stops everything")
         with _display(console) as show:
             stack.run(show)
-        typer.echo("stopping")
-    typer.echo("stopped; nothing is left running")
+        terminal.say("stopping")
+    terminal.say("stopped; nothing is left running")
 
 
 def status() -> None:
@@ -65,7 +66,7 @@ def status() -> None:
     found = checks(load_settings())
     for check in found:
         sign = "[green]ok  [/green]" if check.good else "[red]FAIL[/red]"
-        Console().print(f"{sign} {escape(check.line)}", highlight=False)
+        terminal.console().print(f"{sign} {escape(check.line)}", highlight=False)
     if not all(check.good for check in found):
         raise typer.Exit(1)
 
@@ -100,15 +101,17 @@ class _Lines:
 
     def show(self, stack: Stack) -> None:
         for child in stack.children:
-            text = f"{child.spec.name}: {child.state}" + (f", process {child.pid}" if child.pid else "")
+            text = f"{child.spec.name}: {_state(child)}" + (f", process {child.pid}" if child.pid else "")
+            if child.state == "waiting" and child.failing:
+                text += f": {child.failing}"
             if self._said.get(child.spec.name) != text and child.state != "stopped":
                 self._said[child.spec.name] = text
-                typer.echo(text)
+                terminal.say(text)
         if stack.ready and not self._ready:
             for line in model_lines(stack.settings):
-                typer.echo(f"model {line}")
+                terminal.say(f"model {line}")
             # The last line of a start: who waits for the stack waits for it.
-            typer.echo(f"ready: {stack.state.url} (CA: {stack.state.ca_file or 'your own'})")
+            terminal.say(f"ready: {stack.state.url} (CA: {stack.state.ca_file or 'your own'})")
         self._ready = stack.ready
 
 
@@ -134,14 +137,27 @@ def _board(stack: Stack) -> Table:
     table.add_row("queue", *_queue_cells(stack.settings))
     for line in model_lines(stack.settings):
         table.add_row("model", line)
+    for child in stack.children:
+        if child.failing:
+            table.add_row("failing", escape(child.failing))
     table.caption = f"CA for callers: {stack.state.ca_file or 'your own'}; Ctrl-C stops everything"
     return table
 
 
 def _cells(child: Child) -> tuple[str, ...]:
     up_for = f"{time.monotonic() - child.started:.0f} s" if child.pid else ""
-    colour = _COLOURS[child.state]
-    return (child.spec.name, f"[{colour}]{child.state}[/{colour}]", str(child.pid or ""), str(child.restarts), up_for)
+    state = _state(child)
+    return (
+        child.spec.name,
+        f"[{_COLOURS[state]}]{state}[/{_COLOURS[state]}]",
+        str(child.pid or ""),
+        str(child.restarts),
+        up_for,
+    )
+
+
+def _state(child: Child) -> str:
+    return "failing" if child.failing and child.state != "ready" else child.state
 
 
 def _queue_cells(settings: Settings) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 
-#: Seconds that a gateway and a worker have for what is under way when they are told to stop.
+#: Seconds that a worker has for what is under way when it is told to stop.
 STOP_SECONDS = 30
 
 _PR_SET_PDEATHSIG = 1

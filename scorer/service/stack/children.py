@@ -79,7 +79,13 @@ def _gateway(settings: Settings, listener: socket.socket, url: str, files: TlsFi
     log = _log(settings, "gateway")
     ready = _healthy(url, files)
     return ChildSpec(
-        "gateway", command, log, ready, _environment(settings), inherited=(number,), grace=STOP_SECONDS + 5
+        "gateway",
+        command,
+        log,
+        ready,
+        _environment(settings),
+        inherited=(number,),
+        grace=settings.gateway.stop_seconds + 5.0,
     )
 
 

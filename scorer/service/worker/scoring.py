@@ -232,7 +232,7 @@ class ScoringWorker:
         if job.stream:
             switches.check(job.model)
         if job.options.write and job.submitter:
-            self._durable.report(job.submitter, BatchOutcome.of(Acknowledgement(job.batch_id, 0)))
+            self.streams.report(job.submitter, BatchOutcome.of(Acknowledgement(job.batch_id, 0)))
         return passed_reply(job.model, job.options.version, job.rows, switches)
 
     def _enqueue_rows(self, job: ScoreJob, scored: Scored) -> None:
