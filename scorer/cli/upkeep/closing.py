@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from scorer.registry.cards import CardStore
+from scorer.service.access.audit import audited
 from scorer.service.queue.draining import DrainMark, UnderWay, under_way
 from scorer.service.queue.switches import SwitchBoard, Switches, checked_target
 from scorer.service.settings import Settings, load_settings
@@ -46,10 +47,12 @@ def drain(
     settings = load_settings()
     mark = DrainMark(settings.drain_mark)
     if undo:
-        mark.clear()
+        with audited(settings, "drained", undone=True):
+            mark.clear()
         typer.echo("batches are taken again")
         return
-    mark.set()
+    with audited(settings, "drained"):
+        mark.set()
     typer.echo("no new batch is taken; `qscore drain --undo` ends it")
     left = _awaited(settings, time.monotonic() + wait)
     if left.total:
@@ -92,7 +95,8 @@ def disable(model: _Target) -> None:
     """
     settings = load_settings()
     checked_target(model, CardStore(settings.registry, settings.trusted_keys).names())
-    _tell(_changed(settings, lambda now: now.with_off(model)))
+    with audited(settings, "disabled", model=model):
+        _tell(_changed(settings, lambda now: now.with_off(model)))
 
 
 def enable(model: _Target) -> None:
@@ -102,7 +106,9 @@ def enable(model: _Target) -> None:
     Example:
       qscore enable lateral
     """
-    _tell(_changed(load_settings(), lambda now: now.without(model)))
+    settings = load_settings()
+    with audited(settings, "enabled", model=model):
+        _tell(_changed(settings, lambda now: now.without(model)))
 
 
 def _changed(settings: Settings, step: Callable[[Switches], Switches]) -> Switches:
