@@ -18,6 +18,7 @@ from demo.standins.https_server import EndpointHandler, HttpsEndpoint, endpoint_
 from scorer.wire.card import ModelCard
 from scorer.wire.errors import Forbidden, Problem, QScoreError, QueueFull, Unauthorised, UnknownModel
 from scorer.wire.names import MEDIA_CSV, MEDIA_JSON, MEDIA_PROBLEM, OUTPUT_COLUMNS
+from scorer.wire.release import RELEASE
 
 KEY = "scripted-gateway-key"
 CARD = ModelCard(
@@ -63,6 +64,7 @@ class ScriptedGateway(HttpsEndpoint):
         self.card_script: deque[str] = deque()
         self.score_script: deque[str] = deque()
         self.always = ""
+        self.releases: dict[str, str] = {"X_QScore_Release": RELEASE, "X_QScore_Worker_Release": RELEASE}
         self.requests: list[Request] = []
         self.card_requests = 0
         super().__init__(_Handler, certificate)
@@ -117,6 +119,7 @@ class _Handler(EndpointHandler):
             X_QScore_Model="lateral",
             X_QScore_Version="999" if failure == "wrong_version" else version,
             X_QScore_Problems="{}",
+            **endpoint_of(self).releases,
         )
 
     def _fail(self, failure: str) -> None:
