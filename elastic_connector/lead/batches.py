@@ -14,13 +14,13 @@ from elastic_connector.read.pages import RowPage
 from scorer.rows.columns import DEFECT_COLUMN
 from scorer.rows.defects import LONGEST_STATUS, Defect
 from scorer.rows.identity import Writer
-from scorer.service.queue.draining import DrainMark
+from scorer.service.queue.closing.draining import DrainMark
+from scorer.service.queue.closing.passing import Openings
+from scorer.service.queue.closing.switches import SwitchBoard
 from scorer.service.queue.exchange import BatchOutcome, Exchange
 from scorer.service.queue.jobs import ScoreJob
 from scorer.service.queue.lanes import QUEUE_DELIVER
-from scorer.service.queue.passing import Openings
 from scorer.service.queue.submit import Admission, Submitter
-from scorer.service.queue.switches import SwitchBoard
 from scorer.service.settings import Settings
 from scorer.wire.card import ModelCard
 from scorer.wire.errors import MalformedBody, Problem, ScoringTimeout

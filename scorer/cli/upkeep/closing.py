@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
+from scorer.cli.terminal import say
 from scorer.registry.cards import CardStore
 from scorer.service.access.audit import audited
-from scorer.service.queue.draining import DrainMark, UnderWay, under_way
-from scorer.service.queue.switches import SwitchBoard, Switches, checked_target
+from scorer.service.queue.closing.draining import DrainMark, UnderWay, under_way
+from scorer.service.queue.closing.switches import SwitchBoard, Switches, checked_target
 from scorer.service.settings import Settings, load_settings
 from scorer.service.stack.up import queue_of
 from scorer.wire.errors import Unavailable
@@ -49,11 +50,11 @@ def drain(
     if undo:
         with audited(settings, "drained", undone=True):
             mark.clear()
-        typer.echo("batches are taken again")
+        say("batches are taken again")
         return
     with audited(settings, "drained"):
         mark.set()
-    typer.echo("no new batch is taken; `qscore drain --undo` ends it")
+    say("no new batch is taken; `qscore drain --undo` ends it")
     left = _awaited(settings, time.monotonic() + wait)
     if left.total:
         raise Unavailable(
@@ -61,7 +62,7 @@ def drain(
             "Rows for a sink that is away stay on the queue and are written after the next start; batches that callers "
             "wait for do not. Wait on with `qscore drain`.",
         )
-    typer.echo("nothing is under way; `qscore up` can be stopped")
+    say("nothing is under way; `qscore up` can be stopped")
 
 
 def _awaited(settings: Settings, deadline: float) -> UnderWay:
@@ -73,7 +74,7 @@ def _awaited(settings: Settings, deadline: float) -> UnderWay:
             quiet = 0 if found.total else quiet + 1
             if found.line() != said:
                 said = found.line()
-                typer.echo(said)
+                say(said)
             if quiet >= _QUIET_LOOKS or time.monotonic() >= deadline:
                 return found
             time.sleep(_LOOK)
@@ -126,4 +127,4 @@ def _changed(settings: Settings, step: Callable[[Switches], Switches]) -> Switch
 
 def _tell(switches: Switches) -> None:
     names = ", ".join(switches.disabled)
-    typer.echo(f"disabled: {names or 'no model'}; gateways, workers and connectors follow within 5 seconds")
+    say(f"disabled: {names or 'no model'}; gateways, workers and connectors follow within 5 seconds")

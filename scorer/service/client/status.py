@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from scorer.registry.cards import CardStore
 from scorer.service.client.local import local_client
 from scorer.service.queue.broker import shown_urls
-from scorer.service.queue.draining import DrainMark
+from scorer.service.queue.closing.draining import DrainMark
+from scorer.service.queue.closing.switches import EVERY, SwitchBoard
 from scorer.service.queue.exchange import QueueState
 from scorer.service.queue.lanes import LANES, Lanes
 from scorer.service.queue.living import releases
-from scorer.service.queue.switches import EVERY, SwitchBoard
 from scorer.service.settings import Settings
 from scorer.service.stack.up import queue_of, read_state
 from scorer.wire.errors import QScoreError

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.gateway.request_checks import ScoreRequest
-from scorer.service.queue.draining import DrainMark
+from scorer.service.queue.closing.draining import DrainMark
+from scorer.service.queue.closing.passing import DISABLED, passed_reply
+from scorer.service.queue.closing.switches import SwitchBoard
 from scorer.service.queue.exchange import BatchOutcome
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import WorkerReply
-from scorer.service.queue.passing import DISABLED, passed_reply
-from scorer.service.queue.switches import SwitchBoard
 from scorer.service.settings import Settings
 from scorer.wire.release import SILENT
 

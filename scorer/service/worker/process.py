@@ -27,11 +27,11 @@ from scorer.logs import configure_logs, get_log
 from scorer.registry.store import Registry
 from scorer.service.process import ONE_THREAD, end_with_parent
 from scorer.service.queue.celery_app import build_app
+from scorer.service.queue.closing.switches import SwitchBoard
 from scorer.service.queue.exchange import HEARTBEAT_EVERY
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import LANES, Lane, Lanes
 from scorer.service.queue.living import member
-from scorer.service.queue.switches import SwitchBoard
 from scorer.service.settings import Settings, load_settings
 from scorer.service.worker.delivering import DeliveryWorker, register_delivery
 from scorer.service.worker.model_cache import ModelCache

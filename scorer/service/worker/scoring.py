@@ -29,12 +29,12 @@ from scorer.rows.identity import Writer
 from scorer.scoring.decode import decode
 from scorer.scoring.encode import encode_reply
 from scorer.scoring.score import score
+from scorer.service.queue.closing.passing import passed_reply
+from scorer.service.queue.closing.switches import SwitchBoard, Switches
 from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import TASK_SCORE
-from scorer.service.queue.passing import passed_reply
 from scorer.service.queue.submit import Submitter
-from scorer.service.queue.switches import SwitchBoard, Switches
 from scorer.service.worker.messages import run_job
 from scorer.service.worker.model_cache import HeldModel, ModelCache
 from scorer.wire.errors import ConfigurationError, Problem, QScoreError, ScoringTimeout

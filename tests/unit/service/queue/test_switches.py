@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from scorer.service.queue.switches import EVERY, SwitchBoard, Switches, checked_target, read_switches
+from scorer.service.queue.closing.switches import EVERY, SwitchBoard, Switches, checked_target, read_switches
 from scorer.wire.errors import BadOption, Disabled, Unavailable
 from tests.integration.stack_tools import eventually
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from scorer.rows.acknowledgement import Acknowledgement
-from scorer.service.queue.draining import under_way
+from scorer.service.queue.closing.draining import under_way
 from scorer.service.stack.up import StackState, exchange_of, queue_of, read_state
 from scorer.wire.client import ScoreReply
 from scorer.wire.errors import Draining, QScoreError

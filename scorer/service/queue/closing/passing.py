@@ -6,9 +6,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from scorer.service.queue.draining import DrainMark
+from scorer.service.queue.closing.draining import DrainMark
+from scorer.service.queue.closing.switches import SwitchBoard, Switches
 from scorer.service.queue.jobs import WorkerReply
-from scorer.service.queue.switches import SwitchBoard, Switches
 from scorer.wire.client import REPLY_HEADER
 from scorer.wire.names import HEADER_PROBLEMS, HEADER_SCORED, OUTPUT_COLUMNS
 
