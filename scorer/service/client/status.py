@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass
 
 from scorer.registry.cards import CardStore
+from scorer.service.access.api_keys import KeyFile
+from scorer.service.access.lifetimes import warning
 from scorer.service.client.local import local_client
 from scorer.service.queue.broker import shown_urls
 from scorer.service.queue.closing.draining import DrainMark
@@ -23,14 +26,18 @@ _GATEWAY_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. ``good``: it does its part of scoring. ``line``: what was found, one sentence."""
+    """One thing that was looked at. ``good``: it does its part of scoring. ``line``: what was found, one sentence.
+
+    ``warning``: it does so still, and somebody should act.
+    """
 
     good: bool
     line: str
+    warning: bool = False
 
 
 def checks(settings: Settings) -> tuple[Check, ...]:
-    """Look at gateway, queue and models; what is out of order is told, not raised."""
+    """Look at gateway, queue, models and keys; what is out of order is told, not raised."""
     return (
         _gateway(settings),
         _queue(settings),
@@ -38,6 +45,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
         _releases(settings),
         _closed(settings),
         *_failing(settings),
+        *_keys(settings),
     )
 
 
@@ -113,6 +121,16 @@ def _closed(settings: Settings) -> Check:
         return Check(True, "disabled: no model")
     names = ", ".join(switches.disabled)
     return Check(EVERY not in switches.disabled, f"disabled: {names}. `qscore enable MODEL` ends it.")
+
+
+def _keys(settings: Settings) -> tuple[Check, ...]:
+    """Name the keys that end soon or have ended; none where every one lasts."""
+    try:
+        keys = KeyFile(settings.api_keys).keys()
+    except QScoreError as error:
+        return (Check(False, f"keys: {error.sentence()}"),)
+    said = [warning(key.id, key.expires, time.time()) for key in keys]
+    return tuple(Check(True, text, warning=True) for text in said if text)
 
 
 def _models(settings: Settings) -> Check:

@@ -77,16 +77,9 @@ def _gateway(settings: Settings, listener: socket.socket, url: str, files: TlsFi
     number = listener.fileno()
     command = (sys.executable, "-m", "scorer.service.gateway", str(number))
     log = _log(settings, "gateway")
-    ready = _healthy(url, files)
-    return ChildSpec(
-        "gateway",
-        command,
-        log,
-        ready,
-        _environment(settings),
-        inherited=(number,),
-        grace=settings.gateway.stop_seconds + 5.0,
-    )
+    ready = _healthy(url, files, settings.presented_certificate)
+    environment, grace = _environment(settings), settings.gateway.stop_seconds + 5.0
+    return ChildSpec("gateway", command, log, ready, environment, inherited=(number,), grace=grace)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -124,9 +117,10 @@ def _alive(settings: Settings, lane: Lane, lanes: Lanes) -> Callable[[], bool]:
     return ready
 
 
-def _healthy(url: str, files: TlsFiles) -> Callable[[], bool]:
+def _healthy(url: str, files: TlsFiles, certificate: str | None) -> Callable[[], bool]:
     # This asks our own socket on our own machine; callers verify the name, and a name may not resolve here.
-    connection = TlsConnection(url, GATEWAY, Trust(str(files.ca) if files.ca else None, any_name=True))
+    trust = Trust(str(files.ca) if files.ca else None, any_name=True, certificate=certificate)
+    connection = TlsConnection(url, GATEWAY, trust)
 
     def ready() -> bool:
         try:
