@@ -105,12 +105,12 @@ def test_a_disabled_model_lets_rows_through_unscored_within_five_seconds(stack: 
         done = qscore(stack.home, "disable", "lateral")
         assert (done.returncode, done.stdout[:18]) == (0, "disabled: lateral;"), done.stderr
         assert eventually(lambda: client.score("lateral", body(3), 3).scored == 0, 5.0)
-        reply = client.score("lateral", body(3), 3, write, "batch-closed", submitter="closed")
+        reply = client.score("lateral", body(3), 3, write, "batch-closed", submitter=f"{client.key_id}:closed")
         assert reply.problems == {"disabled": 3}
         (status,) = statuses(reply)
         assert status.startswith("disabled: model lateral")
         assert "`qscore enable lateral`" in status
-        outcome = exchange_of(settings_of(stack.home), 10.0).wait_outcome("closed", 10.0)
+        outcome = exchange_of(settings_of(stack.home), 10.0).wait_outcome(f"{client.key_id}:closed", 10.0)
         assert outcome is not None
         assert outcome.ack == Acknowledgement("batch-closed", 0)
         assert client.card("lateral").version == "1-starter", "searches still learn which fields a model wants"
