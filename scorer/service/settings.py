@@ -89,7 +89,7 @@ class GatewaySettings(_Section):
     body_rate: int = Field(128 * 1024, ge=1024)  # bytes a second
     body_memory: int = Field(128 * 1024 * 1024, ge=16 * 1024 * 1024)  # bytes of all bodies together; more lie in files
     body_disk: int = Field(2 * 1024**3, ge=0)  # bytes of all bodies together in files under <home>/run
-    stop_seconds: float = Field(5.0, ge=0)  # for requests under way when the gateway is told to stop
+    stop_seconds: float = Field(30.0, ge=0)  # for requests under way when the gateway is told to stop
 
 
 class WorkerSettings(_Section):
@@ -186,6 +186,16 @@ class Settings(BaseSettings):
     def local_key(self) -> Path:
         """The API key that `qscore` commands on this machine use; mode 0600."""
         return self.home / "private" / "local_api_key"
+
+    @property
+    def drain_mark(self) -> Path:
+        """The file that is there while this home's stack takes no new batches."""
+        return self.run_dir / "draining"
+
+    @property
+    def switches(self) -> Path:
+        """The file that says which models are disabled."""
+        return self.home / "switches.json"
 
     @property
     def local_client(self) -> Path:

@@ -16,6 +16,8 @@
     +-- Unavailable              the same request may succeed later
         +-- QueueFull
         |   +-- OverLimit        the caller's own key has all that one key may have
+        +-- Draining             a stack that takes no new batches, for it is to be stopped
+        +-- Disabled             a model that its operators switched off
         +-- TooManyTokens        a key with as many living tokens as it may have
         +-- ScoringTimeout
         +-- Unreachable          no connection, refused, TLS failure
@@ -134,6 +136,14 @@ class QueueFull(Unavailable):
 
 class OverLimit(QueueFull):
     code = "over_limit"
+
+
+class Draining(Unavailable):
+    code = "draining"
+
+
+class Disabled(Unavailable):
+    code = "disabled"
 
 
 class TooManyTokens(Unavailable):
