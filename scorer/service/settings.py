@@ -141,6 +141,11 @@ class Settings(BaseSettings):
         return self.home / "state"
 
     @property
+    def seen_aliases(self) -> Path:
+        """The newest aliases that this machine saw, so that old ones put back are refused."""
+        return self.state_dir / "aliases.json"
+
+    @property
     def dead_letters(self) -> Path:
         return self.home / "dead_letters.sqlite"
 

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
+from scorer.service.access.anchors import gateway_cards, keep_logging_ends
 from scorer.service.access.api_keys import ApiKey, KeyFile
 from scorer.service.gateway.contract.pages import add_contract_routes
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
@@ -110,11 +111,12 @@ def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
     gateway = Gateway(
         settings,
         KeyFile(settings.api_keys),
-        CardStore(settings.registry, settings.trusted_keys),
+        gateway_cards(settings),
         queue,
         queue.submitter(settings),
         new_metrics(queue.state),
     )
+    keep_logging_ends(settings)
     app = Flask("qscore", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider

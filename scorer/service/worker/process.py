@@ -25,6 +25,7 @@ from scorer.engine.backends.table import use_backend
 from scorer.engine.fast import enable_compiled
 from scorer.logs import configure_logs, get_log
 from scorer.registry.store import Registry
+from scorer.service.access.anchors import log_ends, seen_aliases
 from scorer.service.process import ONE_THREAD, end_with_parent
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.exchange import HEARTBEAT_EVERY
@@ -59,7 +60,7 @@ def scoring_worker(settings: Settings, lane: Lane) -> ScoringWorker:
     queue = Exchanges.of(settings, connections=2)
     return ScoringWorker(
         queue.serving(lane),
-        ModelCache(Registry(settings.registry, settings.trusted_keys)),
+        ModelCache(Registry(settings.registry, settings.trusted_keys, seen_aliases(settings))),
         queue.submitter(settings),
         REASONS * lane.clock(settings).task_seconds,
         settings.sink,
@@ -140,6 +141,7 @@ def main(arguments: list[str], lanes: Lanes = LANES) -> None:
     require_libraries(lane)
     os.nice(lane.nice)
     if lane.scores:
+        log_ends(settings)
         signals.worker_process_init.connect(_load_engine)
     worker_app(settings, lane, lanes).worker_main(options(lane, lane.processes(settings)))
 
