@@ -14,6 +14,8 @@ from scorer.service.access.api_keys import SCOPES, KeyFile
 from scorer.service.access.audit import audited
 from scorer.service.settings import load_settings
 
+_SHARED = "(that of 0.1.0)"
+
 keys_app = typer.Typer(
     help="API keys of the gateway: who may list models, score, and write scores back.", no_args_is_help=True
 )
@@ -31,8 +33,15 @@ def new(
         typer.Option(help="What the key may do: read, score or write. Repeat it; default: read and score."),
     ] = None,
     note: Annotated[str, typer.Option(help="Whose key it is, for `qscore key list`.")] = "",
+    namespace: Annotated[
+        str | None,
+        typer.Option(help="Whose scores it writes: a key that replaces another takes its namespace. Default: its own."),
+    ] = None,
 ) -> None:
     """Make a key and print it, once: only its hash is kept.
+
+    The namespace enters the id of every score written with the key: keys of one namespace write the same score once,
+    and no other key can write it in their place.
 
     A Splunk search head needs read and score; add --scope write where `| qscore write=true` is used.
 
@@ -42,10 +51,11 @@ def new(
     """
     settings = load_settings()
     with audited(settings, "key_made") as made:
-        key, secret = KeyFile(settings.api_keys).add(tuple(scope or ("read", "score")), note)
-        made.facts |= {"key": key.id, "scopes": key.scopes, "note": key.note}
+        key, secret = KeyFile(settings.api_keys).add(tuple(scope or ("read", "score")), note, namespace)
+        made.facts |= {"key": key.id, "scopes": key.scopes, "namespace": key.namespace, "note": key.note}
     terminal.say(secret)
-    terminal.say(f"key {key.id} may: {', '.join(key.scopes)}. It is not shown again.", err=True)
+    may = ", ".join(key.scopes)
+    terminal.say(f"key {key.id} (namespace {key.namespace}) may: {may}. It is not shown again.", err=True)
 
 
 @keys_app.command("list")
@@ -56,10 +66,10 @@ def list_keys() -> None:
     Example:
       qscore key list
     """
-    table = Table("id", "scopes", "made (UTC)", "note")
+    table = Table("id", "scopes", "namespace", "made (UTC)", "note")
     for key in KeyFile(load_settings().api_keys).keys():  # noqa: SIM118  # a method, not a mapping
         made = dt.datetime.fromtimestamp(key.created, dt.UTC).strftime("%Y-%m-%d %H:%M")
-        table.add_row(key.id, ", ".join(key.scopes), made, Text(key.note))
+        table.add_row(key.id, ", ".join(key.scopes), key.namespace or _SHARED, made, Text(key.note))
     terminal.console().print(table)
     terminal.say("Scopes: " + "; ".join(f"{name}: {meaning}" for name, meaning in SCOPES.items()) + ".")
 

@@ -50,7 +50,7 @@ def test_commands_that_change_something_leave_an_entry(home: Path) -> None:
         said("key", "revoke", key)
     found = entries()
     assert [entry["event"] for entry in found] == ["key_made", "dead_purged", "key_revoked", "key_revoked"]
-    assert found[0]["facts"] == {"key": key, "note": "search head", "scopes": ["read", "score"]}
+    assert found[0]["facts"] == {"key": key, "namespace": key, "note": "search head", "scopes": ["read", "score"]}
     assert found[1]["facts"] == {"letters": 2, "older_than_days": None, "sink": "hec"}
     assert found[3]["facts"] == {"key": key, "failed": "bad_option"}
     assert secret not in json.dumps(found)
