@@ -32,9 +32,8 @@ def read_file(
     """
     called = name or str(path)
     try:
-        descriptor = _opened(path, inside, error, called)
+        descriptor = _opened(path, inside, secret, error, called)
         with os.fdopen(descriptor, "rb") as stream:
-            _check(path, os.fstat(descriptor), secret, error, called)
             content = stream.read(cap + 1)
     except OSError as fault:
         raise error(f"{called} cannot be read: {fault.strerror}", "Restore the file.") from None
@@ -76,12 +75,13 @@ def write_atomic(path: Path, content: bytes, mode: int) -> None:
         raise
 
 
-def _opened(path: Path, inside: Path | None, error: type[QScoreError], called: str) -> int:
-    """Open the file, and make sure that what was opened is what lies inside the folder."""
+def _opened(path: Path, inside: Path | None, secret: bool, error: type[QScoreError], called: str) -> int:
+    """Open the file, and make sure that what was opened is what lies inside the folder, and as it has to be."""
     for _ in range(_LOOKS):
         descriptor = os.open(path, _FLAGS)
         try:
             if inside is None or _same(descriptor, _resolved(path, inside, error, called)):
+                _check(path, os.fstat(descriptor), secret, error, called)
                 return descriptor
         except BaseException:
             os.close(descriptor)

@@ -18,8 +18,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from scorer.registry.files import write_atomic
+from scorer.files import read_file, write_atomic
 from scorer.rows.identity import RESERVED_NAMESPACES
+from scorer.secret_file import read_secret
 from scorer.service.queue.broker import private_dir
 from scorer.wire.errors import BadOption, ConfigurationError, Forbidden, Unauthorised
 
@@ -63,7 +64,7 @@ class KeyFile:
     """The keys in one JSON file, mode 0600; read again when the file changes."""
 
     path: Path
-    _stamp: tuple[int, int, int] | None = field(default=None, repr=False)
+    _stamp: tuple[int, int, int, int] | None = field(default=None, repr=False)
     _keys: tuple[ApiKey, ...] = field(default=(), repr=False)
 
     def keys(self) -> tuple[ApiKey, ...]:
@@ -72,10 +73,8 @@ class KeyFile:
             status = self.path.stat()
         except FileNotFoundError:
             return ()
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
         if stamp != self._stamp:
-            if status.st_mode & 0o077:
-                raise ConfigurationError(f"{self.path} can be read by others", f"Run chmod 600 {self.path}.")
             self._keys = _read(self.path)
             self._stamp = stamp
         return self._keys
@@ -148,7 +147,7 @@ def _may_be_namespace(text: str) -> bool:
 def local_key(path: Path, keys: KeyFile) -> str:
     """Read the key that commands on this machine use; made, with every scope, when it is missing or was revoked."""
     if path.is_file():
-        secret = path.read_text("ascii").strip()
+        secret = read_secret(path, "local_api_key")
         if any(key.sha256 == _digest(secret) for key in keys.keys()):  # noqa: SIM118  # a method, not a mapping
             return secret
     private_dir(path.parent)
@@ -168,10 +167,9 @@ def _digest(secret: str) -> str:
 
 def _read(path: Path) -> tuple[ApiKey, ...]:
     try:
-        with path.open("rb") as stream:
-            raw = json.loads(stream.read(_FILE_CAP))
+        raw = json.loads(read_file(path, _FILE_CAP, ConfigurationError, inside=path.parent, secret=True))
         return tuple(_key(entry) for entry in raw["keys"])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigurationError(
             f"{path} cannot be read as a list of keys: {error}", "Restore it, or remove it and make the keys again."
         ) from None

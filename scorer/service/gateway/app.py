@@ -16,6 +16,7 @@ from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access.anchors import gateway_cards, keep_logging_ends
 from scorer.service.access.api_keys import ApiKey, KeyFile
+from scorer.service.access.disclosure import public_problem, roots_of
 from scorer.service.gateway.contract.pages import add_contract_routes
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
 from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
@@ -215,7 +216,10 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
     @app.errorhandler(QScoreError)
     def refused(error: QScoreError) -> Response:
         g.code = error.code
-        return problem_response(error)
+        shown = public_problem(error, roots_of(gateway.settings))
+        if shown != Problem.of(error):  # what callers are not told stands in the log
+            get_log().error("fault", code=error.code, reason=error.sentence())
+        return problem_response(shown)
 
     @app.errorhandler(HTTPException)
     def not_found(error: HTTPException) -> Response:
@@ -249,9 +253,8 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
         return response
 
 
-def problem_response(error: QScoreError) -> Response:
+def problem_response(problem: Problem) -> Response:
     """Answer with application/problem+json (RFC 9457)."""
-    problem = Problem.of(error)
     response = Response(problem.to_json(), status=problem.status, content_type=MEDIA_PROBLEM)
     if problem.status in _RETRY_AFTER:
         response.headers["Retry-After"] = _RETRY_AFTER[problem.status]
