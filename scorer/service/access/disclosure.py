@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from scorer.logs import get_log
 from scorer.service.settings import Settings
-from scorer.wire.errors import ArtifactRejected, ConfigurationError, Problem, QScoreError
+from scorer.wire.errors import ArtifactRejected, ConfigurationError, QScoreError
 
 #: An absolute path in a sentence; what follows on a host's name or on a word (text/csv) is none.
 _PATH = re.compile(r"(?<![\w<>./:@%+-])~?/(?:[^\s/'\"`(),;<>]+/?)+")
@@ -23,13 +24,17 @@ def roots_of(settings: Settings) -> dict[str, str]:
     }
 
 
-def public_problem(error: QScoreError, roots: Mapping[str, str]) -> Problem:
-    """Write an error as a caller may see it: a fault of this side names no path. The whole text belongs in the log."""
-    problem = Problem.of(error)
+def disclosed(error: QScoreError, roots: Mapping[str, str]) -> QScoreError:
+    """Make the error that a caller may see of one: a fault of this side names no path. The log has the whole text."""
     if error.status < 500 and not isinstance(error, ArtifactRejected | ConfigurationError):
-        return problem
-    detail, remedy = (without_paths(text, roots) for text in (problem.detail, problem.remedy))
-    return dataclasses.replace(problem, detail=detail, remedy=remedy)
+        return error
+    detail, remedy = (without_paths(text, roots) for text in (error.detail, error.remedy))
+    if (detail, remedy) == (error.detail, error.remedy):
+        return error
+    get_log().error("fault", code=error.code, reason=error.sentence())
+    shown = copy.copy(error)
+    shown.detail, shown.remedy = detail, remedy
+    return shown
 
 
 def without_paths(text: str, roots: Mapping[str, str]) -> str:

@@ -29,7 +29,7 @@ from scorer.rows.identity import Writer
 from scorer.scoring.decode import decode
 from scorer.scoring.encode import encode_reply
 from scorer.scoring.score import score
-from scorer.service.access.disclosure import public_problem
+from scorer.service.access.disclosure import disclosed
 from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import TASK_SCORE
@@ -202,10 +202,7 @@ class ScoringWorker:
             error = QScoreError(
                 f"the worker failed on batch {job.batch_id}", "Look for that batch_id in the worker's log."
             )
-        shown = public_problem(error, self.models.roots)
-        if shown != Problem.of(error):  # what callers are not told stands in the log
-            log.error("fault", code=error.code, reason=error.sentence())
-        return WorkerReply(problem=shown)
+        return WorkerReply(problem=Problem.of(disclosed(error, self.models.roots)))
 
     def _score(self, job: ScoreJob, body: bytes) -> WorkerReply:
         held = self.models.get(job.model, job.options.version)

@@ -16,10 +16,10 @@ from flask.testing import FlaskClient
 
 from scorer.registry.trusted import revoke
 from scorer.service.access.api_keys import KeyFile
-from scorer.service.access.disclosure import public_problem, roots_of, without_paths
+from scorer.service.access.disclosure import disclosed, roots_of, without_paths
 from scorer.service.gateway.app import create_app
 from scorer.service.settings import Settings
-from scorer.wire.errors import BadInput, QScoreError
+from scorer.wire.errors import BadInput, Problem, QScoreError
 
 MARKER = "q score-home"
 
@@ -147,7 +147,7 @@ def test_no_error_of_this_side_keeps_a_path(repository: Path) -> None:
     assert len(messages) > 100
     assert sum(MARKER in detail + remedy for _, detail, remedy in messages) > 60
     for kind, detail, remedy in messages:
-        problem = public_problem(kind(detail, remedy), roots)
+        problem = Problem.of(disclosed(kind(detail, remedy), roots))
         assert MARKER not in problem.to_json().decode(), detail
         assert "/srv/" not in problem.detail + problem.remedy
 
