@@ -114,7 +114,7 @@ class Registry(CardStore):
             return 0
 
     def _may_go_live(self, name: str) -> bool:
-        """Whether a new version may be live by itself: there is none, and no file of aliases that was refused."""
+        """Tell whether a new version may be live by itself: there is none, and no file of aliases that was refused."""
         try:
             return "live" not in self.aliases(name)
         except ArtifactRejected:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 from scorer.models.trained import TrainedModel
 from scorer.registry.keys import Signer
@@ -61,7 +62,7 @@ def promote_audited(settings: Settings, name: str, alias: str, version: str) -> 
         before = registry.aliases(name).get(alias, "")
     except ArtifactRejected:
         before = ""  # setting an alias is how a refused file is mended
-    facts = {"model": name, "alias": alias, "version": exact, "before": before, "signed_by": signer.key_id}
+    facts: dict[str, Any] = {"model": name, "alias": alias, "version": exact, "before": before, "signed_by": signer.key_id}
     with audited(settings, "promoted", **facts):
         registry.set_alias(name, alias, exact, signer)
     return before

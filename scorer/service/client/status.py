@@ -84,7 +84,7 @@ def _models(settings: Settings) -> Check:
 
 
 def _live(store: CardStore, name: str) -> tuple[bool, str]:
-    """Whether a model's live version can score, and that version or why it cannot."""
+    """Tell whether a model's live version can score, and that version or why it cannot."""
     try:
         card = store.card(name)
     except QScoreError as error:

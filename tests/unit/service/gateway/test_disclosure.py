@@ -56,11 +56,16 @@ def _replace_by_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def _lead_out(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
 FAULTS: dict[str, tuple[Callable[[Settings], Any], int]] = {
     "aliases damaged": (lambda s: _aliases(s).write_text("{"), 500),
     "aliases a pipe": (lambda s: _replace_by_pipe(_aliases(s)), 500),
     "aliases open to all": (lambda s: _aliases(s).chmod(0o666), 500),
-    "aliases lead out": (lambda s: (_aliases(s).unlink(), _aliases(s).symlink_to("/etc/passwd")), 500),
+    "aliases lead out": (lambda s: _lead_out(_aliases(s)), 500),
     "registry open to all": (lambda s: s.registry.chmod(0o777), 500),
     "version open to all": (lambda s: _version(s, "").chmod(0o777), 500),
     "manifest changed": (lambda s: _version(s, "manifest.json").write_text("{}"), 500),
