@@ -62,7 +62,13 @@ def promote_audited(settings: Settings, name: str, alias: str, version: str) -> 
         before = registry.aliases(name).get(alias, "")
     except ArtifactRejected:
         before = ""  # setting an alias is how a refused file is mended
-    facts: dict[str, Any] = {"model": name, "alias": alias, "version": exact, "before": before, "signed_by": signer.key_id}
+    facts: dict[str, Any] = {
+        "model": name,
+        "alias": alias,
+        "version": exact,
+        "before": before,
+        "signed_by": signer.key_id,
+    }
     with audited(settings, "promoted", **facts):
         registry.set_alias(name, alias, exact, signer)
     return before
