@@ -54,7 +54,7 @@ def import_command(
     require_training()
     from scorer.rows.builder import Columns
     from scorer.rows.recipe_files import recipe_for
-    from scorer.service.access.publishing import publish_audited
+    from scorer.service.access.trust.publishing import publish_audited
     from scorer.service.settings import load_settings
     from scorer.training.options import TrainOptions
     from scorer.training.qsvc.from_file import ImportRequest, import_file

@@ -12,7 +12,7 @@ from rich.table import Table
 from scorer.cli import terminal
 from scorer.registry.cards import CardStore
 from scorer.registry.trusted import ending
-from scorer.service.access.anchors import known_cards
+from scorer.service.access.trust.anchors import known_cards
 from scorer.service.settings import load_settings
 from scorer.wire.card import ModelCard
 from scorer.wire.errors import ArtifactRejected

@@ -54,7 +54,7 @@ def shots_command(
     """
     require_training()
     from scorer.rows.builder import Columns
-    from scorer.service.access.publishing import known_registry
+    from scorer.service.access.trust.publishing import known_registry
     from scorer.service.settings import load_settings
     from scorer.training.shots.from_file import DEFAULT_SHOTS, ShotRequest, measure_file
 

@@ -84,7 +84,7 @@ def train_command(
     require_training()
     from scorer.rows.builder import Columns
     from scorer.rows.recipe_files import recipe_for
-    from scorer.service.access.publishing import publish_audited
+    from scorer.service.access.trust.publishing import publish_audited
     from scorer.service.settings import load_settings
     from scorer.training.from_file import TrainRequest, train_file
     from scorer.training.options import TrainOptions

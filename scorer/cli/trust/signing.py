@@ -141,7 +141,7 @@ def promote(
     Example:
       qscore promote lateral 2
     """
-    from scorer.service.access.publishing import promote_audited
+    from scorer.service.access.trust.publishing import promote_audited
 
     if alias not in ALIASES:
         raise BadOption(f"{alias[:40]!r} is not an alias", f"Aliases are {', '.join(ALIASES)}.")
@@ -163,7 +163,7 @@ def resign(
       qscore resign lateral@2
       qscore resign --all
     """
-    from scorer.service.access.publishing import known_registry, resign_audited
+    from scorer.service.access.trust.publishing import known_registry, resign_audited
 
     if bool(what) == everything:
         raise BadOption("nothing to sign was named, or too much", "Give MODEL, MODEL@VERSION or --all.")

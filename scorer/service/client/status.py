@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from scorer.registry.cards import CardStore
 from scorer.registry.trusted import ending
-from scorer.service.access.anchors import known_cards
 from scorer.service.access.api_keys import KeyFile
 from scorer.service.access.lifetimes import warning
+from scorer.service.access.trust.anchors import known_cards
 from scorer.service.client.local import local_client
 from scorer.service.queue.broker import shown_urls
 from scorer.service.queue.exchange import QueueState

@@ -14,13 +14,13 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
-from scorer.service.access.anchors import gateway_cards
 from scorer.service.access.api_keys import KeyFile
 from scorer.service.access.callers import Caller
 from scorer.service.access.disclosure import disclosed, roots_of
 from scorer.service.access.door import Door
 from scorer.service.access.oidc.people import People
 from scorer.service.access.tokens import Tokens
+from scorer.service.access.trust.anchors import gateway_cards
 from scorer.service.gateway.contract.pages import add_contract_routes
 from scorer.service.gateway.entrance import enter
 from scorer.service.gateway.front.bodies import HeldBody

@@ -18,9 +18,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from scorer.logs import configure_logs
-from scorer.service.access.anchors import keep_logging_ends
 from scorer.service.access.authority import TlsFiles, server_files
 from scorer.service.access.effective import audit_start
+from scorer.service.access.trust.anchors import keep_logging_ends
 from scorer.service.gateway.app import QUICK_THREADS, Gateway, application_of
 from scorer.service.gateway.client_certificates import ask_for_certificates
 from scorer.service.gateway.front.application import Application

@@ -15,11 +15,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from scorer.registry.cards import CardStore
-from scorer.service.access.anchors import close_to_group, known_cards
 from scorer.service.access.api_keys import KeyFile, local_key, write_private
 from scorer.service.access.audit import audit_quietly
 from scorer.service.access.authority import local_client_file, server_files
 from scorer.service.access.effective import audit_start
+from scorer.service.access.trust.anchors import close_to_group, known_cards
 from scorer.service.queue.broker import own_servers, private_dir, redis_client
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.exchanges import Exchanges

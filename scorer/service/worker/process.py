@@ -25,7 +25,7 @@ from scorer.engine.backends.table import use_backend
 from scorer.engine.fast import enable_compiled
 from scorer.logs import configure_logs, get_log
 from scorer.registry.store import Registry
-from scorer.service.access.anchors import log_ends, seen_aliases
+from scorer.service.access.trust.anchors import log_ends, seen_aliases
 from scorer.service.process import ONE_THREAD, end_with_parent
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.exchange import HEARTBEAT_EVERY

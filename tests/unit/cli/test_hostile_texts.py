@@ -15,7 +15,7 @@ from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.sink import Refused
 from scorer.models.trained import TrainedModel
 from scorer.service.access.audit import Caller, audit
-from scorer.service.access.publishing import publish_audited
+from scorer.service.access.trust.publishing import publish_audited
 from scorer.service.settings import Settings
 from tests.unit.cli.test_terminal import FORBIDDEN, HOSTILE
 from tests.unit.delivery.builders import make_rows

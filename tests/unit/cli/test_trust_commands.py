@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from scorer.cli.main import build
 from scorer.models.trained import TrainedModel
-from scorer.service.access.publishing import known_registry, publish_audited
+from scorer.service.access.trust.publishing import known_registry, publish_audited
 from scorer.service.settings import load_settings
 from scorer.wire.errors import BadOption, ConfigurationError, QScoreError
 from tests.v010 import make_home

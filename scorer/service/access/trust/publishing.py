@@ -11,8 +11,8 @@ from scorer.registry.keys import Signer
 from scorer.registry.publish import Published, publish
 from scorer.registry.seen import SeenAliases
 from scorer.registry.store import Registry
-from scorer.service.access.anchors import close_to_group
 from scorer.service.access.audit import audit, audited
+from scorer.service.access.trust.anchors import close_to_group
 from scorer.service.settings import Settings
 from scorer.wire.errors import ArtifactRejected, ConfigurationError
 
