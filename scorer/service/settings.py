@@ -82,6 +82,8 @@ class WorkerSettings(_Section):
     visibility_seconds: int = Field(20, ge=4)  # after which a silent worker's messages are given to another
     qpu_processes: int = Field(0, ge=0, le=64)  # of the qpu lane: models above 12 qubits; needs qscore[qiskit]
     qpu_task_seconds: float = Field(50.0, gt=0)  # hard limit of one task of the qpu lane
+    memory_limit_mb: int = Field(1536, ge=512)  # MiB by which a process may grow from its start
+    qpu_memory_limit_mb: int = Field(4096, ge=1024)  # the same of the qpu lane, which loads a simulator
 
 
 class HecSettings(_Section):
@@ -216,7 +218,7 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigurationError(
             _first_fault(error), f"Correct it in {config_file()} or in its QSCORE_ variable."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{config_file()} cannot be read: {error}", "It must be TOML.") from None
     return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
 

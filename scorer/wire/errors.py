@@ -168,6 +168,11 @@ def _tree(cls: Type[QScoreError]) -> Dict[str, Type[QScoreError]]:
     return found
 
 
+def _text(value: Any) -> str:
+    """Take text as it is, up to a length; anything else is none, however deep its lists may be."""
+    return value[:2000] if isinstance(value, str) else ""
+
+
 @dataclass(frozen=True)
 class Problem:
     """RFC 9457 problem details: the form that an error takes on the wire."""
@@ -190,8 +195,8 @@ class Problem:
         status = raw.get("status", 500)
         return cls(
             code=raw["code"][:64],
-            detail=str(raw.get("detail", ""))[:2000],
-            remedy=str(raw.get("remedy", ""))[:2000],
+            detail=_text(raw.get("detail")),
+            remedy=_text(raw.get("remedy")),
             status=status if isinstance(status, int) and 400 <= status <= 599 else 500,
             retryable=raw.get("retryable") is True,
         )

@@ -240,7 +240,7 @@ def _read(path: Path) -> tuple[ApiKey, ...]:
     try:
         raw = json.loads(read_file(path, _FILE_CAP, ConfigurationError, inside=path.parent, secret=True))
         return tuple(_key(entry) for entry in raw["keys"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise ConfigurationError(
             f"{path} cannot be read as a list of keys: {error}", "Restore it, or remove it and make the keys again."
         ) from None
