@@ -7,6 +7,7 @@ Precedence: arguments, then ``QSCORE_*`` variables (nested with two underscores:
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -218,6 +219,11 @@ class Settings(BaseSettings):
         return self.home / "state"
 
     @property
+    def seen_aliases(self) -> Path:
+        """The newest aliases that this machine saw, so that old ones put back are refused."""
+        return self.state_dir / "aliases.json"
+
+    @property
     def dead_letters(self) -> Path:
         return self.home / "dead_letters.sqlite"
 
@@ -236,6 +242,7 @@ def load_settings(**overrides: Any) -> Settings:
     named = os.environ.get("QSCORE_CONFIG")
     if named and not Path(named).expanduser().is_file():
         raise ConfigurationError(f"QSCORE_CONFIG={named} is not a file", "Name an existing qscore.toml or unset it.")
+    _check_config(config_file())
     try:
         settings = Settings(**overrides)
     except ValidationError as error:
@@ -245,6 +252,15 @@ def load_settings(**overrides: Any) -> Settings:
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{config_file()} cannot be read: {error}", "It must be TOML.") from None
     return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
+
+def _check_config(path: Path) -> None:
+    """Refuse a file of settings that everybody may write, or that is a pipe; a group that edits it together may."""
+    if os.path.lexists(path) and not path.is_file():
+        raise ConfigurationError(f"{path} is not a regular file", "Put the settings themselves there.")
+    writable = path.is_file() and path.stat().st_mode & stat.S_IWOTH
+    if writable and not os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise ConfigurationError(f"{path} can be written by others", f"Run: chmod o-w {path}")
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -12,6 +12,7 @@
     +-- Forbidden                a known key without the scope
     +-- UnknownModel             no model, version or alias of that name
     +-- ArtifactRejected         signature, digest, shape or cap of a model file
+    |   +-- ModelRevoked         signed by a key that was revoked
     +-- ConfigurationError       qscore.toml, QSCORE_* variables, files that they name
     +-- Unavailable              the same request may succeed later
         +-- QueueFull
@@ -116,6 +117,11 @@ class UnknownModel(QScoreError):
 class ArtifactRejected(QScoreError):
     code = "artifact_rejected"
     status = 500
+
+
+class ModelRevoked(ArtifactRejected):
+    code = "model_revoked"
+    status = 410
 
 
 class ConfigurationError(QScoreError):

@@ -15,10 +15,12 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import KeyFile
+from scorer.service.access.disclosure import disclosed, roots_of
 from scorer.service.access.door.callers import Caller
 from scorer.service.access.door.door import Door
 from scorer.service.access.door.tokens import Tokens
 from scorer.service.access.oidc.people import People
+from scorer.service.access.trust.anchors import gateway_cards
 from scorer.service.gateway.contract.pages import add_contract_routes
 from scorer.service.gateway.doors import Doors
 from scorer.service.gateway.entrance.enter import enter
@@ -98,7 +100,7 @@ class Gateway:
         queue = Exchanges.of(settings, connections, longest, lanes)
         traffic, metrics = Traffic.of(settings.gateway, queue), new_metrics(queue.state)
         metrics.registry.register(TrafficMetrics(traffic))
-        keys, cards = KeyFile(settings.api_keys), CardStore(settings.registry, settings.trusted_keys)
+        keys, cards = KeyFile(settings.api_keys), gateway_cards(settings)
         tokens = Tokens(queue.fast.client, settings.gateway.tokens_per_key)
         return cls(
             settings,
@@ -304,7 +306,7 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
     @app.errorhandler(QScoreError)
     def refused(error: QScoreError) -> Response:
         g.code = error.code
-        return problem_response(error)
+        return problem_response(disclosed(error, roots_of(gateway.settings)))
 
     @app.errorhandler(HTTPException)
     def not_found(error: HTTPException) -> Response:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scorer.service.access.api_keys import ApiKey
+from scorer.service.access.disclosure import disclosed, roots_of
 from scorer.service.access.door.door import Door
 from scorer.service.access.door.tokens import MOST_BODY
 from scorer.service.access.rights import write_target
@@ -70,7 +71,16 @@ class RequestChecks:
     doors: Doors
 
     def score(self, head: RequestHead, name: str) -> Checked:
-        """Check who asks for what, and pin it to one exact version. Raises QScoreError's kinds."""
+        """Check who asks for what, and pin it to one exact version.
+
+        Raises QScoreError's kinds, as their caller may see them.
+        """
+        try:
+            return self._score(head, name)
+        except QScoreError as error:
+            raise disclosed(error, roots_of(self.settings)) from None
+
+    def _score(self, head: RequestHead, name: str) -> Checked:
         caller = enter(self.door, head, "score", name, self.traffic.limits.count_request)
         self.doors.check()
         asked = score_request(name, head, self.settings)
