@@ -16,6 +16,7 @@
     +-- Unavailable              the same request may succeed later
         +-- QueueFull
         |   +-- OverLimit        the caller's own key has all that one key may have
+        +-- TooManyTokens        a key with as many living tokens as it may have
         +-- ScoringTimeout
         +-- Unreachable          no connection, refused, TLS failure
         |   +-- Untrusted        a certificate that was not accepted
@@ -135,6 +136,11 @@ class OverLimit(QueueFull):
     code = "over_limit"
 
 
+class TooManyTokens(Unavailable):
+    code = "too_many_tokens"
+    status = 429
+
+
 class ScoringTimeout(Unavailable):
     code = "scoring_timeout"
     status = 504
@@ -164,6 +170,11 @@ def _tree(cls: Type[QScoreError]) -> Dict[str, Type[QScoreError]]:
     return found
 
 
+def _text(value: Any) -> str:
+    """Take text as it is, up to a length; anything else is none, however deep its lists may be."""
+    return value[:2000] if isinstance(value, str) else ""
+
+
 @dataclass(frozen=True)
 class Problem:
     """RFC 9457 problem details: the form that an error takes on the wire. ``retry_after``: seconds, or None."""
@@ -187,8 +198,8 @@ class Problem:
         status = raw.get("status", 500)
         return cls(
             code=raw["code"][:64],
-            detail=str(raw.get("detail", ""))[:2000],
-            remedy=str(raw.get("remedy", ""))[:2000],
+            detail=_text(raw.get("detail")),
+            remedy=_text(raw.get("remedy")),
             status=status if isinstance(status, int) and 400 <= status <= 599 else 500,
             retryable=raw.get("retryable") is True,
             retry_after=_pause(raw.get("retry_after")),

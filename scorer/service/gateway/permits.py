@@ -8,19 +8,25 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scorer.service.access.api_keys import ApiKey, KeyFile
+from scorer.service.access.api_keys import ApiKey
+from scorer.service.access.door import Door
+from scorer.service.access.rights import write_target
+from scorer.service.access.tokens import MOST_BODY
+from scorer.service.gateway.entrance import enter
 from scorer.service.gateway.front.gate import OpenPermit, Permit, RequestHead
-from scorer.service.gateway.journal import Journal, Line
+from scorer.service.gateway.journal import Journal
+from scorer.service.gateway.record.request_log import Line
 from scorer.service.gateway.request_checks import ScoreRequest, score_request
 from scorer.service.queue.lanes import Lane, Lanes
-from scorer.wire.errors import BadInput, QScoreError
+from scorer.wire.errors import BadInput, BodyTooLarge, QScoreError
 
 if TYPE_CHECKING:
     from scorer.registry.cards import CardStore
-    from scorer.service.gateway.traffic import Passage, Traffic
+    from scorer.service.gateway.traffic.passage import Passage, Traffic
     from scorer.service.settings import Settings
 
 _SCORE = re.compile(r"/v1/models/([^/]+)/score\Z")
+TOKEN_PATH = "/v1/token"  # noqa: S105  # a path
 
 
 @dataclass(frozen=True)
@@ -56,24 +62,26 @@ class RequestChecks:
     """What can be said of a request by its head; blocks on the disk a little, so it is for a thread."""
 
     settings: Settings
-    keys: KeyFile
+    door: Door
     cards: CardStore
     lanes: Lanes
     traffic: Traffic
 
     def score(self, head: RequestHead, name: str) -> Checked:
         """Check who asks for what, and pin it to one exact version. Raises QScoreError's kinds."""
-        key = self.keys.identify(head.header("authorization"))
-        self.traffic.limits.count_request(key.id)
-        key.allows("score")
+        caller = enter(self.door, head, "score", name)
+        self.traffic.limits.count_request(caller.key.id)
         asked = score_request(name, head, self.settings)
+        caller.check_submitter(asked.submitter)
         if asked.options.write:
-            key.allows("write")
+            head.noted.scope = "write"
+            caller.check_write(write_target(self.settings))
         card = self.cards.card(asked.model, asked.options.version)
-        pinned = asked.pinned(card.version, self.lanes.queue_of(card, asked.queue), key.namespace)
+        pinned = asked.pinned(card.version, self.lanes.queue_of(card, asked.queue), caller.key.namespace)
+        head.noted.about = pinned.about()
         lane = self.lanes.serving(pinned.queue)
         self.traffic.processes[lane.name].refresh()
-        return Checked(key, pinned, head.length or 0, lane)
+        return Checked(caller.key, pinned, head.length or 0, lane)
 
     def reserved(self, request: Checked) -> ScorePermit:
         """Reserve what a batch needs while it is under way; waits for nothing. Raises OverLimit, BodyTooLarge."""
@@ -98,11 +106,20 @@ class GatewayGate:
             checked = await loop.run_in_executor(self.threads, self.checks.score, head, found[1])
             # In the loop, after the last wait: what is reserved in a thread would stay where the caller left meanwhile.
             return self.checks.reserved(checked)
+        if head.method == "POST" and head.path == TOKEN_PATH:
+            return _token_permit(head)
         if head.length:
             raise BadInput(f"{head.method} {head.path[:200]} takes no body", "Send it without one.")
         return OpenPermit()
 
     def refused(self, head: RequestHead, error: QScoreError, seconds: float) -> None:
         """Count and log a request that the application never saw."""
-        endpoint = "score" if _SCORE.match(head.path) else None
-        self.journal.note(Line(endpoint, error.status, error.code, seconds))
+        endpoint = "score" if _SCORE.match(head.path) else "token" if head.path == TOKEN_PATH else None
+        self.journal.note(head, Line(endpoint, error.status, error.code, seconds))
+
+
+def _token_permit(head: RequestHead) -> Permit:
+    """Let a small body in; it is read before its sender is known. An identity provider may have to be waited for."""
+    if head.length is not None and head.length > MOST_BODY:
+        raise BodyTooLarge(f"the body has {head.length} bytes", f"Send at most {MOST_BODY}.")
+    return OpenPermit(waits=True)

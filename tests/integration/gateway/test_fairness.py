@@ -18,7 +18,7 @@ import pytest
 
 from demo.running_stack import running_stack
 from scorer.service.access.api_keys import KeyFile
-from scorer.service.gateway.turns import PER_PROCESS
+from scorer.service.gateway.traffic.turns import PER_PROCESS
 from scorer.service.stack.up import StackState, queue_of
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import BodyTooLarge, OverLimit, QScoreError, ScoringTimeout

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.service.gateway.limits import KeyLimits, Load, Permit
+from scorer.service.gateway.traffic.limits import KeyLimits, Load, Permit
 from scorer.service.settings import LimitSettings, OwnLimits
 from scorer.wire.errors import BodyTooLarge, OverLimit
 from scorer.wire.names import MAX_ROWS

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import redis
 
-from scorer.service.gateway.traffic import Passage, Traffic
-from scorer.service.gateway.turns import PER_PROCESS
+from scorer.service.gateway.traffic.passage import Passage, Traffic
+from scorer.service.gateway.traffic.turns import PER_PROCESS
 from scorer.service.queue.exchange import worker_name
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import SCORE

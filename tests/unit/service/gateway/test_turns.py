@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.service.gateway.fair_queue import FairQueue
-from scorer.service.gateway.turns import PER_PROCESS, Batch, Turn, Turns
+from scorer.service.gateway.traffic.fair_queue import FairQueue
+from scorer.service.gateway.traffic.turns import PER_PROCESS, Batch, Turn, Turns
 from scorer.wire.errors import ScoringTimeout
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from scorer.service.gateway.limits import KeyLimits, Load, Permit
-from scorer.service.gateway.turns import Batch, Turn, Turns
+from scorer.service.gateway.traffic.limits import KeyLimits, Load, Permit
+from scorer.service.gateway.traffic.turns import Batch, Turn, Turns
 from scorer.wire.errors import QueueFull, Unavailable
 
 if TYPE_CHECKING:

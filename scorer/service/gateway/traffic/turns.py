@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scorer.service.gateway.fair_queue import FairQueue
+from scorer.service.gateway.traffic.fair_queue import FairQueue
 from scorer.wire.errors import ScoringTimeout
 
 #: Places on the queue for each scoring process: one batch that it scores and one that waits, so that it never idles.
