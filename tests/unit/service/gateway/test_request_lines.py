@@ -14,6 +14,7 @@ from scorer.service.gateway.app import create_app
 from scorer.service.gateway.record.strangers import LINES, SECONDS, Strangers
 from scorer.service.queue.broker import FAST, redis_client
 from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.lanes import LANES
 from scorer.service.settings import GatewaySettings, HecSettings, Settings
 from scorer.wire.names import MAX_BODY_BYTES
 
@@ -134,9 +135,11 @@ def test_batches_that_cannot_be_scored_now(settings: Settings, keys: KeyFile) ->
     client = client_with(settings, gateway=GatewaySettings(max_waiting=1))
     pinned = BATCH | {"version": "1-starter"}
     assert lines(client, secret=secret) == (503, [line(key.id, 503, "unavailable", **pinned)])
-    Exchange(redis_client(settings, server=FAST)).beat("score", "a worker that takes nothing")
+    queue = redis_client(settings, server=FAST)
+    Exchange(queue).beat("score", "a worker that takes nothing")
     hasty = {"X-QScore-Timeout": "0.05"}
     assert lines(client, secret=secret, headers=hasty) == (504, [line(key.id, 504, "scoring_timeout", **pinned)])
+    queue.lpush(LANES.keys["interactive"], b"what no worker takes")
     assert lines(client, secret=secret, headers=hasty) == (429, [line(key.id, 429, "queue_full", **pinned)])
 
 
