@@ -13,6 +13,9 @@ import resource
 import signal
 import sys
 
+#: Seconds that a worker has for what is under way when it is told to stop.
+STOP_SECONDS = 30
+
 _PR_SET_PDEATHSIG = 1
 # malloc.h of glibc.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
