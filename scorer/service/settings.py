@@ -42,12 +42,32 @@ class OidcSettings(_Section):
     max_age: float = Field(3600.0, gt=0)  # seconds after which a token is not exchanged any more
 
 
+class OwnLimits(_Section):
+    """The limits of one key where they differ from those of every key; None: they do not."""
+
+    bytes_under_way: int | None = Field(None, ge=1)
+    rows_under_way: int | None = Field(None, ge=1)
+    batches_under_way: int | None = Field(None, ge=1)
+    requests_per_minute: int | None = Field(None, ge=1)
+
+
+class LimitSettings(_Section):
+    """The most that one key may have in one gateway at a time. ``keys``: key id -> limits of its own."""
+
+    # A search head with one key and 16 searches at once, each with 3 requests of a chunk of 50,000 rows, stays below.
+    bytes_under_way: int = Field(256 * 1024 * 1024, ge=1)
+    rows_under_way: int = Field(1_000_000, ge=1)
+    batches_under_way: int = Field(48, ge=1)
+    requests_per_minute: int = Field(60_000, ge=1)
+    keys: dict[str, OwnLimits] = Field(default_factory=dict)
+
+
 class GatewaySettings(_Section):
     """The address at which the gateway listens, and how many requests it holds."""
 
     host: str = "127.0.0.1"
     port: int = Field(8417, ge=0, le=65535)
-    threads: int = Field(16, ge=1, le=512)
+    threads: int = Field(64, ge=1, le=512)  # made when they are needed; they wait more than they work
     certificate: Path | None = None  # PEM; default: made by the local CA in <home>/tls
     private_key: Path | None = None
     # Names in the certificate that the local CA makes.
@@ -60,6 +80,7 @@ class GatewaySettings(_Section):
     oidc: OidcSettings = OidcSettings()
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()  # whose word is taken for who calls
     forwarded_header: Literal["X-Forwarded-For", "Forwarded"] = "X-Forwarded-For"  # the one in which they say it
+    limits: LimitSettings = LimitSettings()
     connections: int = Field(512, ge=2, le=65536)  # at once, in all
     connections_per_address: int = Field(256, ge=1, le=65536)  # of one IPv4 address or one /64 network
     head_seconds: float = Field(10.0, gt=0)  # for a TLS handshake and a request's head together
@@ -69,7 +90,7 @@ class GatewaySettings(_Section):
     body_rate: int = Field(128 * 1024, ge=1024)  # bytes a second
     body_memory: int = Field(128 * 1024 * 1024, ge=16 * 1024 * 1024)  # bytes of all bodies together; more lie in files
     body_disk: int = Field(2 * 1024**3, ge=0)  # bytes of all bodies together in files under <home>/run
-    stop_seconds: float = Field(5.0, ge=0)  # for requests under way when the gateway is told to stop
+    stop_seconds: float = Field(30.0, ge=0)  # for requests under way when the gateway is told to stop
 
 
 class WorkerSettings(_Section):
@@ -166,6 +187,16 @@ class Settings(BaseSettings):
     def local_key(self) -> Path:
         """The API key that `qscore` commands on this machine use; mode 0600."""
         return self.home / "private" / "local_api_key"
+
+    @property
+    def drain_mark(self) -> Path:
+        """The file that is there while this home's stack takes no new batches."""
+        return self.run_dir / "draining"
+
+    @property
+    def switches(self) -> Path:
+        """The file that says which models are disabled."""
+        return self.home / "switches.json"
 
     @property
     def local_client(self) -> Path:

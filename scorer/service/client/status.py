@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 from scorer.registry.cards import CardStore
@@ -12,11 +13,15 @@ from scorer.service.access.lifetimes import warning
 from scorer.service.access.trust.anchors import known_cards
 from scorer.service.client.local import local_client
 from scorer.service.queue.broker import shown_urls
+from scorer.service.queue.closing.draining import DrainMark
+from scorer.service.queue.closing.switches import EVERY, SwitchBoard
 from scorer.service.queue.exchange import QueueState
 from scorer.service.queue.lanes import LANES, Lanes
+from scorer.service.queue.living import releases
 from scorer.service.settings import Settings
 from scorer.service.stack.up import queue_of, read_state
 from scorer.wire.errors import QScoreError
+from scorer.wire.release import COMMAND, GATEWAY, RELEASE, WORKER, minor, skew
 
 _GATEWAY_SECONDS = 5.0
 
@@ -35,7 +40,15 @@ class Check:
 
 def checks(settings: Settings) -> tuple[Check, ...]:
     """Look at gateway, queue, models and keys; what is out of order is told, not raised."""
-    return _gateway(settings), _queue(settings), _models(settings), *_failing(settings), *_keys(settings)
+    return (
+        _gateway(settings),
+        _queue(settings),
+        _models(settings),
+        _releases(settings),
+        _closed(settings),
+        *_failing(settings),
+        *_keys(settings),
+    )
 
 
 def queue_check(settings: Settings, state: QueueState, lanes: Lanes = LANES) -> Check:
@@ -76,6 +89,40 @@ def _queue(settings: Settings) -> Check:
     except QScoreError as error:
         return Check(False, f"queue: {shown_urls(settings)}: {error.sentence()}")
     return queue_check(settings, state)
+
+
+def _releases(settings: Settings) -> Check:
+    """Compare this command, gateway and workers."""
+    sides, told = {COMMAND: RELEASE}, [f"command {RELEASE}"]
+    try:
+        with local_client(settings, timeout=_GATEWAY_SECONDS) as client:
+            sides[GATEWAY] = client.release()
+            told.append(f"gateway {sides[GATEWAY]}")
+    except QScoreError:
+        told.append("gateway not known")
+    try:
+        found = sum(releases(queue_of(settings)).values(), Counter[str]())
+    except QScoreError:
+        found = Counter()
+    if found:
+        sides[WORKER] = min(found, key=minor)
+    told.append("workers " + (", ".join(f"{count} of {name}" for name, count in sorted(found.items())) or "not known"))
+    differs = skew(sides)
+    return Check(not differs, f"versions: {'; '.join(told)}" + (f". {differs}" if differs else ""))
+
+
+def _closed(settings: Settings) -> Check:
+    """Look whether anything is switched off, or drained."""
+    if DrainMark(settings.drain_mark).is_set():
+        return Check(False, "open: no; drained, no new batch is taken. `qscore drain --undo` ends it.")
+    try:
+        switches = SwitchBoard(settings.switches, queue_of(settings).durable.client).read()
+    except QScoreError as error:
+        return Check(False, f"disabled: not known; {error.sentence()}")
+    if not switches.disabled:
+        return Check(True, "disabled: no model")
+    names = ", ".join(switches.disabled)
+    return Check(EVERY not in switches.disabled, f"disabled: {names}. `qscore enable MODEL` ends it.")
 
 
 def _keys(settings: Settings) -> tuple[Check, ...]:

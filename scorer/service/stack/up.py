@@ -21,6 +21,7 @@ from scorer.service.access.authority import local_client_file, server_files
 from scorer.service.access.effective import audit_start
 from scorer.service.access.trust.anchors import close_to_group, known_cards
 from scorer.service.queue.broker import own_servers, private_dir, redis_client
+from scorer.service.queue.closing.draining import DrainMark
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.settings import Settings
@@ -80,6 +81,7 @@ class Stack:
     @classmethod
     def _prepared(cls, settings: Settings, lock: FileLock) -> Stack:
         private_dir(settings.home / "logs")
+        DrainMark(settings.drain_mark).clear()
         settings.registry.mkdir(mode=0o755, parents=True, exist_ok=True)
         close_to_group(settings)
         prepare_queue(settings)
@@ -122,7 +124,12 @@ class Stack:
             time.sleep(_TICK)
 
     def stop(self) -> None:
-        """End all processes, callers' side first, and remove what they left. Safe to call twice."""
+        """End all processes, callers' side first, and remove what they left. Safe to call twice.
+
+        The gateway, which is the last child, has gone before workers are told: what it accepted, they still answer.
+        """
+        self._listener.close()  # callers that come now go elsewhere, and do not wait in vain
+        self.children[-1].stop()
         queue = len(own_servers(self.settings))
         for child in self.children[queue:]:
             child.ask_to_stop()
@@ -132,7 +139,6 @@ class Stack:
             self._file.settle()
         for child in self.children[:queue]:
             child.stop()
-        self._listener.close()
         (self.settings.run_dir / "stack.json").unlink(missing_ok=True)
         clear_queue(self.settings)
         self._lock.release()

@@ -28,9 +28,11 @@ from scorer.registry.store import Registry
 from scorer.service.access.trust.anchors import log_ends, seen_aliases
 from scorer.service.process import ONE_THREAD, end_with_parent
 from scorer.service.queue.celery_app import build_app
-from scorer.service.queue.exchange import HEARTBEAT_EVERY
+from scorer.service.queue.closing.switches import SwitchBoard
+from scorer.service.queue.exchange import HEARTBEAT_EVERY, worker_name
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import LANES, Lane, Lanes
+from scorer.service.queue.living import member
 from scorer.service.settings import Settings, load_settings
 from scorer.service.worker.delivering import DeliveryWorker, register_delivery
 from scorer.service.worker.lost import PoolWatch, answering
@@ -71,6 +73,7 @@ def scoring_worker(settings: Settings, lane: Lane) -> ScoringWorker:
         settings.sink,
         queue.durable,
         lane.clock(settings).task_seconds,
+        SwitchBoard(settings.switches, queue.durable.client),
     )
 
 
@@ -91,7 +94,7 @@ def delivery_worker(settings: Settings) -> DeliveryWorker:
 
 def _heartbeat(settings: Settings, lane: Lane, lanes: Lanes) -> type[bootsteps.StartStopStep]:
     """Make a step that beats from the worker's own event loop: a worker which no longer consumes falls silent."""
-    name = f"{socket.gethostname()}:{os.getpid()}"
+    name = member(worker_name(socket.gethostname(), os.getpid(), lane.processes(settings)))
     queue = Exchanges.of(settings, connections=2, lanes=lanes)
     exchange, submitter = queue.serving(lane), queue.submitter(settings)
 
@@ -114,8 +117,8 @@ def _heartbeat(settings: Settings, lane: Lane, lanes: Lanes) -> type[bootsteps.S
         def beat(self) -> None:
             try:
                 exchange.beat(lane.name, name)
-                submitter.inherit(lane)
                 waiting = exchange.state().waiting
+                submitter.inherit(lane)  # after the look: what it brings could not be taken yet
             except Unavailable as error:
                 get_log().warning("no_heartbeat", reason=error.detail)
                 return
