@@ -172,3 +172,15 @@ def test_folders_are_made_for_their_owner_alone(tmp_path: Path, tiny_model: Trai
     finally:
         os.umask(before)
     load(registry)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_good_file_outside_of_its_folder_is_refused(
+    registry: Registry, place: Callable[[str], Path], name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    moved = tmp_path / "elsewhere" / place(name).name
+    shutil.move(place(name), moved)
+    place(name).symlink_to(moved)
+    with pytest.raises(QScoreError, match="is a link that leads out of its folder"):
+        load(registry)
