@@ -74,7 +74,8 @@ def attackers(assault: Assault, place: Place) -> Iterator[None]:
 
 def under(assault: Assault, home: Path, state: StackState, asked: argparse.Namespace) -> Result:
     """Attack, and ask as another caller."""
-    place, log = _place(home, state), home / "logs" / "gateway.log"
+    key, secret = KeyFile(settings_of(home).api_keys).add(["score"], note="the attacker's")
+    place, line, log = _place(state, secret), assault.line.replace("KEY", key.id), home / "logs" / "gateway.log"
     (gateway,) = processes(home, "scorer.service.gateway")
     before, scored, healthy = len(log.read_text()), Seen(), Seen()
     pauses, until = random.Random(asked.seed), time.monotonic() + asked.seconds  # noqa: S311  # when to look
@@ -91,7 +92,7 @@ def under(assault: Assault, home: Path, state: StackState, asked: argparse.Names
             time.sleep(pauses.uniform(0.0, 2 * _PROBE_EVERY))
     time.sleep(_CALM_SECONDS)
     said = log.read_text()[before:]
-    return Result(assault, scored, healthy, peak.bytes, sum(assault.line in line for line in said.splitlines()))
+    return Result(assault, scored, healthy, peak.bytes, sum(line in said_line for said_line in said.splitlines()))
 
 
 def _healthy(connection: TlsConnection) -> None:
@@ -100,9 +101,8 @@ def _healthy(connection: TlsConnection) -> None:
     assert answer.status == 200, answer.status
 
 
-def _place(home: Path, state: StackState) -> Place:
+def _place(state: StackState, key: str) -> Place:
     parts = urlsplit(state.url)
-    key = KeyFile(settings_of(home).api_keys).add(["score"], "the attacker's")[1]
     return Place(str(parts.hostname), int(parts.port or 443), str(state.ca_file), key)
 
 

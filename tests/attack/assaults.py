@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Assault:
-    """One way to attack. ``connections``: at once, each renewed when it ends. ``line``: what the log must hold."""
+    """One way to attack. ``connections``: at once, each renewed when it ends. ``line``: for the log; KEY: the key's id."""
 
     name: str
     what: str
@@ -186,11 +186,11 @@ ASSAULTS = (
     Assault("drip-head", "40 heads, a byte each 0.5 s", drip_head, 40, "head_timed_out"),
     Assault("drip-body", "40 bodies, a byte each 0.5 s, with a key", drip_body, 40, "body_too_slow"),
     Assault("bare-600", "600 TCP connections that say nothing", say_nothing, 600, "handshake_timed_out"),
-    Assault("bodies-64m", "17 bodies of 64 MiB at once, with a key", large_body, 17, '"endpoint": "score"'),
+    Assault("bodies-64m", "17 bodies of 64 MiB at once, with a key", large_body, 17, '"key_id": "KEY"'),
     Assault("body401", "17 bodies of 64 MiB without a key", large_body_without_key, 17, "body_refused"),
-    Assault("empty-cells", "20 million empty JSON cells, twice at once", empty_cells, 2, '"endpoint": "score"'),
-    Assault("dictionaries", "5 MB of Arrow dictionaries, twice at once", dictionaries, 2, '"endpoint": "score"'),
-    Assault("fill", "32 connections with 50,000 rows each, without a pause", fill, 32, '"endpoint": "score"'),
+    Assault("empty-cells", "20 million empty JSON cells, twice at once", empty_cells, 2, '"key_id": "KEY"'),
+    Assault("dictionaries", "5 MB of Arrow dictionaries, twice at once", dictionaries, 2, '"key_id": "KEY"'),
+    Assault("fill", "32 connections with 50,000 rows each, without a pause", fill, 32, '"key_id": "KEY"'),
 )
 
 
