@@ -22,9 +22,14 @@ from scorer.service.gateway.front.heads import read_head
 from scorer.service.gateway.front.notices import End, Notices
 from scorer.service.gateway.front.refusals import Answer, problem_answer, refusal
 from scorer.wire.errors import QScoreError
+from scorer.wire.names import HEADER_RELEASE
+from scorer.wire.release import RELEASE
 
 _PIECE = 256 * 1024
-_HEALTH = (b'{"status":"up"}\n', [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
+_HEALTH = (
+    b'{"status":"up"}\n',
+    [("Content-Type", "application/json"), ("Cache-Control", "no-store"), (HEADER_RELEASE, RELEASE)],
+)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
