@@ -7,8 +7,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 from scorer.registry.cards import CardStore
+from scorer.registry.trusted import ending
 from scorer.service.access.api_keys import KeyFile
 from scorer.service.access.lifetimes import warning
+from scorer.service.access.trust.anchors import known_cards
 from scorer.service.client.local import local_client
 from scorer.service.queue.broker import shown_urls
 from scorer.service.queue.closing.draining import DrainMark
@@ -134,12 +136,21 @@ def _keys(settings: Settings) -> tuple[Check, ...]:
 
 
 def _models(settings: Settings) -> Check:
+    store = known_cards(settings)
     try:
-        store = CardStore(settings.registry, settings.trusted_keys)
-        live = [store.card(name) for name in store.names()]
-    except QScoreError as error:
-        return Check(False, f"models: {error.sentence()}")
-    if not live:
+        found = [_live(store, name) for name in store.names()]
+    except (QScoreError, OSError) as error:
+        return Check(False, f"models: {error}")
+    if not found:
         return Check(False, "models: none yet. `qscore train --model lateral` trains a starter.")
-    names = (f"{card.name} {card.version}{' (starter: generated rows)' if card.starter else ''}" for card in live)
-    return Check(True, f"models: {', '.join(names)}")
+    line = "; ".join([", ".join(line for _, line in found), *ending(settings.trusted_keys)])
+    return Check(all(good for good, _ in found), f"models: {line}")
+
+
+def _live(store: CardStore, name: str) -> tuple[bool, str]:
+    """Tell whether a model's live version can score, and that version or why it cannot."""
+    try:
+        card = store.card(name)
+    except QScoreError as error:
+        return False, f"{name}: {error.sentence()}"
+    return True, f"{card.name} {card.version}{' (starter: generated rows)' if card.starter else ''}"

@@ -53,6 +53,18 @@ _ACKNOWLEDGEMENT = TypeAdapter(Acknowledgement)
 _BATCH_ID = TypeAdapter(str)
 
 
+def worker_name(host: str, pid: int, processes: int) -> str:
+    """Name a worker among those that live, with the number of its processes."""
+    return f"{host}:{pid}*{processes}"
+
+
+def _processes(name: bytes) -> int:
+    """Read the number of processes in a worker's name; workers of 0.1.0 do not say it, and count as one."""
+    name = name.partition(b" ")[0]  # its release stands behind
+    number = name.rpartition(b"*")[2]
+    return int(number) if b"*" in name and number.isdigit() else 1
+
+
 @dataclass(frozen=True)
 class QueueState:
     """State of the queue: messages waiting in each queue, workers alive in each lane."""
@@ -248,6 +260,12 @@ class Exchange:
         # The end of its life is kept, not the time of the beat: whoever reads counts, and need not know the life.
         with reached():
             in_one_step(self.client, ("ZADD", key, now + HEARTBEAT_LIFE, worker), ("ZREMRANGEBYSCORE", key, 0, now))
+
+    def processes(self, lane: str) -> int:
+        """Count the processes of a lane's living workers."""
+        with reached():
+            names: Any = self.client.zrangebyscore(WORKERS + lane, time.time(), "+inf")
+        return sum(map(_processes, names))
 
     def sign_off(self, lane: str, worker: str) -> None:
         """Say that a worker ends."""

@@ -29,6 +29,7 @@ from scorer.rows.identity import Writer
 from scorer.scoring.decode import decode
 from scorer.scoring.encode import encode_reply
 from scorer.scoring.score import score
+from scorer.service.access.disclosure import disclosed
 from scorer.service.queue.closing.passing import passed_reply
 from scorer.service.queue.closing.switches import SwitchBoard, Switches
 from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
@@ -217,7 +218,7 @@ class ScoringWorker:
             error = QScoreError(
                 f"the worker failed on batch {job.batch_id}", "Look for that batch_id in the worker's log."
             )
-        return WorkerReply(problem=Problem.of(error))
+        return WorkerReply(problem=Problem.of(disclosed(error, self.models.roots)))
 
     def _score(self, job: ScoreJob, body: bytes) -> WorkerReply:
         if (closed := self._closed(job)) is not None:

@@ -174,6 +174,7 @@ OPERATIONS: tuple[Operation, ...] = (
         Answer("The card of the version that was asked for.", MEDIA_JSON, "Card"),
         scope="read",
         parameters=(_MODEL_NAME, Parameter("version", "query", "A version or an alias; live by default.", _VERSION)),
+        problems=(410,),
     ),
     Operation(
         "post",
@@ -200,7 +201,7 @@ OPERATIONS: tuple[Operation, ...] = (
             MEDIA_ARROW: {"type": "string", "contentMediaType": MEDIA_ARROW},
             MEDIA_JSON: {"$ref": "#/components/schemas/Columns"},
         },
-        problems=(415, 422, 502, 504),
+        problems=(410, 415, 422, 502, 504),
     ),
     Operation(
         "post",
