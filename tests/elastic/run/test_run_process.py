@@ -196,7 +196,7 @@ def test_a_source_nobody_configured_is_one_sentence(site: Site) -> None:
 @pytest.mark.parametrize(
     ("close", "reopen", "why"),
     [
-        (("disable", MODEL), ("enable", MODEL), "switched off"),
+        (("disable", MODEL), ("enable", MODEL), "is disabled by its operators"),
         (("drain", "--wait", "20"), ("drain", "--undo"), "drained"),
     ],
 )
