@@ -196,7 +196,7 @@ def test_a_source_nobody_configured_is_one_sentence(site: Site) -> None:
 @pytest.mark.parametrize(
     ("close", "reopen", "why"),
     [
-        (("disable", MODEL), ("enable", MODEL), "switched off"),
+        (("disable", MODEL), ("enable", MODEL), "is disabled by its operators"),
         (("drain", "--wait", "20"), ("drain", "--undo"), "drained"),
     ],
 )
@@ -215,7 +215,7 @@ def test_what_operators_close_costs_no_document(
             site.add(30, start=20)
             running.until(why)
             assert len(site.scores()) == 20
-            assert DeadLetters(settings_of(site.home).dead_letters).list() == []
+            assert not DeadLetters(settings_of(site.home).dead_letters).list()
             assert site.state()["checkpoint"]["time"] >= checkpoint["time"]
         finally:
             assert qscore(site.home, *reopen).returncode == 0
