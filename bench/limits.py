@@ -27,7 +27,7 @@ import numpy as np
 
 from bench.service import Running, csv_rows, stack
 from scorer.service.gateway.server import main as serve
-from scorer.service.gateway.traffic.passage import Traffic
+from scorer.service.gateway.traffic.passages import Traffic
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import Unavailable
 from scorer.wire.options import ScoreOptions

@@ -7,6 +7,7 @@ Precedence: arguments, then ``QSCORE_*`` variables (nested with two underscores:
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,23 @@ _HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9*._:-]{1,253}$")]
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+#: Signatures by public keys alone: a shared secret, or none, proves nothing.
+_Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+class OidcSettings(_Section):
+    """The identity provider whose ID tokens people exchange at POST /v1/token."""
+
+    issuer: str = ""  # as it calls itself: https://login.example/realms/soc
+    client_id: str = ""  # under which it knows qscore
+    audience: str = ""  # of the tokens; empty: client_id
+    ca_file: Path | None = None  # PEM; default: the system's certificate authorities
+    algorithms: tuple[_Algorithm, ...] = Field(("RS256", "ES256"), min_length=1)
+    subject_claim: str = "sub"  # what the log calls people by
+    leeway: float = Field(30.0, ge=0, le=300)  # seconds that the provider's clock may differ
+    max_age: float = Field(3600.0, gt=0)  # seconds after which a token is not exchanged any more
 
 
 class OwnLimits(_Section):
@@ -44,23 +62,6 @@ class LimitSettings(_Section):
     keys: dict[str, OwnLimits] = Field(default_factory=dict)
 
 
-#: Signatures by public keys alone: a shared secret, or none, proves nothing.
-_Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-
-
-class OidcSettings(_Section):
-    """The identity provider whose ID tokens people exchange at POST /v1/token."""
-
-    issuer: str = ""  # as it calls itself: https://login.example/realms/soc
-    client_id: str = ""  # under which it knows qscore
-    audience: str = ""  # of the tokens; empty: client_id
-    ca_file: Path | None = None  # PEM; default: the system's certificate authorities
-    algorithms: tuple[_Algorithm, ...] = Field(("RS256", "ES256"), min_length=1)
-    subject_claim: str = "sub"  # what the log calls people by
-    leeway: float = Field(30.0, ge=0, le=300)  # seconds that the provider's clock may differ
-    max_age: float = Field(3600.0, gt=0)  # seconds after which a token is not exchanged any more
-
-
 class GatewaySettings(_Section):
     """The address at which the gateway listens, and how many requests it holds."""
 
@@ -73,13 +74,13 @@ class GatewaySettings(_Section):
     hostnames: tuple[_HostName, ...] = Field(("localhost", "127.0.0.1"), min_length=1)
     max_timeout: float = Field(55.0, gt=0)  # seconds a caller may wait at most
     max_waiting: int = Field(64, ge=1)  # batches on the queue before callers get 429
-    limits: LimitSettings = LimitSettings()
     client_ca: Path | None = None  # PEM: whose certificates callers may present
     client_certificates: Literal["optional", "required"] = "optional"
     tokens_per_key: int = Field(1000, ge=1)  # living at once
     oidc: OidcSettings = OidcSettings()
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()  # whose word is taken for who calls
     forwarded_header: Literal["X-Forwarded-For", "Forwarded"] = "X-Forwarded-For"  # the one in which they say it
+    limits: LimitSettings = LimitSettings()
     connections: int = Field(512, ge=2, le=65536)  # at once, in all
     connections_per_address: int = Field(256, ge=1, le=65536)  # of one IPv4 address or one /64 network
     head_seconds: float = Field(10.0, gt=0)  # for a TLS handshake and a request's head together
@@ -89,7 +90,7 @@ class GatewaySettings(_Section):
     body_rate: int = Field(128 * 1024, ge=1024)  # bytes a second
     body_memory: int = Field(128 * 1024 * 1024, ge=16 * 1024 * 1024)  # bytes of all bodies together; more lie in files
     body_disk: int = Field(2 * 1024**3, ge=0)  # bytes of all bodies together in files under <home>/run
-    stop_seconds: float = Field(5.0, ge=0)  # for requests under way when the gateway is told to stop
+    stop_seconds: float = Field(30.0, ge=0)  # for requests under way when the gateway is told to stop
 
 
 class WorkerSettings(_Section):
@@ -188,6 +189,16 @@ class Settings(BaseSettings):
         return self.home / "private" / "local_api_key"
 
     @property
+    def drain_mark(self) -> Path:
+        """The file that is there while this home's stack takes no new batches."""
+        return self.run_dir / "draining"
+
+    @property
+    def switches(self) -> Path:
+        """The file that says which models are disabled."""
+        return self.home / "switches.json"
+
+    @property
     def local_client(self) -> Path:
         """The client certificate, with its key, that those commands present where the gateway requires one."""
         return self.home / "private" / "local_client.pem"
@@ -208,6 +219,11 @@ class Settings(BaseSettings):
         return self.home / "state"
 
     @property
+    def seen_aliases(self) -> Path:
+        """The newest aliases that this machine saw, so that old ones put back are refused."""
+        return self.state_dir / "aliases.json"
+
+    @property
     def dead_letters(self) -> Path:
         return self.home / "dead_letters.sqlite"
 
@@ -226,6 +242,7 @@ def load_settings(**overrides: Any) -> Settings:
     named = os.environ.get("QSCORE_CONFIG")
     if named and not Path(named).expanduser().is_file():
         raise ConfigurationError(f"QSCORE_CONFIG={named} is not a file", "Name an existing qscore.toml or unset it.")
+    _check_config(config_file())
     try:
         settings = Settings(**overrides)
     except ValidationError as error:
@@ -235,6 +252,15 @@ def load_settings(**overrides: Any) -> Settings:
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{config_file()} cannot be read: {error}", "It must be TOML.") from None
     return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
+
+def _check_config(path: Path) -> None:
+    """Refuse a file of settings that everybody may write, or that is a pipe; a group that edits it together may."""
+    if os.path.lexists(path) and not path.is_file():
+        raise ConfigurationError(f"{path} is not a regular file", "Put the settings themselves there.")
+    writable = path.is_file() and path.stat().st_mode & stat.S_IWOTH
+    if writable and not os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise ConfigurationError(f"{path} can be written by others", f"Run: chmod o-w {path}")
 
 
 def _first_fault(error: ValidationError) -> str:

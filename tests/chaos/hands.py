@@ -48,12 +48,13 @@ class Hands:
     def kill(self, target: str) -> Blow:
         """SIGKILL at a moment at which the target holds rows; what is no service of its own is started again."""
         self.kills += 1
-        pids = self._pids(target, whole=self.kills % 4 == 0)  # beforehand: looking for them takes longer than a moment
         in_flight = self._moment(target)
+        pids = self._pids(target, whole=self.kills % 4 == 0)
+        blow = self._note("kill", target, in_flight)
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        return self._note("kill", target, in_flight)
+        return blow
 
     def stall(self, target: str, seconds: float) -> Blow:
         """Stop all of a target's processes for some seconds."""

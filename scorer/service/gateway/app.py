@@ -15,12 +15,16 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import KeyFile
-from scorer.service.access.callers import Caller
-from scorer.service.access.door import Door
+from scorer.service.access.disclosure import disclosed, roots_of
+from scorer.service.access.door.callers import Caller
+from scorer.service.access.door.door import Door
+from scorer.service.access.door.tokens import Tokens
 from scorer.service.access.oidc.people import People
-from scorer.service.access.tokens import Tokens
+from scorer.service.access.trust.anchors import gateway_cards
 from scorer.service.gateway.contract.pages import add_contract_routes
-from scorer.service.gateway.entrance import enter
+from scorer.service.gateway.doors import Doors
+from scorer.service.gateway.entrance.enter import enter
+from scorer.service.gateway.entrance.token_route import add_token_route
 from scorer.service.gateway.front.bodies import HeldBody
 from scorer.service.gateway.front.gate import ENVIRON_BODY, ENVIRON_HEAD, ENVIRON_PERMIT, Peer, RequestHead
 from scorer.service.gateway.front.refusals import problem_answer
@@ -30,8 +34,7 @@ from scorer.service.gateway.permits import RequestChecks, ScorePermit
 from scorer.service.gateway.readiness import Readiness
 from scorer.service.gateway.record.request_log import Line, RequestLog
 from scorer.service.gateway.request_checks import ScoreRequest
-from scorer.service.gateway.token_route import add_token_route
-from scorer.service.gateway.traffic.passage import Passage, Traffic, TrafficMetrics
+from scorer.service.gateway.traffic.passages import Passage, Traffic, TrafficMetrics
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
@@ -52,17 +55,28 @@ from scorer.wire.names import (
     HEADER_BATCH,
     HEADER_MODEL,
     HEADER_PROBLEMS,
+    HEADER_RELEASE,
     HEADER_ROWS,
     HEADER_SCORED,
     HEADER_VERSION,
+    HEADER_WORKER_RELEASE,
     MAX_BODY_BYTES,
     MEDIA_CSV,
 )
+from scorer.wire.release import RELEASE
 
 #: Threads for checks and for questions that are answered without a worker.
 QUICK_THREADS = 8
 #: Replies that may pass from a worker to a caller.
-_REPLY_HEADERS = (HEADER_BATCH, HEADER_MODEL, HEADER_VERSION, HEADER_ROWS, HEADER_SCORED, HEADER_PROBLEMS)
+_REPLY_HEADERS = (
+    HEADER_BATCH,
+    HEADER_MODEL,
+    HEADER_VERSION,
+    HEADER_ROWS,
+    HEADER_SCORED,
+    HEADER_PROBLEMS,
+    HEADER_WORKER_RELEASE,
+)
 
 
 @dataclass(frozen=True)
@@ -75,18 +89,19 @@ class Gateway:
     queue: Exchanges
     submitter: Submitter
     metrics: GatewayMetrics
-    traffic: Traffic
     log: RequestLog
+    traffic: Traffic
+    doors: Doors
 
     @classmethod
     def of(cls, settings: Settings, lanes: Lanes = LANES) -> Gateway:
         """Make the parts. Connects to nothing until the first request."""
         connections, longest = settings.gateway.threads + QUICK_THREADS + 2, settings.gateway.max_timeout
         queue = Exchanges.of(settings, connections, longest, lanes)
-        keys, cards = KeyFile(settings.api_keys), CardStore(settings.registry, settings.trusted_keys)
-        tokens = Tokens(queue.fast.client, settings.gateway.tokens_per_key)
         traffic, metrics = Traffic.of(settings.gateway, queue), new_metrics(queue.state)
         metrics.registry.register(TrafficMetrics(traffic))
+        keys, cards = KeyFile(settings.api_keys), gateway_cards(settings)
+        tokens = Tokens(queue.fast.client, settings.gateway.tokens_per_key)
         return cls(
             settings,
             Door(keys, tokens, People.of(settings.gateway.oidc)),
@@ -94,13 +109,14 @@ class Gateway:
             queue,
             queue.submitter(settings),
             metrics,
-            traffic,
             RequestLog.of(settings, keys, cards),
+            traffic,
+            Doors.of(settings, queue),
         )
 
     @property
     def checks(self) -> RequestChecks:
-        return RequestChecks(self.settings, self.door, self.cards, self.queue.lanes, self.traffic)
+        return RequestChecks(self.settings, self.door, self.cards, self.queue.lanes, self.traffic, self.doors)
 
     @property
     def journal(self) -> Journal:
@@ -109,19 +125,15 @@ class Gateway:
     def allow(self, scope: str, model: str | None = None) -> Caller:
         """Find the caller and check what it may do. Raises Unauthorised or Forbidden."""
         head: RequestHead = g.head
-        return self._counted(enter(self.door, head, scope, model))
+        return enter(self.door, head, scope, model, self.traffic.limits.count_request)
 
     def allow_header(self, authorization: str | None, scope: str) -> Caller:
         """Find the caller by another Authorization header than the request's own. Raises Unauthorised or Forbidden."""
         head: RequestHead = g.head
         headers = {name: text for name, text in head.headers.items() if name != "authorization"}
         given = {} if authorization is None else {"authorization": authorization}
-        return self._counted(enter(self.door, replace(head, headers=headers | given), scope))
-
-    def _counted(self, caller: Caller) -> Caller:
-        """Count a request of the caller's key. Raises OverLimit where it makes too many a minute."""
-        self.traffic.limits.count_request(caller.key.id)
-        return caller
+        asked = replace(head, headers=headers | given)
+        return enter(self.door, asked, scope, counted=self.traffic.limits.count_request)
 
     def may(self, scope: str) -> bool:
         """Tell whether the caller's key has the scope; no key has none."""
@@ -201,6 +213,7 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
 
     @app.get("/readyz")
     def readyz() -> Response:
+        gateway.doors.check()
         state = readiness.state()
         # Whoever asks without a key learns whether, not how much.
         details = {"workers": dict(state.workers), "waiting": dict(state.waiting)} if gateway.may("read") else {}
@@ -249,6 +262,8 @@ def _scored(gateway: Gateway, permit: ScorePermit) -> Response:
     body = request.environ.get(ENVIRON_BODY) or HeldBody(request.get_data(cache=False), _nothing)
     if asked.rows == 0 and not body.content():
         return _response(asked, WorkerReply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
+    if (closed := gateway.doors.closed(asked, gateway.queue)) is not None:
+        return _response(asked, closed)
     gateway.metrics.rows.labels(asked.model).inc(asked.rows)
     with gateway.metrics.seconds.time():
         reply = gateway.run(asked, body, permit.passage)
@@ -291,7 +306,7 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
     @app.errorhandler(QScoreError)
     def refused(error: QScoreError) -> Response:
         g.code = error.code
-        return problem_response(error)
+        return problem_response(disclosed(error, roots_of(gateway.settings)))
 
     @app.errorhandler(HTTPException)
     def not_found(error: HTTPException) -> Response:
@@ -311,6 +326,7 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
         line = Line(request.endpoint, response.status_code, g.get("code", "ok"), time.perf_counter() - g.started)
         gateway.journal.note(g.head, line)
         response.headers["Cache-Control"] = "no-store"
+        response.headers[HEADER_RELEASE] = RELEASE
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 

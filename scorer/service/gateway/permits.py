@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scorer.service.access.api_keys import ApiKey
-from scorer.service.access.door import Door
+from scorer.service.access.disclosure import disclosed, roots_of
+from scorer.service.access.door.door import Door
+from scorer.service.access.door.tokens import MOST_BODY
 from scorer.service.access.rights import write_target
-from scorer.service.access.tokens import MOST_BODY
-from scorer.service.gateway.entrance import enter
+from scorer.service.gateway.doors import Doors
+from scorer.service.gateway.entrance.enter import enter
 from scorer.service.gateway.front.gate import OpenPermit, Permit, RequestHead
 from scorer.service.gateway.journal import Journal
 from scorer.service.gateway.record.request_log import Line
@@ -22,7 +24,7 @@ from scorer.wire.errors import BadInput, BodyTooLarge, QScoreError
 
 if TYPE_CHECKING:
     from scorer.registry.cards import CardStore
-    from scorer.service.gateway.traffic.passage import Passage, Traffic
+    from scorer.service.gateway.traffic.passages import Passage, Traffic
     from scorer.service.settings import Settings
 
 _SCORE = re.compile(r"/v1/models/([^/]+)/score\Z")
@@ -66,11 +68,21 @@ class RequestChecks:
     cards: CardStore
     lanes: Lanes
     traffic: Traffic
+    doors: Doors
 
     def score(self, head: RequestHead, name: str) -> Checked:
-        """Check who asks for what, and pin it to one exact version. Raises QScoreError's kinds."""
-        caller = enter(self.door, head, "score", name)
-        self.traffic.limits.count_request(caller.key.id)
+        """Check who asks for what, and pin it to one exact version.
+
+        Raises QScoreError's kinds, as their caller may see them.
+        """
+        try:
+            return self._score(head, name)
+        except QScoreError as error:
+            raise disclosed(error, roots_of(self.settings)) from None
+
+    def _score(self, head: RequestHead, name: str) -> Checked:
+        caller = enter(self.door, head, "score", name, self.traffic.limits.count_request)
+        self.doors.check()
         asked = score_request(name, head, self.settings)
         caller.check_submitter(asked.submitter)
         if asked.options.write:
@@ -106,8 +118,8 @@ class GatewayGate:
             checked = await loop.run_in_executor(self.threads, self.checks.score, head, found[1])
             # In the loop, after the last wait: what is reserved in a thread would stay where the caller left meanwhile.
             return self.checks.reserved(checked)
-        if head.method == "POST" and head.path == TOKEN_PATH:
-            return _token_permit(head)
+        if head.path == TOKEN_PATH or _SCORE.match(head.path):
+            return _small_permit(head)
         if head.length:
             raise BadInput(f"{head.method} {head.path[:200]} takes no body", "Send it without one.")
         return OpenPermit()
@@ -118,8 +130,11 @@ class GatewayGate:
         self.journal.note(head, Line(endpoint, error.status, error.code, seconds))
 
 
-def _token_permit(head: RequestHead) -> Permit:
-    """Let a small body in; it is read before its sender is known. An identity provider may have to be waited for."""
+def _small_permit(head: RequestHead) -> Permit:
+    """Let a small body in, read before its sender is known: for a token, or for another method's 405.
+
+    An identity provider may have to be waited for.
+    """
     if head.length is not None and head.length > MOST_BODY:
         raise BodyTooLarge(f"the body has {head.length} bytes", f"Send at most {MOST_BODY}.")
     return OpenPermit(waits=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
-from scorer.service.access.tokens import LIFE
+from scorer.service.access.door.tokens import LIFE
 from scorer.wire.names import MAX_ROWS
 
 

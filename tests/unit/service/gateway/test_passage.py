@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from scorer.service.gateway.traffic.passage import Passage, Traffic
+from scorer.service.gateway.traffic.passages import Passage, Traffic
 from scorer.service.gateway.traffic.turns import PER_PROCESS
 from scorer.service.queue.exchange import worker_name
 from scorer.service.queue.exchanges import Exchanges

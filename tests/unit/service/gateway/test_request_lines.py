@@ -135,11 +135,10 @@ def test_batches_that_cannot_be_scored_now(settings: Settings, keys: KeyFile) ->
     client = client_with(settings, gateway=GatewaySettings(max_waiting=1))
     pinned = BATCH | {"version": "1-starter"}
     assert lines(client, secret=secret) == (503, [line(key.id, 503, "unavailable", **pinned)])
-    queue = redis_client(settings, server=FAST)
-    Exchange(queue).beat("score", "a worker that takes nothing")
+    Exchange(redis_client(settings, server=FAST)).beat("score", "a worker that takes nothing")
     hasty = {"X-QScore-Timeout": "0.05"}
     assert lines(client, secret=secret, headers=hasty) == (504, [line(key.id, 504, "scoring_timeout", **pinned)])
-    queue.lpush(LANES.keys["interactive"], b"what no worker takes")
+    redis_client(settings, server=FAST).lpush(LANES.keys["interactive"], b"a batch that waits")
     assert lines(client, secret=secret, headers=hasty) == (429, [line(key.id, 429, "queue_full", **pinned)])
 
 
