@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Assault:
-    """One way to attack. ``connections``: at once, each renewed when it ends. ``line``: for the log; KEY: the key's id."""
+    """One attack. ``connections``: at once, each renewed when it ends. ``line``: for the log, KEY is the key's id."""
 
     name: str
     what: str
