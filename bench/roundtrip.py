@@ -40,7 +40,7 @@ from scorer.registry.keys import Signer
 from scorer.registry.store import Registry
 from scorer.rows.recipe import load_recipe
 from scorer.rows.transform import derive, required_inputs
-from scorer.service.queue.broker import redis_client, socket_path
+from scorer.service.queue.broker import FAST, redis_client, socket_path
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.lanes import SCORE, TaskClock
 from scorer.service.settings import Settings, load_settings
@@ -86,12 +86,12 @@ def echo_app(settings: Settings) -> Celery:
         client.rpush(reply_key, body)
         return None
 
-    client = redis_client(settings, connections=2)
+    client = redis_client(settings, connections=2, server=FAST)
     return app
 
 
 def _backend_url(settings: Settings) -> str:
-    return f"redis+socket://{socket_path(settings)}"
+    return f"redis+socket://{socket_path(settings, FAST)}"
 
 
 def model() -> TrainedModel:
@@ -145,7 +145,7 @@ def timed(call: Callable[[], Any], times: int) -> list[float]:
 
 def calls(settings: Settings, client: GatewayClient) -> dict[str, Callable[[], Any]]:
     """What is measured: one batch each."""
-    app, queue = echo_app(settings), redis_client(settings, connections=2, longest_wait=30)
+    app, queue = echo_app(settings), redis_client(settings, connections=2, longest_wait=30, server=FAST)
     payload = np.random.default_rng(1).normal(size=(ROWS, COLUMNS)).astype(np.float32).tobytes()
     body = csv_batch([column.name for column in load_recipe("lateral").inputs][:COLUMNS])
     options = ScoreOptions(version=client.card("lateral").version)

@@ -16,7 +16,7 @@ from rich.table import Table
 from scorer.service.client.status import checks, depths
 from scorer.service.settings import Settings, load_settings
 from scorer.service.stack.supervisor import Child
-from scorer.service.stack.up import Stack, exchange_of, model_lines
+from scorer.service.stack.up import Stack, model_lines, queue_of
 from scorer.wire.errors import QScoreError
 
 _COLOURS = {"ready": "green", "starting": "yellow", "waiting": "red", "stopped": "dim"}
@@ -146,6 +146,6 @@ def _cells(child: Child) -> tuple[str, ...]:
 
 def _queue_cells(settings: Settings) -> tuple[str, ...]:
     try:
-        return (depths(exchange_of(settings).state()),)
+        return (depths(queue_of(settings).state()),)
     except QScoreError:
         return ("does not answer",)

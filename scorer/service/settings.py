@@ -41,7 +41,8 @@ class GatewaySettings(_Section):
 class WorkerSettings(_Section):
     """Scoring processes on this machine."""
 
-    processes: int = Field(2, ge=1, le=256)
+    processes: int = Field(2, ge=1, le=256)  # that score searches (the queue interactive)
+    bulk_processes: int = Field(0, ge=0, le=256)  # that score files and documents; 0: as many as for searches
     delivery_processes: int = Field(2, ge=1, le=64)  # writing rows to the sink, each with one request at a time
     task_seconds: float = Field(10.0, gt=0)  # hard limit of one scoring task
     visibility_seconds: int = Field(24, ge=2)  # redelivery of a dead worker's task; above twice task_seconds
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
     registry_dir: Path | None = None  # default <home>/registry
     trusted_keys_dir: Path | None = None  # default <home>/trusted_keys
     broker_url: str = ""  # redis://, rediss:// or redis+socket://; empty: the embedded Valkey of `qscore up`
+    interactive_broker_url: str = ""  # the same for searches, whose batches stay off the disk; empty: see broker.py
     broker_ca: Path | None = None  # PEM for rediss://
     sink: Literal["none", "hec", "file", "elastic"] = "none"
     sink_file: Path | None = None  # for sink = "file": HEC events, one JSON object a line

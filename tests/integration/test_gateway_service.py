@@ -16,7 +16,7 @@ import pytest
 
 from demo.running_stack import running_stack
 from scorer.service.access.api_keys import KeyFile
-from scorer.service.queue.broker import redis_client
+from scorer.service.queue.broker import DURABLE, FAST, redis_client
 from scorer.service.stack.up import StackState
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import BadOption, Forbidden, QScoreError, RowCountMismatch, Unauthorised, UnknownModel
@@ -238,7 +238,7 @@ def test_health_readiness_and_metrics(stack: Running, client: GatewayClient) -> 
 
 
 def test_a_batch_that_ended_its_workers_is_not_tried_again(stack: Running, client: GatewayClient) -> None:
-    redis_client(settings_of(stack.home)).zadd(
+    redis_client(settings_of(stack.home), server=FAST).zadd(
         "qscore:runs:poison-batch-1", {f"caller{k} run": 1.7e9 for k in range(3)}
     )
     with pytest.raises(QScoreError, match="ended its worker 3 times and is not tried again") as caught:
@@ -250,7 +250,11 @@ def test_nothing_is_left_on_the_queues_server(stack: Running, client: GatewayCli
     client.score("lateral", body(5000), 5000)
     with pytest.raises(RowCountMismatch):
         client.score("lateral", body(5000), 4999)
-    keys: list[bytes] = redis_client(settings_of(stack.home)).keys("qscore:*")  # type: ignore[assignment]
+    settings = settings_of(stack.home)
+    keys: list[bytes] = []
+    for server in (DURABLE, FAST):
+        keys += redis_client(settings, server=server).keys("qscore:*")  # type: ignore[arg-type]
+    assert b"qscore:workers:score" in keys
     left = [key for key in keys if b"poison" not in key]
     assert not [key for key in left if key.split(b":")[1] in (b"body", b"reply", b"runs", b"rows")]
 

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from demo.running_stack import running_stack
-from scorer.service.queue.broker import redis_client, socket_path
-from scorer.service.queue.exchange import Exchange
-from scorer.service.stack.up import StackState, read_state
+from scorer.service.queue.broker import FAST, redis_client, socket_path
+from scorer.service.stack.up import StackState, queue_of, read_state
 from scorer.wire.client import GatewayClient, ScoreReply
 from scorer.wire.errors import QueueFull, ScoringTimeout, Unavailable, Unreachable
 from tests.integration.stack_tools import (
@@ -90,7 +89,7 @@ def scored_later(client: GatewayClient, outcomes: list[ScoreReply | Exception], 
 
 def in_flight(home: Path) -> bool:
     """Whether a worker holds a message that it has not acknowledged."""
-    return bool(redis_client(settings_of(home)).hlen("qscore:q:unacked"))
+    return bool(redis_client(settings_of(home), server=FAST).hlen("qscore:i:unacked"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -198,7 +197,7 @@ def test_a_stopped_worker_means_a_timeout_and_a_full_queue_a_refusal(home: Path)
         with pytest.raises(QueueFull, match="1 batches wait"):
             other.score("lateral", body(1), 1, timeout=2.0)
         os.kill(main, signal.SIGCONT)
-        assert eventually(lambda: Exchange(redis_client(settings_of(home))).state().waiting["interactive"] == 0)
+        assert eventually(lambda: queue_of(settings_of(home)).state().waiting["interactive"] == 0)
         assert other.score("lateral", body(1), 1).scored == 1
 
 
@@ -223,8 +222,8 @@ def test_a_killed_gateway_is_started_again(home: Path) -> None:
 def test_a_killed_queue_is_a_clear_refusal_and_comes_back(home: Path) -> None:
     with running_stack(home, "--port", "0", "--workers", "1") as state, client_of(home, state) as client:
         assert client.score("lateral", body(1), 1).scored == 1
-        (valkey,) = processes(home, "valkey-server")
-        os.kill(valkey, signal.SIGKILL)
+        for valkey in processes(home, "valkey-server"):
+            os.kill(valkey, signal.SIGKILL)
         with contextlib.suppress(Unavailable):
             client.score("lateral", body(1), 1, timeout=3.0)
 
@@ -243,7 +242,7 @@ def test_no_worker_is_said_at_once(home: Path) -> None:
         main, pool = pool_process(home)
         os.kill(main, signal.SIGSTOP)
         os.kill(pool, signal.SIGSTOP)
-        redis_client(settings_of(home)).delete("qscore:workers:score")
+        redis_client(settings_of(home), server=FAST).delete("qscore:workers:score")
         with pytest.raises(Unavailable, match="no scoring worker is alive"):
             client.score("lateral", body(1), 1)
         assert "no scoring worker is alive" in qscore(home, "status").stdout.replace("\n", "")

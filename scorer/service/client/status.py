@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from scorer.registry.cards import CardStore
 from scorer.service.client.local import local_client
-from scorer.service.queue.broker import shown_url
+from scorer.service.queue.broker import shown_urls
 from scorer.service.queue.exchange import QueueState
 from scorer.service.queue.lanes import LANES, Lanes
 from scorer.service.settings import Settings
-from scorer.service.stack.up import exchange_of, read_state
+from scorer.service.stack.up import queue_of, read_state
 from scorer.wire.errors import QScoreError
 
 _GATEWAY_SECONDS = 5.0
@@ -33,8 +33,8 @@ def queue_check(settings: Settings, state: QueueState, lanes: Lanes = LANES) -> 
     """Say whether somebody works on every lane that is wanted here, and what waits."""
     for lane in lanes:
         if lane.wanted(settings) and state.workers[lane.name] == 0:
-            return Check(False, f"queue: {shown_url(settings)} answers, but {lane.silence.status}")
-    return Check(True, f"queue: {shown_url(settings)}; {depths(state, lanes)}")
+            return Check(False, f"queue: {shown_urls(settings)} answers, but {lane.silence.status}")
+    return Check(True, f"queue: {shown_urls(settings)}; {depths(state, lanes)}")
 
 
 def depths(state: QueueState, lanes: Lanes = LANES) -> str:
@@ -57,9 +57,9 @@ def _gateway(settings: Settings) -> Check:
 
 def _queue(settings: Settings) -> Check:
     try:
-        state = exchange_of(settings).state()
+        state = queue_of(settings).state()
     except QScoreError as error:
-        return Check(False, f"queue: {shown_url(settings)}: {error.sentence()}")
+        return Check(False, f"queue: {shown_urls(settings)}: {error.sentence()}")
     return queue_check(settings, state)
 
 

@@ -18,8 +18,7 @@ from scorer.service.access.api_keys import ApiKey, KeyFile
 from scorer.service.gateway.contract.pages import add_contract_routes
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
 from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
-from scorer.service.queue.broker import redis_client
-from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
 from scorer.service.queue.submit import Admission, Submitter
@@ -58,7 +57,7 @@ class Gateway:
     settings: Settings
     keys: KeyFile
     cards: CardStore
-    exchange: Exchange
+    queue: Exchanges
     submitter: Submitter
     metrics: GatewayMetrics
 
@@ -74,12 +73,13 @@ class Gateway:
 
     def run(self, asked: ScoreRequest, body: bytes) -> WorkerReply:
         """Queue one body and wait for its reply. Raises QueueFull, ScoringTimeout or Unavailable."""
-        admission = Admission.to_lane(self.exchange.lanes.serving(asked.queue), self.settings.gateway.max_waiting)
+        lane = self.queue.lanes.serving(asked.queue)
+        admission, exchange = Admission.to_lane(lane, self.settings.gateway.max_waiting), self.queue.serving(lane)
         # A body's key outlives the caller a little: what is never fetched goes by itself.
         job = self.submitter.put(_job(asked), asked.queue, body, asked.timeout + 30, admission)
-        reply = self.exchange.wait_reply(str(job.reply_key), job.deadline - time.time())
+        reply = exchange.wait_reply(str(job.reply_key), job.deadline - time.time())
         if reply is None:
-            self.exchange.drop(job.body_key)
+            exchange.drop(job.body_key)
             raise ScoringTimeout(
                 f"no worker answered for batch {asked.batch_id} within {asked.timeout:g} s",
                 "Run `qscore status`; add workers, send smaller batches or give more time.",
@@ -106,15 +106,14 @@ def _job(asked: ScoreRequest) -> ScoreJob:
 def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
     """Make the WSGI application. Connects to nothing until the first request."""
     longest = settings.gateway.max_timeout
-    client = redis_client(settings, connections=settings.gateway.threads + 2, longest_wait=longest)
-    exchange = Exchange(client, lanes)
+    queue = Exchanges.of(settings, settings.gateway.threads + 2, longest, lanes)
     gateway = Gateway(
         settings,
         KeyFile(settings.api_keys),
         CardStore(settings.registry, settings.trusted_keys),
-        exchange,
-        Submitter.of(settings, client, lanes),
-        new_metrics(exchange.state),
+        queue,
+        queue.submitter(settings),
+        new_metrics(queue.state),
     )
     app = Flask("qscore", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
@@ -133,8 +132,8 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
 
     @app.get("/readyz")
     def readyz() -> Response:
-        state = gateway.exchange.state()
-        lane = gateway.exchange.lanes.serving(QUEUE_INTERACTIVE)
+        state = gateway.queue.state()
+        lane = gateway.queue.lanes.serving(QUEUE_INTERACTIVE)
         if state.workers[lane.name] == 0:
             raise lane.nobody()
         return jsonify(status="ready", workers=dict(state.workers), waiting=dict(state.waiting))
@@ -189,7 +188,7 @@ def _allowed_request(gateway: Gateway, name: str) -> ScoreRequest:
     if asked.options.write:
         key.allows("write")
     card = gateway.cards.card(asked.model, asked.options.version)
-    return asked.pinned(card.version, gateway.exchange.lanes.queue_of(card, asked.queue))
+    return asked.pinned(card.version, gateway.queue.lanes.queue_of(card, asked.queue))
 
 
 def _response(asked: ScoreRequest, reply: WorkerReply) -> Response:

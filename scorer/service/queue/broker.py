@@ -1,4 +1,8 @@
-"""Where the queue is: the embedded Valkey's socket, or the server that ``broker_url`` names."""
+"""Where the queue is: two servers, one of which keeps nothing on disk, each embedded or named by a setting.
+
+What belongs to searches lives on ``FAST``, the rest on ``DURABLE``. With ``broker_url`` and no
+``interactive_broker_url`` they are one and the same server of yours.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import hashlib
 import os
 import stat
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -20,18 +25,50 @@ _SOCKET_PATH_LIMIT = 107
 _SCHEMES = ("redis", "rediss", "redis+socket")
 
 
-def embedded(settings: Settings) -> bool:
-    """Tell whether `qscore up` runs the queue's server itself."""
-    return not settings.broker_url
+@dataclass(frozen=True)
+class Server:
+    """One of the queue's servers. ``name``: of the embedded one's process, socket and log."""
+
+    name: str
+
+    @property
+    def socket_name(self) -> str:
+        return f"{self.name}.sock"
 
 
-def socket_path(settings: Settings) -> Path:
-    """Place the embedded server's unix socket: in the run folder, or where that is too long in a short private one."""
-    path = settings.run_dir / "valkey.sock"
+#: Holds what must survive a restart: bulk batches, rows on their way to a sink, acknowledgements.
+DURABLE = Server("valkey")
+#: Holds what ends with its caller: searches' batches and replies. Embedded, it writes nothing to disk.
+FAST = Server("valkey-fast")
+
+
+def servers(settings: Settings) -> tuple[Server, ...]:
+    """List the servers that the queue has: both, or one where both lie at the same address."""
+    return (DURABLE,) if shared(settings) else (DURABLE, FAST)
+
+
+def shared(settings: Settings) -> bool:
+    """Tell whether one server holds all lanes."""
+    return bool(settings.broker_url) and given_url(settings, FAST) == settings.broker_url
+
+
+def given_url(settings: Settings, server: Server) -> str:
+    """Find the URL that the settings give a server; empty where it is embedded."""
+    return (settings.interactive_broker_url if server == FAST else "") or settings.broker_url
+
+
+def embedded(settings: Settings, server: Server = DURABLE) -> bool:
+    """Tell whether `qscore up` runs this server of the queue itself."""
+    return not given_url(settings, server)
+
+
+def socket_path(settings: Settings, server: Server = DURABLE) -> Path:
+    """Place an embedded server's unix socket: in the run folder, or where that is too long in a short private one."""
+    path = settings.run_dir / server.socket_name
     if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
         return path
     digest = hashlib.sha256(os.fsencode(settings.home)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"qscore-{os.getuid()}-{digest}" / "valkey.sock"
+    return Path(tempfile.gettempdir()) / f"qscore-{os.getuid()}-{digest}" / server.socket_name
 
 
 def private_dir(path: Path) -> Path:
@@ -44,32 +81,43 @@ def private_dir(path: Path) -> Path:
     return path
 
 
-def broker_url(settings: Settings) -> str:
-    """Write the queue's URL as Celery takes it. Raises ConfigurationError for a scheme that does not serve."""
-    if embedded(settings):
-        return "redis+socket://" + quote(str(socket_path(settings)))
-    if urlsplit(settings.broker_url).scheme not in _SCHEMES:
+def broker_url(settings: Settings, server: Server = DURABLE) -> str:
+    """Write a server's URL as Celery takes it. Raises ConfigurationError for a scheme that does not serve."""
+    if embedded(settings, server):
+        return "redis+socket://" + quote(str(socket_path(settings, server)))
+    url = given_url(settings, server)
+    if urlsplit(url).scheme not in _SCHEMES:
         raise ConfigurationError(
-            f"broker_url = {shown_url(settings)!r} is none of redis://, rediss://, redis+socket://",
+            f"{_setting(settings, server)} = {shown_url(settings, server)!r} is none of redis://, rediss://,"
+            " redis+socket://",
             "Memory, file and SQL brokers lose tasks or poll once a second; use a Redis or Valkey server.",
         )
-    return settings.broker_url
+    return url
 
 
-def shown_url(settings: Settings) -> str:
-    """Write the queue's URL without its password, for people."""
-    if embedded(settings):
-        return f"embedded Valkey at {socket_path(settings)}"
-    parts = urlsplit(settings.broker_url)
+def _setting(settings: Settings, server: Server) -> str:
+    return "interactive_broker_url" if server == FAST and settings.interactive_broker_url else "broker_url"
+
+
+def shown_url(settings: Settings, server: Server = DURABLE) -> str:
+    """Write a server's URL without its password, for people."""
+    if embedded(settings, server):
+        return f"embedded Valkey at {socket_path(settings, server)}"
+    parts = urlsplit(given_url(settings, server))
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def tls_options(settings: Settings) -> dict[str, Any]:
+def shown_urls(settings: Settings) -> str:
+    """Write the URLs of all servers, without passwords."""
+    return " and ".join(shown_url(settings, server) for server in servers(settings))
+
+
+def tls_options(settings: Settings, server: Server = DURABLE) -> dict[str, Any]:
     """Choose the arguments by which redis-py and kombu verify a rediss:// server; none for the other schemes.
 
     Raises ConfigurationError where the authority's file is missing.
     """
-    if urlsplit(settings.broker_url).scheme != "rediss":
+    if urlsplit(given_url(settings, server)).scheme != "rediss":
         return {}
     options: dict[str, Any] = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
     if settings.broker_ca is not None:
@@ -79,12 +127,14 @@ def tls_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def redis_client(settings: Settings, connections: int = 8, longest_wait: float = 0.0) -> redis.Redis:
-    """Make a thread-safe client of the queue's server, with a pool of its own.
+def redis_client(
+    settings: Settings, connections: int = 8, longest_wait: float = 0.0, server: Server = DURABLE
+) -> redis.Redis:
+    """Make a thread-safe client of one of the queue's servers, with a pool of its own.
 
     ``longest_wait``: seconds that a blocking call (BLPOP) may last; a silent server is given up a little later.
     """
-    url = broker_url(settings)
+    url = broker_url(settings, server)
     common: dict[str, Any] = {
         "max_connections": connections,
         "timeout": 5,
@@ -99,5 +149,5 @@ def redis_client(settings: Settings, connections: int = 8, longest_wait: float =
                 connection_class=redis.UnixDomainSocketConnection, path=unquote(parts.netloc + parts.path), **common
             )
         )
-    common |= {"socket_keepalive": True, **tls_options(settings)}
+    common |= {"socket_keepalive": True, **tls_options(settings, server)}
     return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, **common))

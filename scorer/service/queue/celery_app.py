@@ -18,7 +18,7 @@ from scorer.service.settings import Settings
 
 def build_app(settings: Settings, lane: Lane) -> Celery:
     """Build the Celery application of one lane: enough to name tasks; workers register their tasks on it."""
-    app = Celery(f"qscore-{lane.name}", broker=broker_url(settings), backend=None, set_as_current=False)
+    app = Celery(f"qscore-{lane.name}", broker=broker_url(settings, lane.server), backend=None, set_as_current=False)
     clock = lane.clock(settings)
     app.conf.update(_serialisation() | _reliability(clock) | _worker() | _routing(lane))
     app.conf.update(_connection(settings, lane, clock))
@@ -85,7 +85,7 @@ def _routing(lane: Lane) -> dict[str, Any]:
 
 
 def _connection(settings: Settings, lane: Lane, clock: TaskClock) -> dict[str, Any]:
-    tls = tls_options(settings)
+    tls = tls_options(settings, lane.server)
     return {
         "broker_use_ssl": tls or None,
         "broker_connection_retry_on_startup": True,
@@ -105,7 +105,7 @@ def _connection(settings: Settings, lane: Lane, clock: TaskClock) -> dict[str, A
             # Without it a publish to a server that vanished silently waits for ever.
             "socket_timeout": 10.0,
             "socket_connect_timeout": 3.0,
-            "socket_keepalive": not broker_url(settings).startswith("redis+socket"),
+            "socket_keepalive": not broker_url(settings, lane.server).startswith("redis+socket"),
             "health_check_interval": 10,
             "client_name": f"qscore-{lane.name}-{socket.gethostname()}"[:60].replace(" ", "-"),
         },

@@ -1,9 +1,10 @@
 """The lanes of the queue, each defined once: a row of ``LANES`` says all that tells one lane from the next.
 
-Lanes share one server under key prefixes of their own. kombu redelivers by one global index per prefix, and the
-shortest visibility timeout of any consumer of that index applies to all its messages; a slow delivery must not be
-redelivered on the clock of a scoring task, nor a lost scoring task wait for that of a delivery; a circuit that is
-simulated row by row takes longer than both.
+Searches have a server of their own, which keeps nothing on disk; the other lanes share the durable one. Each lane has
+a key prefix of its own, also because settings may make the two one server: kombu redelivers by one global index per
+prefix, and the shortest visibility timeout of any consumer of that index applies to all its messages; a slow delivery
+must not be redelivered on the clock of a scoring task, nor a lost scoring task wait for that of a delivery; a circuit
+that is simulated row by row takes longer than both.
 
 From a row follow the Celery settings, the keys of the queues, the way onto them, the worker's process and arguments,
 what `qscore up` starts, and what `qscore status`, /readyz and /metrics tell. Another backend with workers of its own is
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from scorer.service.queue.broker import DURABLE, FAST, Server
 from scorer.service.settings import Settings
 from scorer.wire.card import ModelCard
 from scorer.wire.errors import Unavailable
@@ -67,6 +69,9 @@ class Lane:
     and its log. ``counted_as``: stands behind the number of its living workers. ``takes``: the models that this lane
     alone can score; None: it is for no models in particular. ``needs``: libraries that must be there at the start.
     ``backend``: what its pool processes run large circuits on, by its name in ``scorer.engine.backends.table``.
+    ``server``: which of the queue's servers holds all that belongs to its batches. ``nice``: how far its processes
+    step back from the processor for others. ``inherits``: keys on that server under which earlier versions left
+    messages that this lane's workers can run.
     """
 
     name: str
@@ -82,6 +87,9 @@ class Lane:
     takes: Callable[[ModelCard], bool] | None = None
     needs: tuple[NeededLibrary, ...] = ()
     backend: str = ""
+    server: Server = DURABLE
+    nice: int = 0
+    inherits: tuple[str, ...] = ()
 
     @property
     def keys(self) -> dict[str, str]:
@@ -116,6 +124,10 @@ class Lanes:
     def __iter__(self) -> Iterator[Lane]:
         return iter(self.rows)
 
+    def on(self, server: Server) -> Lanes:
+        """Choose the lanes that live on one of the servers."""
+        return Lanes(tuple(lane for lane in self.rows if lane.server == server))
+
     @property
     def by_name(self) -> Mapping[str, Lane]:
         return {lane.name: lane for lane in self.rows}
@@ -146,13 +158,17 @@ def _delivery_clock(settings: Settings) -> TaskClock:
     return TaskClock(seconds, int(2 * seconds) + 30)
 
 
-#: Searches (interactive) and files (bulk): short tasks, quickly redelivered when a worker is lost.
+def _scoring_clock(settings: Settings) -> TaskClock:
+    return TaskClock(settings.worker.task_seconds, int(settings.worker.visibility_seconds))
+
+
+#: Searches: short tasks, quickly redelivered when a worker is lost, and gone with their callers.
 SCORE = Lane(
     name="score",
-    prefix="qscore:q:",
-    queues=(QUEUE_INTERACTIVE, QUEUE_BULK),
+    prefix="qscore:i:",
+    queues=(QUEUE_INTERACTIVE,),
     task=TASK_SCORE,
-    clock=lambda settings: TaskClock(settings.worker.task_seconds, int(settings.worker.visibility_seconds)),
+    clock=_scoring_clock,
     processes=lambda settings: settings.worker.processes,
     wanted=lambda _settings: True,
     process_name="workers",
@@ -162,6 +178,28 @@ SCORE = Lane(
         "Run `qscore status` on the gateway's host; `qscore up` starts workers.",
         "no scoring worker is alive. Start one with `qscore up`.",
     ),
+    server=FAST,
+)
+#: Files and documents: the same tasks on a server that survives restarts, by workers that searches do not wait behind.
+BULK = Lane(
+    name="bulk",
+    prefix="qscore:q:",
+    queues=(QUEUE_BULK,),
+    task=TASK_SCORE,
+    clock=_scoring_clock,
+    processes=lambda settings: settings.worker.bulk_processes or settings.worker.processes,
+    wanted=lambda _settings: True,
+    process_name="bulk",
+    counted_as="scoring in bulk",
+    silence=Silence(
+        "no bulk worker is alive",
+        "Run `qscore status` on the gateway's host; `qscore up` starts workers.",
+        "no bulk worker is alive; files and documents wait. Start one with `qscore up`.",
+    ),
+    # Searches come first where processors are few; at 5 a saturated machine still leaves bulk a quarter.
+    nice=5,
+    # Until there were two servers, searches waited here.
+    inherits=("qscore:q:interactive",),
 )
 #: Write-back: a task may wait for a slow sink, so its clock is its own.
 DELIVER = Lane(
@@ -207,4 +245,4 @@ QPU = Lane(
     backend="aer",
 )
 
-LANES = Lanes((SCORE, DELIVER, QPU))
+LANES = Lanes((SCORE, BULK, DELIVER, QPU))

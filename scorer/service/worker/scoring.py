@@ -142,13 +142,19 @@ def _problem_counts(scores: ScoreBatch) -> dict[str, int]:
 @dataclass(frozen=True)
 class ScoringWorker:
     """Runs scoring jobs. ``submitter`` puts rows to write on their queue. ``reason_seconds``: after how many a batch's
-    reasons end; None: when they are done. ``sink``: the configured one, for jobs that name none."""
+    reasons end; None: when they are done. ``sink``: the configured one, for jobs that name none. ``durable``: where
+    submitters hear of their rows and streams have leaders; None: ``exchange``, on which bodies and replies are."""
 
     exchange: Exchange
     models: ModelCache
     submitter: Submitter
     reason_seconds: float | None = None
     sink: str = ""
+    durable: Exchange | None = None
+
+    @property
+    def streams(self) -> Exchange:
+        return self.durable or self.exchange
 
     def run(self, raw: dict[str, Any]) -> None:
         """Run one message, whatever it holds: answer its caller, or drop it when the caller has gone."""
@@ -159,13 +165,13 @@ class ScoringWorker:
             log.warning("dropped", why="its caller has stopped waiting")
             self.exchange.drop(job.body_key)
             return
-        if self.exchange.superseded(job):
+        if self.streams.superseded(job):
             log.warning("dropped", why="an earlier leader of its stream sent it", stream=job.stream, epoch=job.epoch)
             self.exchange.drop(job.body_key)
             return
         reply = self._guarded(job, log)
         if reply.problem is not None and job.stream and job.submitter:
-            self.exchange.report(job.submitter, BatchOutcome(job.batch_id, problem=reply.problem))
+            self.streams.report(job.submitter, BatchOutcome(job.batch_id, problem=reply.problem))
         self.exchange.finish(job, reply)
         log.info("answered", seconds=round(time.perf_counter() - started, 4), code=_code(reply))
 
@@ -208,7 +214,7 @@ class ScoringWorker:
         parts = range(0, len(scored.rows), ROWS_PER_DELIVERY)
         nothing = Acknowledgement(job.batch_id, 0)
         if not parts and job.submitter:
-            self.exchange.report(job.submitter, BatchOutcome.of(nothing))
+            self.streams.report(job.submitter, BatchOutcome.of(nothing))
         submission = _digest(job, scored.rows)
         for part, start in enumerate(parts):
             rows = scored.rows[start : start + ROWS_PER_DELIVERY]

@@ -106,7 +106,7 @@ class Theatre:
         """Processes to kill."""
         if target.startswith("connector"):
             return [self.children[target].pid]
-        words = {"worker": "scorer.service.worker score", "delivery": "scorer.service.worker deliver"}
+        words = {"worker": "scorer.service.worker bulk", "delivery": "scorer.service.worker deliver"}
         if target == "broker":
             return processes(self.home, "valkey")
         return processes(self.home, words[target])

@@ -66,14 +66,18 @@ def test_lanes_are_what_version_0_1_0_left_messages_under(tmp_path: Path) -> Non
         for seconds, visible in ((10.0, 24), (100.0, 230), (50.0, 110))
     ]
     assert told == {
-        "score": ("qscore:q:", ("interactive", "bulk"), "qscore.score", clocks[0], 2),
+        "score": ("qscore:i:", ("interactive",), "qscore.score", clocks[0], 2),
+        "bulk": ("qscore:q:", ("bulk",), "qscore.score", clocks[0], 2),
         "deliver": ("qscore:d:", ("deliver",), "qscore.deliver", clocks[1], 2),
         "qpu": ("qscore:x:", ("qpu",), "qscore.score", clocks[2], 1),
     }
-    assert [lane.wanted(settings) for lane in LANES] == [True, False, False]
-    everything = load_settings(home=tmp_path, sink="file", worker={"qpu_processes": 4})
+    assert [lane.wanted(settings) for lane in LANES] == [True, True, False, False]
+    # Searches waited there too; bulk workers take them, as they look after all that lies under the prefix.
+    assert [lane.inherits for lane in LANES] == [(), ("qscore:q:interactive",), (), ()]
+    everything = load_settings(home=tmp_path, sink="file", worker={"qpu_processes": 4, "bulk_processes": 3})
     assert [(lane.wanted(everything), lane.processes(everything)) for lane in LANES] == [
         (True, 2),
+        (True, 3),
         (True, 2),
         (True, 4),
     ]
@@ -126,7 +130,7 @@ def test_a_new_lane_has_its_way_onto_the_queue(client: redis.Redis, tmp_path: Pa
 
 def test_a_new_lane_is_told_by_every_report(client: redis.Redis, tmp_path: Path) -> None:
     exchange = Exchange(client, ROWS)
-    for lane in ("score", "foundry"):
+    for lane in ("score", "bulk", "foundry"):
         exchange.beat(lane, "worker:1")
     client.lpush("qscore:f:foundry", b"{}")
     state = exchange.state()
@@ -138,7 +142,8 @@ def test_a_new_lane_is_told_by_every_report(client: redis.Redis, tmp_path: Path)
     assert (ready["waiting"]["foundry"], ready["workers"]["foundry"]) == (1, 1)
     settings = settings_at(tmp_path)
     assert queue_check(settings, state, ROWS).line.endswith(
-        "waiting: interactive 0, bulk 0, deliver 0, qpu 0, foundry 1; workers: 1 scoring, 0 delivering, 1 annealing"
+        "waiting: interactive 0, bulk 0, deliver 0, qpu 0, foundry 1;"
+        " workers: 1 scoring, 1 scoring in bulk, 0 delivering, 1 annealing"
     )
 
 
@@ -148,6 +153,8 @@ def test_a_wanted_lane_without_workers_is_a_failure(client: redis.Redis, tmp_pat
         "no scoring worker is alive. Start one with `qscore up`."
     )
     exchange.beat("score", "worker:1")
+    assert "no bulk worker is alive" in queue_check(settings_at(tmp_path), exchange.state(), ROWS).line
+    exchange.beat("bulk", "worker:1")
     assert queue_check(settings_at(tmp_path), exchange.state(), ROWS).good
     found = queue_check(settings_at(tmp_path, processes=7), exchange.state(), ROWS)
     assert (found.good, found.line.partition("answers, but ")[2]) == (False, "the foundry is closed; its models wait.")
@@ -162,11 +169,11 @@ def specs(settings: Settings, lanes: Lanes = LANES) -> dict[str, ChildSpec]:
 
 
 def test_a_stack_has_a_worker_for_every_lane_that_the_settings_want(tmp_path: Path) -> None:
-    assert list(specs(settings_at(tmp_path))) == ["workers", "gateway"]
+    assert list(specs(settings_at(tmp_path))) == ["workers", "bulk", "gateway"]
     delivering = load_settings(home=tmp_path, broker_url="redis://localhost", sink="file", worker={"qpu_processes": 2})
     made = specs(delivering)
-    assert list(made) == ["workers", "delivery", "qpu", "gateway"]
-    assert [made[name].command[-1] for name in ("workers", "delivery", "qpu")] == ["score", "deliver", "qpu"]
+    assert list(made) == ["workers", "bulk", "delivery", "qpu", "gateway"]
+    assert [spec.command[-1] for spec in made.values()][:-1] == ["score", "bulk", "deliver", "qpu"]
     assert made["qpu"].log.name == "qpu.log"
 
 
@@ -189,7 +196,7 @@ def test_a_new_lane_has_its_worker(tmp_path: Path) -> None:
     assert {"--queues=foundry", "--concurrency=3"} < set(line)
     tasks = worker_app(load_settings(home=tmp_path), FOUNDRY, ROWS).tasks
     assert ("qscore.score" in tasks, "qscore.deliver" in tasks) == (True, False)
-    with pytest.raises(SystemExit, match=r"score\|deliver\|qpu\|foundry"):
+    with pytest.raises(SystemExit, match=r"score\|bulk\|deliver\|qpu\|foundry"):
         main(["mint"], ROWS)
     with pytest.raises(ConfigurationError, match="the foundry lane needs a library"):
         require_libraries(FOUNDRY)

@@ -84,7 +84,7 @@ def assert_as_celery_sends(ours: dict[str, Any], celerys: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("name", [queue for lane in LANES if lane.scores for queue in lane.queues])
 def test_the_message_is_the_one_that_celery_sends(queue: Queue, name: str) -> None:
-    queue.live("score", "qpu")
+    queue.live("score", "bulk", "qpu")
     job, lane = queue.put(name), LANES.serving(name)
     queue.celery(name).send_task(lane.task, kwargs=job.to_kwargs(), queue=name, task_id=JOB.batch_id, kwargsrepr="")
     celerys, ours = queue.messages(name)
@@ -147,7 +147,7 @@ def test_a_large_body_lies_under_its_key_for_its_life(queue: Queue) -> None:
     ("living", "name", "said"),
     [
         ((), "interactive", "no scoring worker is alive"),
-        (("qpu", "deliver"), "bulk", "no scoring worker is alive"),
+        (("qpu", "score"), "bulk", "no bulk worker is alive"),
         (("score", "deliver"), "qpu", r"no worker of the qpu lane is alive.*--qpu 1"),
     ],
 )
@@ -167,15 +167,15 @@ def test_a_dead_workers_heartbeat_does_not_count(queue: Queue) -> None:
 
 
 def test_a_full_queue_refuses_its_own_callers_only(queue: Queue) -> None:
-    queue.live("score", "qpu")
-    for number in range(LIMIT):
-        queue.put(("interactive", "bulk")[number % 2])
+    queue.live("score", "bulk", "qpu")
     for name in ("interactive", "bulk"):
+        for _ in range(LIMIT):
+            queue.put(name)
         with pytest.raises(QueueFull, match=f"{LIMIT} batches"):
             queue.put(name, LARGE)
     assert queue.bodies() == []
     queue.put("qpu")
-    assert [len(queue.messages(name)) for name in ("interactive", "bulk", "qpu")] == [3, 2, 1]
+    assert [len(queue.messages(name)) for name in ("interactive", "bulk", "qpu")] == [LIMIT, LIMIT, 1]
 
 
 def test_many_callers_at_once_never_pass_the_limit(queue: Queue) -> None:
