@@ -51,7 +51,7 @@ def gateway(settings: Settings) -> str:
 
 def worker(settings: Settings, lane: str, ready: bool = False) -> str:
     """Look for a beat of this host's worker. ``ready``: a queue that does not answer is wrong too."""
-    client = redis_client(settings, connections=1)
+    client = redis_client(settings, connections=1, server=LANES.by_name[lane].server)
     try:
         with reached():
             names = client.zrangebyscore(WORKERS + lane, time.time(), "+inf")
