@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic contract lint macros wheel drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-elastic quality lock clean
+.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic contract lint macros wheel drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-service bench-elastic quality lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -104,6 +104,9 @@ bench-compiled: setup ## compiled loops of the engine against NumPy, and against
 
 bench-queue: setup ## gateway and queue against a raw msgpack round trip
 	@$(BIN)/python bench/roundtrip.py
+
+bench-service: setup ## gateway, queue and worker: rows a second, two workers, transport, slowest small batches
+	@$(BIN)/python -m bench.service
 
 bench-command: setup package ## | qscore against a do-nothing splunklib command
 	@$(BIN)/python bench/command.py

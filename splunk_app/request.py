@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Dict, List, Mapping, Sequence, Tuple
 
-from scorer.wire.names import MAX_BODY_BYTES, MAX_ROWS, OUTPUT_COLUMNS
+from scorer.wire.limits import body_limit
+from scorer.wire.names import MAX_ROWS, MEDIA_CSV, OUTPUT_COLUMNS
 from splunk_app.table import MULTIVALUE_PREFIX, ChunkTable, flatten, quoted
 
 _OUTPUT_HEADER = ",".join(OUTPUT_COLUMNS).encode()
@@ -65,7 +66,7 @@ def ranges(rows: int, lanes: int) -> List[Tuple[int, int]]:
 def split(table: ChunkTable, selection: Selection, start: int, stop: int) -> List[RequestPart]:
     """Write rows ``start`` to ``stop`` as one request body, or as several where one would be too many bytes."""
     body = _body(table, selection, start, stop)
-    if len(body) <= MAX_BODY_BYTES or stop - start == 1:
+    if len(body) <= body_limit(stop - start, MEDIA_CSV) or stop - start == 1:
         return [RequestPart(start, stop, body)]
     middle = (start + stop) // 2
     return split(table, selection, start, middle) + split(table, selection, middle, stop)

@@ -57,7 +57,8 @@ class History:
 
     @property
     def scores(self) -> VersionScores:
-        return VersionScores.of(self.client, self.elastic.namespace_of(self.source), self.card.name, self.card.version)
+        namespace = self.elastic.namespace_of(self.source)
+        return VersionScores.of(self.client, namespace, self.source.name, self.card.name, self.card.version)
 
     @property
     def recipe(self) -> Recipe:

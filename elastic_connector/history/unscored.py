@@ -13,7 +13,7 @@ from elastic_connector.read.pages import RowPage
 from scorer.elastic_client.lookup import backing_indices, existing_ids
 from scorer.elastic_client.names import SCORES_STREAM
 from scorer.rows.columns import CONTEXT_COLUMNS, REVISION_COLUMN
-from scorer.rows.identity import score_ids
+from scorer.rows.identity import BatchIds, Writer, batch_ids
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,14 @@ class VersionScores:
     stream: str
     model: str
     version: str
+    writer: Writer
 
     @classmethod
-    def of(cls, client: Elasticsearch, namespace: str, model: str, version: str) -> VersionScores:
-        """Take one version's scores to look up. ``version`` must be a version, not an alias: it is part of every id."""
-        return cls(client, f"{SCORES_STREAM}-{namespace}", model, version)
+    def of(cls, client: Elasticsearch, namespace: str, source: str, model: str, version: str) -> VersionScores:
+        """Take one version's scores of a source to look up. ``version`` must be a version, not an alias: it is part of
+        every id, as the source's name is.
+        """
+        return cls(client, f"{SCORES_STREAM}-{namespace}", model, version, Writer.connector(namespace, source))
 
     def held(self, ids: Sequence[str]) -> dict[str, list[str]]:
         """Find those of ``ids`` that are written, each with the backing indices that hold it (several: a duplicate)."""
@@ -48,24 +51,28 @@ class Tally:
     examples: list[str] = field(default_factory=list)
 
 
-def row_ids(table: Any, model: str, version: str) -> list[str | None]:
-    """Return the id of each row's score (n), as the worker will make it; None for a row without identity."""
+def row_ids(table: Any, scores: VersionScores) -> BatchIds:
+    """Return the id of each row's score (n), as the worker will make it and as 0.1.0 made it; None for a row without
+    identity."""
     context = {name: _texts(table[name]) for name in CONTEXT_COLUMNS if name in table.column_names}
     revisions = _texts(table[REVISION_COLUMN]) if REVISION_COLUMN in table.column_names else [""] * table.num_rows
-    return score_ids(model, version, context, [int(revision or 0) for revision in revisions])
+    counts = [int(revision or 0) for revision in revisions]
+    return batch_ids(scores.model, scores.version, context, counts, scores.writer, old=True)
 
 
 def lacking(page: RowPage, scores: VersionScores, tally: Tally) -> RowPage:
     """Return the page's rows that have no score; ``tally`` counts all of them. Its position stays."""
-    ids = row_ids(page.table, scores.model, scores.version)
-    held = scores.held([known for known in ids if known is not None])
-    tally.rows += len(ids)
-    tally.unidentified += ids.count(None)
-    tally.scored += sum(known in held for known in ids)
-    tally.duplicates += sum(len(where) - 1 for where in held.values())
-    keep = [row for row, known in enumerate(ids) if known is not None and known not in held]
+    made = row_ids(page.table, scores)
+    pairs = [(new, old) for new, old in zip(made.ids, made.old or made.ids, strict=True)]
+    held = scores.held(list(dict.fromkeys(known for pair in pairs for known in pair if known is not None)))
+    times = [sum(len(held.get(known or "", ())) for known in pair) for pair in pairs]  # each row is written
+    keep = [row for row, known in enumerate(made.ids) if known is not None and not times[row]]
+    tally.rows += len(pairs)
+    tally.unidentified += made.ids.count(None)
+    tally.scored += sum(map(bool, times))
+    tally.duplicates += sum(count - 1 for count in times if count)
     tally.lacking += len(keep)
-    table = page.table.take(pa.array(keep, pa.int64())) if len(keep) < len(ids) else page.table
+    table = page.table.take(pa.array(keep, pa.int64())) if len(keep) < len(pairs) else page.table
     return RowPage(table, page.position, repeated=True, documents=len(keep), bytes=page.bytes)
 
 

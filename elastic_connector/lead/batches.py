@@ -13,6 +13,7 @@ from elastic_connector.lead.ledger import Batch
 from elastic_connector.read.pages import RowPage
 from scorer.rows.columns import DEFECT_COLUMN
 from scorer.rows.defects import LONGEST_STATUS, Defect
+from scorer.rows.identity import Writer
 from scorer.service.queue.exchange import BatchOutcome, Exchange
 from scorer.service.queue.jobs import ScoreJob
 from scorer.service.queue.lanes import QUEUE_DELIVER
@@ -43,6 +44,11 @@ class StreamRoute:
     @property
     def stream(self) -> str:
         return f"{self.source}/{self.model}"
+
+    @property
+    def writer(self) -> Writer:
+        """Return who writes the scores, as it enters their ids."""
+        return Writer.connector(self.namespace, self.source)
 
     @property
     def submitter(self) -> str:
@@ -139,7 +145,7 @@ class Sender:
         return self.exchange.wait_outcome(self.route.submitter, seconds)
 
     def _job(self, batch: Batch) -> ScoreJob:
-        now = self.wall()
+        now, writer = self.wall(), self.route.writer
         return ScoreJob(
             batch_id=batch.batch_id,
             model=self.card.name,
@@ -154,6 +160,8 @@ class Sender:
             stream=self.route.stream,
             epoch=self.route.epoch,
             first_submitted=batch.first_submitted,
+            writer=writer.namespace,
+            source=writer.source,
         )
 
 

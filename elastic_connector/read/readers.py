@@ -24,7 +24,7 @@ from scorer.elastic_client.moments import Millis
 from scorer.elastic_client.names import SCORES_STREAM
 from scorer.elastic_client.settings import ElasticSettings, ElasticSource
 from scorer.logs import get_log
-from scorer.rows.identity import score_ids
+from scorer.rows.identity import Writer, batch_ids
 from scorer.rows.recipe import Recipe
 from scorer.wire.card import ModelCard
 from scorer.wire.errors import ConfigurationError, Forbidden
@@ -51,6 +51,11 @@ class ReaderPlan:
     def stream(self) -> str:
         """Return the data stream of the source's scores."""
         return f"{SCORES_STREAM}-{self.elastic.namespace_of(self.source)}"
+
+    @property
+    def writer(self) -> Writer:
+        """Return who writes the source's scores, as it enters their ids."""
+        return Writer.connector(self.elastic.namespace_of(self.source), self.source.name)
 
 
 def build_reader(plan: ReaderPlan) -> RowReader:
@@ -127,14 +132,18 @@ def _says_when_ingested(plan: ReaderPlan, time_field: str) -> bool:
 
 
 def scored_documents(plan: ReaderPlan) -> Callable[[Sequence[Key]], set[Key]]:
-    """Make the look-up of those documents that have a score of the plan's model and version, in the whole stream."""
+    """Make the look-up of those documents that have a score of the plan's model and version, in the whole stream.
+
+    Scores that 0.1.0 wrote count, under the ids that it gave them.
+    """
 
     def scored(keys: Sequence[Key]) -> set[Key]:
         if not keys:
             return set()
         context = {"index": [index for index, _ in keys], "origin_id": [document for _, document in keys]}
-        made = score_ids(plan.card.name, plan.card.version, context, [0] * len(keys))
-        ids = {known: key for known, key in zip(made, keys, strict=True) if known is not None}
+        made = batch_ids(plan.card.name, plan.card.version, context, [0] * len(keys), plan.writer, old=True)
+        pairs = zip((*made.ids, *(made.old or ())), (*keys, *keys), strict=True)
+        ids = {known: key for known, key in pairs if known is not None}
         return {ids[known] for known in present_ids(plan.client, plan.stream, list(ids))}
 
     return scored

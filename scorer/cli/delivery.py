@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from scorer.cli import terminal
 from scorer.delivery.dead_letters import DeadLetter, DeadLetters
 from scorer.delivery.replay import ReplayResult, replay, summed, waiting, written_to
 from scorer.delivery.sink import Sink
 from scorer.delivery.stored_rows import row_objects
+from scorer.service.access.audit import audited
 from scorer.service.settings import load_settings
 from scorer.service.worker.sinks import make_sink
 from scorer.wire.errors import BadOption, DeliveryFailed
@@ -49,9 +49,9 @@ def _list(
     letters = store.list(sink, limit)
     if as_json:
         for letter in letters:
-            sys.stdout.write(json.dumps(_as_dict(letter)) + "\n")
+            terminal.say(json.dumps(_as_dict(letter)))
         return
-    console = Console()
+    console = terminal.console()
     total = sum(store.counts(sink).values())
     if letters:
         console.print(_table(letters))
@@ -120,12 +120,14 @@ def _replay(
     settings = load_settings()
     store = DeadLetters(settings.dead_letters)
     names = (sink,) if sink else written_to(settings.sink, settings.elastic.configured)
-    counts, console = waiting(store, names), Console()
+    counts, console = waiting(store, names), terminal.console()
     total = sum(counts.values())
     if dry_run or not total:
         console.print(Text(f"{total} dead letters would be sent to the sink {' and '.join(names)}"))
         return
-    result = summed([_replay_one(store, make_sink(settings, one), count) for one, count in counts.items()])
+    with audited(settings, "dead_replayed", sinks=names, letters=total) as note:
+        result = summed([_replay_one(store, make_sink(settings, one), count) for one, count in counts.items()])
+        note.facts |= {"sent": result.sent, "refused": result.refused, "left": result.left}
     console.print(Text(f"{result.sent} sent, {result.refused} refused again, {result.left} left"))
     if result.left or result.refused:
         raise DeliveryFailed(result.reason)
@@ -133,7 +135,7 @@ def _replay(
 
 def _replay_one(store: DeadLetters, target: Sink, count: int) -> ReplayResult:
     columns = (TextColumn(f"sending to {target.name}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=terminal.console(stderr=True)) as progress:
         task = progress.add_task("sending", total=count)
         return replay(store, target, lambda done: progress.update(task, completed=done))
 
@@ -151,5 +153,8 @@ def _purge(
     """
     if not yes:
         raise BadOption("purging deletes scores for good", "Add --yes.")
-    deleted = DeadLetters(load_settings().dead_letters).purge(sink, older_than_days)
-    Console().print(Text(f"{deleted} dead letters deleted"))
+    settings = load_settings()
+    with audited(settings, "dead_purged", sink=sink, older_than_days=older_than_days) as note:
+        deleted = DeadLetters(settings.dead_letters).purge(sink, older_than_days)
+        note.facts["letters"] = deleted
+    terminal.console().print(Text(f"{deleted} dead letters deleted"))

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from scorer.cli import terminal
 from scorer.cli.training_options import (
     Grain,
     Group,
@@ -60,7 +60,7 @@ def import_command(
     from scorer.training.options import TrainOptions
     from scorer.training.qsvc.from_file import ImportRequest, import_file
 
-    settings, console = load_settings(), Console()
+    settings, console = load_settings(), terminal.console()
     request = ImportRequest(
         recipe=recipe_for(model, recipe),
         machine=machine,

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
-from scorer.cli import delivery, elastic, import_qsvc, keys, models, score, shots, splunk, stack, training
+from scorer.cli import (
+    delivery,
+    elastic,
+    import_qsvc,
+    keys,
+    models,
+    score,
+    shots,
+    splunk,
+    stack,
+    terminal,
+    training,
+    trust,
+)
 from scorer.cli.upkeep import backup
 from scorer.wire.errors import BadOption, QScoreError
 
@@ -18,6 +29,7 @@ Start here:
   qscore up                        start queue, gateway and workers on this machine
   qscore score rows.csv            score a file
   qscore status                    what runs, and what does not
+  qscore audit                     who made, changed or removed what
 
 \b
 Then, in the SIEM:
@@ -33,7 +45,7 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="qscore", help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
     )
-    for topic in (stack, score, models, keys, training, import_qsvc, shots, delivery, splunk, elastic, backup):
+    for topic in (stack, score, models, keys, training, import_qsvc, shots, delivery, trust, splunk, elastic, backup):
         topic.register(app)
     return app
 
@@ -46,7 +58,7 @@ def main() -> None:
     try:
         build()()
     except QScoreError as error:
-        sys.stderr.write(f"qscore: {error.sentence()}\n")
+        terminal.say(f"qscore: {error.sentence()}", err=True)
         raise SystemExit(2 if isinstance(error, BadOption) else 1) from None
 
 

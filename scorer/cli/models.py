@@ -6,10 +6,10 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from scorer.cli import terminal
 from scorer.registry.cards import CardStore
 from scorer.service.settings import load_settings
 from scorer.wire.card import ModelCard
@@ -35,13 +35,13 @@ def models(
     store = CardStore(settings.registry, settings.trusted_keys)
     cards = store.cards()
     if as_json:
-        typer.echo(json.dumps([card.to_dict() for card in cards], indent=2))
+        terminal.say(json.dumps([card.to_dict() for card in cards], indent=2))
     elif not cards:
-        typer.echo("There is no model yet. `qscore train --model lateral` trains a starter.")
+        terminal.say("There is no model yet. `qscore train --model lateral` trains a starter.")
     else:
-        Console().print(_table(store, cards))
+        terminal.console().print(_table(store, cards))
     for fault in store.rejected():
-        typer.echo(f"qscore: {fault.sentence()}", err=True)
+        terminal.say(f"qscore: {fault.sentence()}", err=True)
 
 
 def _table(store: CardStore, cards: list[ModelCard]) -> Table:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import stamina.instrumentation
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from scorer.cli import terminal
 from scorer.cli.progress import progress_bar
 from scorer.wire.options import ScoreOptions
 
@@ -61,7 +60,7 @@ def score(
     # Retries are logged to standard output unless told otherwise, and that is where the scores go.
     stamina.instrumentation.set_on_retry_hooks(())
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with progress_bar(Console(stderr=True), *columns) as steps:
+    with progress_bar(terminal.console(stderr=True), *columns) as steps:
         scored = score_file(file, model, options, lambda: local_client(settings, CHUNK_SECONDS), steps)
     _emit(scored.table, out)
     _report(scored)
@@ -76,16 +75,15 @@ def _emit(table: pa.Table, out: Path | None) -> None:
     if out is not None:
         write_table(table, out)
         return
-    sys.stdout.buffer.write(csv_bytes(table))
-    sys.stdout.buffer.flush()
+    terminal.data(csv_bytes(table))
 
 
 def _report(scored: ScoredFile) -> None:
     card = scored.card
     text = f"{scored.scored} of {scored.table.num_rows} rows scored, {scored.alerts} over the line"
-    typer.echo(f"{text} ({card.name} {card.version}: {card.trained_on})", err=True)
+    terminal.say(f"{text} ({card.name} {card.version}: {card.trained_on})", err=True)
     for code, count in sorted(scored.problems.items()):
-        typer.echo(f"  {count} rows: {code} (see qscore_status)", err=True)
+        terminal.say(f"  {count} rows: {code} (see qscore_status)", err=True)
 
 
 def _await_written(settings: Settings, submitter: str, chunks: int) -> None:
@@ -94,8 +92,8 @@ def _await_written(settings: Settings, submitter: str, chunks: int) -> None:
     from scorer.service.stack.up import exchange_of
 
     found = await_written(exchange_of(settings, longest_wait=5.0), submitter, chunks)
-    typer.echo(f"{found.written} scores written to {settings.sink}, {found.dead} in the dead letters", err=True)
+    terminal.say(f"{found.written} scores written to {settings.sink}, {found.dead} in the dead letters", err=True)
     if found.waiting or found.dead:
         waiting = f"{found.waiting} batches are still on their way; " if found.waiting else ""
-        typer.echo(f"{waiting}`qscore dead list` says why rows were not written", err=True)
+        terminal.say(f"{waiting}`qscore dead list` says why rows were not written", err=True)
         raise typer.Exit(1)

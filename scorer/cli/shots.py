@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from scorer.cli import terminal
 from scorer.cli.training_options import progress, require_training
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def shots_command(
     from scorer.service.settings import load_settings
     from scorer.training.shots.from_file import DEFAULT_SHOTS, ShotRequest, measure_file
 
-    settings, console = load_settings(), Console()
+    settings, console = load_settings(), terminal.console()
     trained = Registry(settings.registry, settings.trusted_keys).load_named(model, version)
     request = ShotRequest(
         data=data,

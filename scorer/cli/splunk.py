@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from scorer.cli import terminal
 from scorer.service.settings import load_settings
 from scorer.splunk_preview.conf import stale_macros
 from scorer.splunk_preview.notable import NOTICE, Notable, SplunkApp, preview, read_events, shipped_app
@@ -57,9 +57,9 @@ def _preview(
     notables = preview(SplunkApp.read(app), given, time.time(), search)
     if as_json:
         for notable in notables[:limit]:
-            sys.stdout.write(json.dumps(asdict(notable)) + "\n")
+            terminal.say(json.dumps(asdict(notable)))
         return
-    show(Console(), notables, len(given), limit)
+    show(terminal.console(), notables, len(given), limit)
 
 
 def _macros(
@@ -78,7 +78,7 @@ def _macros(
 
     text = shipped_macros() if recipe is None else recipe_macros(recipe_for(None, recipe))
     if not check:
-        sys.stdout.write(text)
+        terminal.say(text, nl=False)
         return
     folder = app or shipped_app()
     wrong = stale_macros(text, folder)

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from scorer.cli import terminal
 from scorer.service.client.status import checks, depths
 from scorer.service.settings import Settings, load_settings
 from scorer.service.stack.supervisor import Child
@@ -46,13 +47,13 @@ def up(
       qscore up --workers 4
     """
     settings = _with_options(workers, port, qpu)
-    console = Console()
+    console = terminal.console()
     with Stack.prepare(settings) as stack:
-        typer.echo(f"starting in {settings.home}; Ctrl-C stops everything")
+        terminal.say(f"starting in {settings.home}; Ctrl-C stops everything")
         with _display(console) as show:
             stack.run(show)
-        typer.echo("stopping")
-    typer.echo("stopped; nothing is left running")
+        terminal.say("stopping")
+    terminal.say("stopped; nothing is left running")
 
 
 def status() -> None:
@@ -65,7 +66,7 @@ def status() -> None:
     found = checks(load_settings())
     for check in found:
         sign = "[green]ok  [/green]" if check.good else "[red]FAIL[/red]"
-        Console().print(f"{sign} {escape(check.line)}", highlight=False)
+        terminal.console().print(f"{sign} {escape(check.line)}", highlight=False)
     if not all(check.good for check in found):
         raise typer.Exit(1)
 
@@ -103,12 +104,12 @@ class _Lines:
             text = f"{child.spec.name}: {child.state}" + (f", process {child.pid}" if child.pid else "")
             if self._said.get(child.spec.name) != text and child.state != "stopped":
                 self._said[child.spec.name] = text
-                typer.echo(text)
+                terminal.say(text)
         if stack.ready and not self._ready:
             for line in model_lines(stack.settings):
-                typer.echo(f"model {line}")
+                terminal.say(f"model {line}")
             # The last line of a start: who waits for the stack waits for it.
-            typer.echo(f"ready: {stack.state.url} (CA: {stack.state.ca_file or 'your own'})")
+            terminal.say(f"ready: {stack.state.url} (CA: {stack.state.ca_file or 'your own'})")
         self._ready = stack.ready
 
 

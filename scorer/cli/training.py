@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from scorer.cli import terminal
 from scorer.cli.training_options import (
     Grain,
     Group,
@@ -105,7 +105,7 @@ def train_command(
         map=map_name,
         map_parameters=map_parameters(map_parameter or (), entanglement, reps),
     )
-    console = Console()
+    console = terminal.console()
     with progress(console) as steps:
         if data is None:
             _refuse_without_data(label=label, positive=positive, group=group, grain=grain)
@@ -141,7 +141,7 @@ def rows_command(
     from scorer.training.prepare import rows_file
 
     built = rows_file(recipe_for(model, recipe), data, out, Columns(label, positive, group), grain)
-    Console().print(f"{built.rows} rows of {built.events} events in {escape(str(out))}")
+    terminal.console().print(f"{built.rows} rows of {built.events} events in {escape(str(out))}")
 
 
 def generate_command(
@@ -167,7 +167,7 @@ def generate_command(
     check_writable(out)
     events = generate_events(recipe_for(model, None).name, rows, np.random.default_rng(seed), attack_share)
     write_table(events, out)
-    Console().print(f"{events.num_rows} events in {escape(str(out))}; label: label, group: activity")
+    terminal.console().print(f"{events.num_rows} events in {escape(str(out))}; label: label, group: activity")
 
 
 def _refuse_without_data(**given: str | None) -> None:

@@ -62,10 +62,13 @@ COLUMNS: Final[Mapping[str, pa.DataType]] = MappingProxyType(
         "error": pa.string(),  # the status of a row that could not be scored: its numbers mean nothing
         "revision": pa.int64(),  # which count of its window the row is; part of the id
         "row_id": pa.binary(32),  # the id of revision 0, which all counts of one window share
+        "old_id": pa.binary(32),  # the id that 0.1.0 gave the row, under which it may have been written
         "fields": pa.string(),  # JSON object: dotted ECS name -> text or texts copied from the scored document
         "flags": pa.string(),  # comma separated
     }
 )
+#: Ids that are the row's own where they are left out.
+_OTHER_IDS: Final = frozenset(("row_id", "old_id"))
 #: Columns that are always there; the others are left out where they would say nothing of any row.
 REQUIRED: Final = frozenset(("id", "time", "probability", "pvalue", "classical", "risk", "band", "alert"))
 
@@ -125,7 +128,15 @@ class ScoredRows:
     @cached_property
     def ids(self) -> list[str]:
         """The qscore_id of each row."""
-        return [text for block in self.blocks for text in hex_texts(block.column("id")).to_pylist()]
+        return self._hex("id")
+
+    @cached_property
+    def old_ids(self) -> list[str]:
+        """The id under which 0.1.0 may have written each row: the row's own where it cannot have."""
+        return self._hex("old_id")
+
+    def _hex(self, name: str) -> list[str]:
+        return [text for block in self.blocks for text in hex_texts(_whole(block, name)).to_pylist()]
 
 
 #: No rows at all.
@@ -146,7 +157,7 @@ def _merged(header: Header, blocks: Sequence[Block]) -> Block:
 
 def _whole(block: Block, name: str) -> Any:
     """Get a column, made up where it was left out."""
-    column = block.column("id" if name == "row_id" and block.column(name) is None else name)
+    column = block.column("id" if name in _OTHER_IDS and block.column(name) is None else name)
     blank = "" if COLUMNS[name] == pa.string() else 0
     return pa.array([blank] * len(block), COLUMNS[name]) if column is None else column
 

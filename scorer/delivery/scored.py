@@ -23,7 +23,7 @@ from scorer.rows.columns import (
     REVISION_COLUMN,
     TIME_COLUMN,
 )
-from scorer.rows.identity import Context, canonical_time, score_and_row_ids
+from scorer.rows.identity import Context, Writer, batch_ids, canonical_time
 from scorer.wire.card import ModelCard
 
 Mask = NDArray[np.bool_]
@@ -39,10 +39,12 @@ _NO_NUMBERS = {"probability": 0.0, "pvalue": 1.0, "classical": 0.0, "risk": 0, "
 class ScoringFacts:
     """What a batch's rows say of how they were scored, beside the card. ``scored``, ``submitted``: epoch seconds.
 
-    ``errors``: rows that could not be scored are wanted too, each with its status in ``error``.
+    ``errors``: rows that could not be scored are wanted too, each with its status in ``error``. ``old_ids``: rows may
+    have been written by 0.1.0, and are to be looked up by the ids that it gave them too.
     """
 
     errors: bool = False
+    old_ids: bool = False
     threshold: float | None = None  # the caller's own line, if any
     sha256: str = ""
     scored: float = 0.0
@@ -56,8 +58,16 @@ class Shaped(NamedTuple):
     skipped: tuple[int, ...]
 
 
-def scored_rows(batch: FeatureBatch, scores: ScoreBatch, card: ModelCard, facts: ScoringFacts | None = None) -> Shaped:
+def scored_rows(
+    batch: FeatureBatch,
+    scores: ScoreBatch,
+    card: ModelCard,
+    facts: ScoringFacts | None = None,
+    writer: Writer | None = None,
+) -> Shaped:
     """Take the rows of ``batch`` whose status is ok, in order; with ``facts.errors`` those of any status.
+
+    ``writer`` enters their ids; None for a batch that was sent before 0.2.0, whose rows have the ids of then.
 
     A row without time or identity is left out and named in ``skipped``: written, it could not be told from its own
     repetition. A row that could not be scored has the id that its score would have, so that it is written once as well,
@@ -72,20 +82,21 @@ def scored_rows(batch: FeatureBatch, scores: ScoreBatch, card: ModelCard, facts:
     times = _times(batch.context, len(ok))
     times = np.where(ok | np.isfinite(times), times, facts.scored)
     revisions = _each(batch.context, REVISION_COLUMN, len(ok), revision_of)
-    ids, row_ids = score_and_row_ids(scores.model, scores.version, batch.context, revisions)
-    known = np.array([one is not None for one in ids], np.bool_)
+    made = batch_ids(scores.model, scores.version, batch.context, revisions, writer, facts.old_ids)
+    known = np.array([one is not None for one in made.ids], np.bool_)
     kept = wanted & known & np.isfinite(times)
     skipped = tuple(np.flatnonzero(wanted & ~kept).tolist())
     if not kept.any():
         return Shaped(NO_ROWS, skipped)
     columns = {
-        "id": _digests(ids),
+        "id": _digests(made.ids),
         "time": pa.array(times),
         **_numbers(scores, ok),
         **_context(batch.context),
         **_words(scores, ok),
-        "revision": None if row_ids is None else pa.array([one or 0 for one in revisions], pa.int64()),
-        "row_id": None if row_ids is None else _digests(row_ids),
+        "revision": None if made.first is None else pa.array([one or 0 for one in revisions], pa.int64()),
+        "row_id": _digests(made.first),
+        "old_id": _digests(made.old),
         **_edge(batch.context, len(ok)),
     }
     block = block_of(_header(batch.batch_id, scores, card, facts), columns)
@@ -150,8 +161,8 @@ def _cleaned(column: Sequence[str]) -> Sequence[str]:
     return column if tidy else [clean(text) for text in column]
 
 
-def _digests(ids: Sequence[str | None]) -> Any:
-    return digests(one or _NO_ID for one in ids)
+def _digests(ids: Sequence[str | None] | None) -> Any:
+    return None if ids is None else digests(one or _NO_ID for one in ids)
 
 
 def _words(scores: ScoreBatch, ok: Mask) -> Mapping[str, Any]:

@@ -64,9 +64,10 @@ class Sink(Protocol):
 class RecallingSink(Protocol):
     """A sink that can look up what it has, so that what was perhaps written before is not written twice."""
 
-    def session(self, since: float, repeated: bool) -> Sink:
+    def session(self, since: float, repeated: bool, compared: bool = True) -> Sink:
         """Make a sink for one run of one delivery.
 
         ``since``: epoch seconds before which none of its rows was sent, 0 where that is not known. ``repeated``: an
-        earlier run may have written some of them.
+        earlier run may have written some of them. ``compared``: rows that are there are compared with what is sent, for
+        whoever sends them might send another score under the same id.
         """

@@ -21,7 +21,7 @@ from scorer.delivery.context_cells import FIELDS_DROPPED, copies_of
 from scorer.delivery.rows import COLUMNS, LATEST, REQUIRED, Block, Header, ScoredRows, Seconds, block_of, digests, texts
 from scorer.rows.arrow_stream import read_arrow
 from scorer.rows.columns import BANDS, ENTITY_COLUMNS, ORIGIN_COLUMNS
-from scorer.wire.errors import MalformedBody
+from scorer.wire.errors import MalformedBody, RowCountMismatch
 from scorer.wire.names import MAX_BODY_BYTES, MAX_ROWS
 
 _HEADER_KEY: Final = b"qscore"
@@ -51,6 +51,7 @@ class _Cells:
     error: str = ""
     revision: Annotated[int, Field(ge=0, lt=10**18)] = 0
     row_id: _Digest | None = None
+    old_id: _Digest | None = None
     fields: dict[str, str | list[str]] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
 
@@ -110,6 +111,8 @@ def _object(cells: Mapping[str, Any]) -> dict[str, Any]:
         row["error"] = cells["error"]
     if cells["revision"]:
         row |= {"revision": cells["revision"], "row_id": cells["row_id"].hex()}
+    if cells["old_id"]:
+        row["old_id"] = cells["old_id"].hex()
     flags = cells["flags"].split(",") if cells["flags"] else []
     if cells["fields"]:
         copies = copies_of(cells["fields"])
@@ -133,9 +136,12 @@ def _stream(block: Block) -> bytes:
 def _block(raw: bytes) -> Block:
     if len(raw) > _MAX_BLOCK:
         raise MalformedBody(f"scored rows of {len(raw)} bytes", f"At most {_MAX_BLOCK} bytes are read.")
-    table = read_arrow(raw)
-    if not 0 < table.num_rows <= MAX_ROWS:
-        raise MalformedBody(f"a block of {table.num_rows} scored rows", f"1 to {MAX_ROWS} are read.")
+    try:
+        table = read_arrow(raw, MAX_ROWS)
+    except RowCountMismatch:
+        raise MalformedBody("a block of too many scored rows", f"1 to {MAX_ROWS} are read.") from None
+    if not table.num_rows:
+        raise MalformedBody("a block of 0 scored rows", f"1 to {MAX_ROWS} are read.")
     _check_form(table)
     header = _header((table.schema.metadata or {}).get(_HEADER_KEY, b""))
     batch = table.combine_chunks().to_batches()[0]
@@ -223,4 +229,6 @@ def _block_of_cells(header: Header, rows: Sequence[_Cells]) -> Block:
     if any(row.revision for row in rows):
         columns["revision"] = pa.array([row.revision for row in rows], pa.int64())
         columns["row_id"] = digests(row.row_id or row.id for row in rows)
+    if any(row.old_id for row in rows):
+        columns["old_id"] = digests(row.old_id or row.id for row in rows)
     return block_of(header, columns)

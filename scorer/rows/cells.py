@@ -8,6 +8,8 @@ at once; only where it refuses are cells judged one by one. Nothing here raises 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +20,6 @@ from numpy.typing import NDArray
 
 from scorer.rows.defects import Defect
 from scorer.wire.errors import MalformedBody
-from scorer.wire.names import MAX_BODY_BYTES
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +37,7 @@ _MICRO = 1_000_000
 _NO_TEXT = pa.scalar(None, pa.string())
 
 # String views are left out: many views of one long text would become as many copies of it.
-_TEXT_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+TEXT_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 _LIST_TYPES = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 _NUMBER_TYPES = (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal)
 _PLAIN_TYPES = (*_NUMBER_TYPES, pa.types.is_boolean, pa.types.is_null)
@@ -150,6 +151,21 @@ def shown(text: str) -> str:
     return ascii(text[:_SHOWN]) + ("..." if len(text) > _SHOWN else "")
 
 
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Read cells of a column in the block: what pyarrow or Python cannot make of them raises MalformedBody.
+
+    Such as a decimal of more digits than its type may have, which Arrow itself takes for valid.
+    """
+    try:
+        yield
+    except MemoryError:  # of pyarrow, which derives its own from two trees
+        raise
+    except (pa.ArrowException, ArithmeticError, ValueError, TypeError) as error:
+        reason = f"{type(error).__name__}: {str(error)[:120]}"
+        raise MalformedBody(f"the column {name} cannot be read ({reason})", "Send it as text.") from None
+
+
 @dataclass(frozen=True)
 class Numbers:
     """``values``: float64 (N,), NaN where a cell is empty or unusable. ``defects``: by row."""
@@ -159,24 +175,24 @@ class Numbers:
 
 
 def numbers(name: str, column: Any) -> Numbers:
-    """Read a pyarrow array of any type as numbers; raises MalformedBody for a dictionary that hides too many bytes."""
+    """Read a pyarrow array of any type as numbers; raises MalformedBody for a dictionary of anything but flat cells."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return numbers(name, _decoded(name, column))
-    if _is(kind, _NUMBER_TYPES):
+    if is_any(kind, _NUMBER_TYPES):
         return _from_numbers(name, column.cast(pa.float64(), safe=False))
-    if _is(kind, _TEXT_TYPES):
+    if is_any(kind, TEXT_TYPES):
         return _from_text(name, column.cast(pa.binary()))
     if pa.types.is_null(kind):
         return Numbers(np.full(len(column), np.nan))
-    if _is(kind, _LIST_TYPES):
+    if is_any(kind, _LIST_TYPES):
         return _unusable(column, Defect("multivalue", f"{name} holds a list of values"))
     return _unusable(column, Defect("not_a_number", f"{name} is of the type {str(kind)[:80]}"))
 
 
 def filled(name: str, column: Any) -> dict[int, Defect]:
     """Find the defects of rows where Splunk's ``__mv_`` companion of an input is not empty."""
-    if not _is(column.type, _TEXT_TYPES):
+    if not is_any(column.type, TEXT_TYPES):
         return {}
     texts = pc.fill_null(column.cast(pa.binary()), b"")
     rows = pc.indices_nonzero(pc.greater(pc.binary_length(texts), 0)).to_pylist()
@@ -191,29 +207,24 @@ def texts(name: str, column: Any) -> list[str]:
     kind = column.type
     if pa.types.is_dictionary(kind):
         return texts(name, _decoded(name, column))
-    if _is(kind, _TEXT_TYPES):
+    if is_any(kind, TEXT_TYPES):
         found: list[str] = _lossy_text(pc.fill_null(column.cast(pa.binary()), b"")).to_pylist()
         return found
     if pa.types.is_timestamp(kind):
         column = _epoch(column)
-    elif not _is(kind, _PLAIN_TYPES):
+    elif not is_any(kind, _PLAIN_TYPES):
         raise MalformedBody(f"the column {name} is of the type {str(kind)[:80]}", "Send it as text.")
     return ["" if value is None else _plain(value) for value in column.to_pylist()]
 
 
-def _is(kind: Any, tests: Any) -> bool:
+def is_any(kind: Any, tests: Any) -> bool:
+    """Tell whether a pyarrow type passes one of the tests."""
     return any(test(kind) for test in tests)
 
 
 def _decoded(name: str, column: Any) -> Any:
-    """Take the dictionary out of a dictionary column; raises MalformedBody where few bytes would become very many."""
-    words = column.dictionary
-    if _is(words.type, _TEXT_TYPES):
-        size = pc.sum(pc.binary_length(words).cast(pa.int64()).take(column.indices)).as_py() or 0
-        if size > MAX_BODY_BYTES:
-            raise MalformedBody(f"the column {name} holds {size} bytes of text", f"Send at most {MAX_BODY_BYTES}.")
-        return column.dictionary_decode()
-    if _is(words.type, _PLAIN_TYPES):
+    """Take the dictionary out of a dictionary column, whose size ``cell_sizes`` has judged; raises MalformedBody."""
+    if is_any(column.dictionary.type, (*TEXT_TYPES, *_PLAIN_TYPES)):
         return column.dictionary_decode()
     raise MalformedBody(f"the column {name} is of the type {str(column.type)[:80]}", "Send it without a dictionary.")
 
@@ -237,7 +248,9 @@ def _from_text(name: str, column: Any) -> Numbers:
     cells = pc.utf8_trim_whitespace(_lossy_text(column))
     cells = pc.if_else(pc.equal(cells, ""), _NO_TEXT, cells)
     values = parsed(cells)
-    defects = {row: no_number(name, cells[row].as_py()) for row in unread(cells, values)}
+    rows = unread(cells, values)
+    words = cells.take(pa.array(rows, pa.int64())).to_pylist()
+    defects = {row: no_number(name, word) for row, word in zip(rows, words, strict=True)}
     return Numbers(values.to_numpy(zero_copy_only=False), defects)
 
 

@@ -3,48 +3,96 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from scorer.rows.columns import KEY_COLUMNS, TIME_COLUMN
 
 Context = Mapping[str, Sequence[str]]
 
 _ORIGIN, _WINDOW = "origin", "window"
+#: What no writer's namespace is: the words that stand in its place in the ids of 0.1.0. So no id of now is one of then.
+RESERVED_NAMESPACES = frozenset((_ORIGIN, _WINDOW))
 
 
-def score_id(model: str, version: str, identity: Sequence[str], revision: int = 0) -> str:
-    """Make ``qscore_id``: SHA-256 over model, version, origin id or entities and window start, and revision.
+@dataclass(frozen=True)
+class Writer:
+    """Who writes a score; it enters the score's id, so that nobody makes the id of another's score.
+
+    ``namespace``: that of the API key; of a connector, which has none, one that no key can have. ``source``: which of
+    the writer's sources of rows, empty where it has one. Raises ValueError for a namespace that no writer may have.
+    """
+
+    namespace: str
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.namespace or self.namespace in RESERVED_NAMESPACES:
+            raise ValueError(f"{self.namespace!r} cannot be the namespace of a writer")
+
+    @classmethod
+    def connector(cls, namespace: str, source: str) -> Writer:
+        """Name the connector's source that writes into the data stream of ``namespace``; keys hold no colon."""
+        return cls(f"elastic:{namespace}", source)
+
+
+class BatchIds(NamedTuple):
+    """The ids of N rows; each is None where its row has no identity or no revision.
+
+    ``first``: those of revision 0, which all counts of one window share; None where no row has a revision above 0, and
+    so has its own id for that. ``old``: those that 0.1.0 made, which knew no writers; None where they were not asked
+    for.
+    """
+
+    ids: list[str | None]
+    first: list[str | None] | None
+    old: list[str | None] | None
+
+
+def score_id(model: str, version: str, identity: Sequence[str], revision: int = 0, writer: Writer | None = None) -> str:
+    """Make ``qscore_id``: SHA-256 over model, version, writer, origin id or entities and window start, and revision.
 
     Parts are length-prefixed, so that no two lists of parts share a digest by concatenation. Never the search id: a
-    search that runs twice writes nothing twice.
+    search that runs twice writes nothing twice. Without a writer it is the id of 0.1.0.
     """
-    parts = "".join(map(_part, (model, version, *identity, str(revision))))
+    parts = _head(model, version, writer) + "".join(map(_part, (*identity, str(revision))))
     return sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def score_ids(model: str, version: str, context: Context, revisions: Sequence[int | None]) -> list[str | None]:
+def score_ids(
+    model: str, version: str, context: Context, revisions: Sequence[int | None], writer: Writer | None = None
+) -> list[str | None]:
     """Make `score_id` of every row of ``context``, in order; there are as many rows as ``revisions``.
 
     None where a row has no identity (see `row_identity`) or no revision. Raises ValueError where a column of
     ``context`` has another length.
     """
-    return _ids(model, version, _bodies(context, len(revisions)), revisions)
+    return _ids(_head(model, version, writer), _bodies(context, len(revisions)), revisions)
 
 
-def score_and_row_ids(
-    model: str, version: str, context: Context, revisions: Sequence[int | None]
-) -> tuple[list[str | None], list[str | None] | None]:
-    """Make `score_ids`, and beside them the ids of revision 0, which all counts of one window share.
+def batch_ids(
+    model: str,
+    version: str,
+    context: Context,
+    revisions: Sequence[int | None],
+    writer: Writer | None = None,
+    old: bool = False,
+) -> BatchIds:
+    """Make `score_ids` and what goes with them; ``old`` asks for the ids of 0.1.0 too. Raises what `score_ids` does."""
+    bodies, head = _bodies(context, len(revisions)), _head(model, version, writer)
+    first = _ids(head, bodies, [0] * len(revisions)) if any(revisions) else None
+    before = _ids(_head(model, version, None), bodies, revisions) if old else None
+    return BatchIds(_ids(head, bodies, revisions), first, before)
 
-    The second list is None where no row has a revision above 0, and so has its own id for that.
-    """
-    bodies = _bodies(context, len(revisions))
-    shared = _ids(model, version, bodies, [0] * len(revisions)) if any(revisions) else None
-    return _ids(model, version, bodies, revisions), shared
+
+def _head(model: str, version: str, writer: Writer | None) -> str:
+    """Write the parts that all rows of a batch share."""
+    parts = (model, version) if writer is None else (model, version, writer.namespace, writer.source)
+    return "".join(map(_part, parts))
 
 
-def _ids(model: str, version: str, bodies: Sequence[str], revisions: Sequence[int | None]) -> list[str | None]:
-    head = _part(model) + _part(version)
+def _ids(head: str, bodies: Sequence[str], revisions: Sequence[int | None]) -> list[str | None]:
     tails = {revision: "" if revision is None else _part(str(revision)) for revision in set(revisions)}
     return [
         sha256(f"{head}{body}{tail}".encode("utf-8", "surrogatepass")).hexdigest()

@@ -8,12 +8,14 @@ import numpy as np
 
 from scorer.models.trained import TrainedModel
 from scorer.rows.batches import FeatureBatch
-from scorer.rows.cells import filled, numbers, texts
+from scorer.rows.cell_sizes import check_held
+from scorer.rows.cells import filled, numbers, readable, texts
 from scorer.rows.columns import CONTEXT_COLUMNS, DEFECT_COLUMN, EDGE_COLUMNS
 from scorer.rows.defects import Defect
 from scorer.rows.transform import required_inputs
 from scorer.scoring.tables import BodyTable, read_table
-from scorer.wire.errors import BodyTooLarge, RowCountMismatch
+from scorer.wire.errors import BodyTooLarge
+from scorer.wire.limits import check_length
 from scorer.wire.names import MAX_ROWS
 
 _MULTIVALUE = "__mv_"
@@ -34,7 +36,7 @@ def decode(
     companions = frozenset(_MULTIVALUE + name for name in inputs)
     context = frozenset(_CONTEXT) if write else frozenset()
     table = _table(body, media_type, rows, (frozenset(inputs), companions | context))
-    said = {name: texts(name, table.columns[name]) for name in _CONTEXT if write and name in table.columns}
+    said = {name: _said(name, table.columns[name]) for name in _CONTEXT if write and name in table.columns}
     columns: dict[str, Any] = {}
     defects = _edge_defects(said.pop(DEFECT_COLUMN, []))
     for name in inputs:
@@ -50,14 +52,18 @@ def decode(
 
 
 def _table(body: bytes, media_type: str, rows: int, wanted: tuple[frozenset[str], frozenset[str]]) -> BodyTable:
+    """Read the table, of which nothing is decoded yet, and bound what decoding it will take."""
     if rows == 0 and not body:
         return BodyTable((), {}, 0)
-    table = read_table(body, media_type, wanted)
-    if table.rows != rows:
-        raise RowCountMismatch(
-            f"{rows} rows were declared and {table.rows} came", "Send the number of data rows in X-QScore-Rows."
-        )
+    check_length(len(body), rows, media_type)
+    table = read_table(body, media_type, wanted, rows)
+    check_held(table.columns, frozenset(_CONTEXT))
     return table
+
+
+def _said(name: str, column: Any) -> list[str]:
+    with readable(name):
+        return texts(name, column)
 
 
 def _edge_defects(statuses: list[str]) -> dict[int, Defect]:
@@ -69,11 +75,12 @@ def _read_input(table: BodyTable, name: str, columns: dict[str, Any], defects: d
     """Add one input's column, and its defects for rows that have none yet."""
     if name not in table.columns:
         return
-    found = numbers(name, table.columns[name])
-    columns[name] = found.values
     companion = table.columns.get(_MULTIVALUE + name)
-    # Several values in one cell are also no number; what to do about them is said by the first of the two.
-    several = {} if companion is None else filled(name, companion)
+    with readable(name):
+        found = numbers(name, table.columns[name])
+        # Several values in one cell are also no number; what to do about them is said by the first of the two.
+        several = {} if companion is None else filled(name, companion)
+    columns[name] = found.values
     twice = table.names.count(name) > 1
     if twice:
         twins = Defect("duplicate_column", f"two columns are called {name}; send one")

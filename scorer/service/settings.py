@@ -131,6 +131,16 @@ class Settings(BaseSettings):
         return self.home / "private" / "local_api_key"
 
     @property
+    def audit_dir(self) -> Path:
+        """The audit record: who made, changed and removed what."""
+        return self.home / "audit"
+
+    @property
+    def state_dir(self) -> Path:
+        """Holds what this machine remembers: the newest aliases that it saw, the settings of the last start."""
+        return self.home / "state"
+
+    @property
     def dead_letters(self) -> Path:
         return self.home / "dead_letters.sqlite"
 

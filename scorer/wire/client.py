@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode
 
 from scorer.wire.card import ModelCard
 from scorer.wire.errors import BodyTooLarge, ConfigurationError, NonsenseReply, Problem, QScoreError
+from scorer.wire.limits import check_length
 from scorer.wire.names import (
     HEADER_BATCH,
     HEADER_MODEL,
@@ -30,7 +31,6 @@ from scorer.wire.names import (
     HEADER_SUBMITTER,
     HEADER_TIMEOUT,
     HEADER_VERSION,
-    MAX_BODY_BYTES,
     MAX_ROWS,
     MEDIA_CSV,
     MEDIA_JSON,
@@ -154,11 +154,9 @@ class GatewayClient:
         written rows. ``bulk``: wait on the queue for files, not on that of searches. Raises the gateway's own problem
         (BadInput, Unauthorised, UnknownModel, QueueFull ...), ScoringTimeout, Unreachable or NonsenseReply.
         """
-        if len(body) > MAX_BODY_BYTES or rows > MAX_ROWS:
-            raise BodyTooLarge(
-                "%d rows in %d bytes are more than one request may hold" % (rows, len(body)),
-                "Send at most %d rows and %d bytes at a time." % (MAX_ROWS, MAX_BODY_BYTES),
-            )
+        if rows > MAX_ROWS:
+            raise BodyTooLarge("%d rows are too many" % rows, "Send at most %d rows at a time." % MAX_ROWS)
+        check_length(len(body), rows, media_type)
         allowed = self._timeout if timeout is None else timeout
         headers = {"Content-Type": media_type, HEADER_ROWS: str(rows), HEADER_TIMEOUT: "%.3f" % _gateway_wait(allowed)}
         if batch_id is not None:

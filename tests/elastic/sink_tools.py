@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,16 +15,17 @@ from scorer.delivery.rows import ScoredRows
 from scorer.delivery.scored import ScoringFacts, scored_rows
 from scorer.elastic_client.client import connect
 from scorer.elastic_client.settings import ElasticSettings
+from scorer.rows.identity import Writer
 from tests.unit.delivery.builders import make_batches, make_card
 
 Result = TypeVar("Result")
 FACTS = ScoringFacts(errors=True, sha256="ab" * 32, scored=1_700_000_000.0)
 
 
-def rows_of(count: int, **context: list[str]) -> ScoredRows:
-    """Rows as a worker makes them for documents."""
+def rows_of(count: int, writer: Writer | None = None, old_ids: bool = False, **context: list[str]) -> ScoredRows:
+    """Rows as a worker makes them for documents; without a writer, as 0.1.0 did."""
     batch, scores = make_batches(count, **context)
-    return scored_rows(batch, scores, make_card(), FACTS).rows
+    return scored_rows(batch, scores, make_card(), replace(FACTS, old_ids=old_ids), writer).rows
 
 
 def make_elastic_sink(url: str, key: Path, namespace: str, **changes: Any) -> ElasticSink:

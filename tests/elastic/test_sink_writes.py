@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.delivery.elastic.sink import ElasticSink
@@ -15,6 +16,7 @@ from scorer.delivery.rows import joined
 from scorer.delivery.sink import Refused, SendOutcome, SinkBusy, SinkRefused
 from scorer.elastic_client.lookup import backing_indices, existing_ids, present_ids
 from scorer.elastic_client.settings import ElasticSettings
+from scorer.rows.identity import Writer
 from scorer.service.settings import Settings
 from scorer.service.worker.sinks import make_sink
 from tests.elastic.conftest import Server
@@ -311,3 +313,34 @@ def test_error_rows_are_documents_of_their_own_kind(sink: ElasticSink, installed
     assert found["error"]["code"] == "missing_feature"
     assert "score" not in found["qscore"]
     assert "risk_score" not in found["event"]
+
+
+def test_what_0_1_0_wrote_is_not_written_again_under_its_new_id(sink: ElasticSink, installed: Server) -> None:
+    before, now = rows_of(30)[:20], rows_of(30, Writer.connector("default", "dc"), old_ids=True)
+    assert sink.send(before).taken == 20
+    installed.admin.indices.rollover(alias=sink.stream)
+    assert counts(sink.send(now)) == (10, 20, 0, 0)
+    assert stream_ids(installed.admin, sink.stream) == once([*before.ids, *now.ids[20:]])
+
+
+@pytest.mark.parametrize("looked_up", [True, False])
+def test_a_second_value_under_one_id_is_told_and_the_first_stays(sink: ElasticSink, looked_up: bool) -> None:
+    """By the look-up and by 409: what somebody sends in a score's place cannot take it, and is seen."""
+    rows = rows_of(4)
+    forged = changed(changed(rows, 1, probability=0.99), 2, alert=True)
+    assert sink.send(rows).taken == 4
+    with structlog.testing.capture_logs() as logs:
+        assert counts(sink.session(0.0 if looked_up else 2e9, repeated=False).send(forged)) == (0, 4, 0, 0)
+    told = {one["qscore_id"]: one for one in logs if one["event"] == "score_conflict"}
+    assert set(told) == {rows.ids[1], rows.ids[2]}
+    assert (told[rows.ids[1]]["kept"], told[rows.ids[1]]["refused"]) == (0.11, 0.99)
+    assert (told[rows.ids[2]]["kept_alert"], told[rows.ids[2]]["refused_alert"]) == (False, True)
+
+
+def test_the_same_value_again_is_no_conflict(sink: ElasticSink) -> None:
+    rows = rows_of(4)
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(2):
+            sink.send(rows)
+        sink.session(2e9, repeated=False, compared=False).send(changed(rows, 1, probability=0.99))
+    assert not [one for one in logs if "conflict" in one["event"]]

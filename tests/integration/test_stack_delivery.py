@@ -12,8 +12,10 @@ import pytest
 from demo.running_stack import running_stack
 from scorer.delivery.dead_letters import DeadLetters
 from scorer.rows.acknowledgement import Acknowledgement
+from scorer.service.access.api_keys import KeyFile
 from scorer.service.queue.exchange import BatchOutcome
 from scorer.service.stack.up import StackState, exchange_of
+from scorer.wire.client import GatewayClient
 from scorer.wire.options import ScoreOptions
 from tests.integration.stack_tools import body, client_of, eventually, qscore, settings_of
 
@@ -63,6 +65,24 @@ def test_the_same_rows_again_carry_the_same_ids(stack: Writing) -> None:
             assert acknowledged(stack, "again") == Acknowledgement(f"batch-again-{number}", 3)
             ids.append([event["fields"]["qscore_id"] for event in stack.events()[before:]])
     assert ids[0] == ids[1]
+
+
+def written_with(stack: Writing, namespace: str | None, batch: str) -> list[str]:
+    """Ids of the same three rows, written with a new key."""
+    settings, before = settings_of(stack.home), len(stack.events())
+    secret = KeyFile(settings.api_keys).add(("score", "write"), namespace=namespace)[1]
+    with GatewayClient(stack.state.url, secret, stack.state.ca_file, timeout=30.0) as client:
+        client.score("lateral", body(3), 3, WRITE, batch, submitter="keys")
+    assert acknowledged(stack, "keys") == Acknowledgement(batch, 3)
+    return [event["fields"]["qscore_id"] for event in stack.events()[before:]]
+
+
+def test_another_write_key_cannot_make_the_id_of_a_score(stack: Writing) -> None:
+    """Whoever sends the same rows first, or with other values, stands beside the score, never in its place."""
+    site, forged = written_with(stack, "site", "batch-keys-1"), written_with(stack, None, "batch-keys-2")
+    assert not set(site) & set(forged)
+    assert not set(forged) & set(written_with(stack, None, "batch-keys-3"))
+    assert written_with(stack, "site", "batch-keys-4") == site
 
 
 def test_rows_without_time_or_identity_are_scored_and_not_written(stack: Writing) -> None:

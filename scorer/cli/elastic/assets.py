@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scorer.cli import terminal
 from scorer.cli.elastic.login import (
     KeyFile,
     KibanaCa,
@@ -68,14 +69,14 @@ def _install(
       qscore elastic install --user elastic --dry-run
       qscore elastic install --user elastic --kibana-url https://kibana.example:5601
     """
-    settings, console = load_settings(), Console()
+    settings, console = load_settings(), terminal.console()
     with elastic_extra():
         from elastic_connector.install.asset_files import Names
         from elastic_connector.install.keys import key_requests
     requests = key_requests(Names(state_index=settings.elastic.state_index), _patterns(settings))
     if print_keys:
         for request in requests:
-            typer.echo(request.console())
+            terminal.say(request.console())
         return
     login = _login(settings, user, password_file, key_file)
     folder = key_folder or settings.home / "private"
@@ -171,7 +172,7 @@ def _diff(
     Example:
       qscore elastic diff && echo 'as this version has it'
     """
-    settings, console = load_settings(), Console()
+    settings, console = load_settings(), terminal.console()
     login = _login(settings, user, password_file, key_file)
     with elastic_extra():
         from elastic_connector.install.changes import differences, plan
@@ -207,7 +208,7 @@ def _uninstall(
     Example:
       qscore elastic uninstall --user elastic --dry-run
     """
-    settings, console = load_settings(), Console()
+    settings, console = load_settings(), terminal.console()
     login = _login(settings, user, password_file, key_file)
     with elastic_extra():
         from elastic_connector.install.installer import removal_plan, uninstall

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scorer.cli import terminal
 from scorer.cli.elastic.login import KeyFile, Login, PasswordFile, User, cluster_of
 from scorer.elastic_client.extra import elastic_extra
 from scorer.service.settings import load_settings
@@ -49,7 +48,7 @@ def _doctor(
         findings = Doctor(cluster.client, settings.elastic, cluster.names).examine()
     if as_json:
         for finding in findings:
-            sys.stdout.write(json.dumps(finding.to_dict()) + "\n")
+            terminal.say(json.dumps(finding.to_dict()))
     else:
         _show(findings)
     raise typer.Exit(1 if failed(findings) else 0)
@@ -60,7 +59,7 @@ def _show(findings: Sequence[Finding]) -> None:
     for finding in findings:
         state = Text(finding.state, style=_STYLES[finding.state])
         table.add_row(state, Text(finding.check), Text(finding.detail), Text(finding.remedy))
-    console = Console()
+    console = terminal.console()
     console.print(table)
     counts = {state: sum(finding.state == state for finding in findings) for state in _STYLES}
     console.print(Text(", ".join(f"{number} {state}" for state, number in counts.items() if number)))

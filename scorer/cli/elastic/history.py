@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from scorer.cli import terminal
 from scorer.elastic_client.extra import elastic_extra
 from scorer.elastic_client.moments import Millis, given_time, iso
 from scorer.elastic_client.settings import ElasticSource
@@ -103,16 +104,16 @@ def _reconcile(
     """
     with _history(source, version) as history:
         scope = _scope(history, since, to, history.earliest(of_scores=False))
-        console = Console()
+        console = terminal.console()
         with _counting(console) as show:
             found = history.reconcile(scope, show)
         _tell_scope(history, scope)
         tally = found.tally
-        typer.echo(f"rows: {tally.rows}, with a score: {tally.scored}, without: {tally.lacking}")
-        typer.echo(f"scores: {found.scores}, without a document: {found.orphans}, duplicates: {tally.duplicates}")
+        terminal.say(f"rows: {tally.rows}, with a score: {tally.scored}, without: {tally.lacking}")
+        terminal.say(f"scores: {found.scores}, without a document: {found.orphans}, duplicates: {tally.duplicates}")
         _tell_unidentified(tally)
         for known in found.examples:
-            typer.echo(f"  without a document, such as {known}")
+            terminal.say(f"  without a document, such as {known}")
         if fix and tally.lacking and (yes or typer.confirm(f"Send {tally.lacking} rows?")):
             _send(history, scope)
             return
@@ -159,12 +160,12 @@ def _scope(history: History, since: str | None, to: str, first: Millis | None) -
 
 def _count(history: History, scope: HistoryScope) -> None:
     """Count and print what would be done."""
-    with _counting(Console()) as show:
+    with _counting(terminal.console()) as show:
         tally = history.count(scope, show)
     _tell_scope(history, scope)
-    typer.echo(f"rows: {tally.rows}, with a score: {tally.scored}, to be sent: {tally.lacking}")
+    terminal.say(f"rows: {tally.rows}, with a score: {tally.scored}, to be sent: {tally.lacking}")
     _tell_unidentified(tally)
-    typer.echo("Nothing was sent; add --yes." if tally.lacking else "Nothing is left to be done.")
+    terminal.say("Nothing was sent; add --yes." if tally.lacking else "Nothing is left to be done.")
 
 
 def _send(history: History, scope: HistoryScope) -> None:
@@ -173,7 +174,7 @@ def _send(history: History, scope: HistoryScope) -> None:
     before = signal.signal(signal.SIGINT, lambda _number, _frame: stopped.set())
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     try:
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        with Progress(*columns, console=terminal.console(stderr=True), transient=True) as bar:
             task = bar.add_task("", total=scope.high - scope.low)
 
             def show(progress: object) -> None:
@@ -188,11 +189,11 @@ def _send(history: History, scope: HistoryScope) -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     _tell_scope(history, scope)
-    typer.echo(f"rows: {done.tally.rows}, there already: {done.tally.scored}, written: {done.written}")
+    terminal.say(f"rows: {done.tally.rows}, there already: {done.tally.scored}, written: {done.written}")
     if done.dead:
-        typer.echo(f"refused by Elasticsearch: {done.dead}; `qscore dead list` shows them")
+        terminal.say(f"refused by Elasticsearch: {done.dead}; `qscore dead list` shows them")
     if stopped.is_set():
-        typer.echo("Stopped. The same command goes on from here.")
+        terminal.say("Stopped. The same command goes on from here.")
         raise typer.Exit(1)
 
 
@@ -205,9 +206,9 @@ def _counting(console: Console) -> Iterator[Callable[[Tally], None]]:
 
 def _tell_scope(history: History, scope: HistoryScope) -> None:
     grain = "windows" if history.card.grain == "window" else "documents"
-    typer.echo(f"{grain} of {scope.source} from {iso(scope.low)} to {iso(scope.high)}, {scope.model} {scope.version}")
+    terminal.say(f"{grain} of {scope.source} from {iso(scope.low)} to {iso(scope.high)}, {scope.model} {scope.version}")
 
 
 def _tell_unidentified(tally: Tally) -> None:
     if tally.unidentified:
-        typer.echo(f"rows without a time or a key, which cannot be scored once only: {tally.unidentified}")
+        terminal.say(f"rows without a time or a key, which cannot be scored once only: {tally.unidentified}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scorer.cli import terminal
 from scorer.elastic_client.extra import elastic_extra
 from scorer.elastic_client.moments import given_time
 from scorer.logs import configure_logs
@@ -59,7 +60,7 @@ def run(
     only = tuple(source or ())
     statuses = run_connector(settings, cards, stop, once=once, since=begin, only=only, ready=_say_ready)
     for status in statuses:
-        typer.echo(summary(status))
+        terminal.say(summary(status))
 
 
 def summary(status: SourceStatus) -> str:
@@ -75,7 +76,7 @@ def summary(status: SourceStatus) -> str:
 def _say_ready(board: StatusBoard, port: int) -> None:
     names = ", ".join(status.source for status in board)
     health = f"; health on port {port}" if port else ""
-    typer.echo(f"running: {names}{health}")
+    terminal.say(f"running: {names}{health}")
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

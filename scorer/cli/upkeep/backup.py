@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scorer.cli import terminal
 from scorer.service.backup.restore import restore
 from scorer.service.backup.save import Saved, back_up
 from scorer.service.settings import load_settings
@@ -45,12 +46,12 @@ def backup_command(
 
 def _tell(file: Path, saved: Saved) -> None:
     for skipped in saved.skipped:
-        typer.echo(f"left out: {skipped.name!r}: {skipped.reason}", err=True)
+        terminal.say(f"left out: {skipped.name!r}: {skipped.reason}", err=True)
     for path in saved.outside:
-        typer.echo(f"not in it, for it lies outside the home: {path}", err=True)
+        terminal.say(f"not in it, for it lies outside the home: {path}", err=True)
     if saved.keys:
-        typer.echo(f"without private keys: {', '.join(saved.keys)}", err=True)
-    typer.echo(f"{saved.files} files in {file}, {saved.size} bytes; SHA-256 {saved.sha256}")
+        terminal.say(f"without private keys: {', '.join(saved.keys)}", err=True)
+    terminal.say(f"{saved.files} files in {file}, {saved.size} bytes; SHA-256 {saved.sha256}")
 
 
 def restore_command(
@@ -67,12 +68,12 @@ def restore_command(
     home = home.expanduser().absolute()
     manifest = restore(file, home, sha256)
     for name in manifest.moved:
-        typer.echo(f"{name} named another place when the backup was made; what lay there is now in {home}", err=True)
+        terminal.say(f"{name} named another place when the backup was made; what lay there is now in {home}", err=True)
     if not manifest.private_keys:
-        typer.echo("the backup holds no private keys; `qscore up` and `qscore train` make new ones", err=True)
-    typer.echo(f"{len(manifest.files)} files in {home}, as qscore {manifest.version} left them")
+        terminal.say("the backup holds no private keys; `qscore up` and `qscore train` make new ones", err=True)
+    terminal.say(f"{len(manifest.files)} files in {home}, as qscore {manifest.version} left them")
     try:
         for line in model_lines(load_settings(home=home, registry_dir=None, trusted_keys_dir=None)):
-            typer.echo(f"model {line}")
+            terminal.say(f"model {line}")
     except QScoreError as error:
-        typer.echo(f"qscore: {error.sentence()}", err=True)
+        terminal.say(f"qscore: {error.sentence()}", err=True)

@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.delivery.rows import ScoredRows
+from scorer.delivery.rows import NO_ROWS, ScoredRows
 from scorer.delivery.sink import Refused, SendOutcome, SinkBusy, SinkRefused
-from scorer.elastic_client.failures import printable
-from scorer.wire.errors import DeliveryFailed, NonsenseReply
+from scorer.elastic_client.failures import ElasticBusy, Missing, printable
+from scorer.wire.errors import DeliveryFailed, NonsenseReply, QScoreError, Unavailable
 
 Positions = NDArray[np.intp]
 _TAKEN = frozenset({200, 201})
@@ -51,6 +51,7 @@ class Ledger:
         #: Positions of rows that were refused with the fields that were copied onto them: to be sent without.
         self.burdened: list[int] = []
         self._left = np.ones(len(rows), np.bool_)
+        self._there = np.zeros(len(rows), np.bool_)
 
     @property
     def left(self) -> Positions:
@@ -63,6 +64,7 @@ class Ledger:
             self.taken += 1
         elif item.status == 409:
             self.already_there += 1
+            self._there[at] = True
         elif (fault := _item_fault(item)) is not None:
             self.fault = self.fault or fault
             self.uncertain = self.uncertain or item.status >= 500
@@ -81,7 +83,12 @@ class Ledger:
     def found(self, there: NDArray[np.bool_]) -> None:
         """Note which of the N rows, none of which is settled, the stream has already: ``there`` (N,), booleans."""
         self.already_there += int(there.sum())
+        self._there |= there
         self._left &= ~there
+
+    def there(self) -> ScoredRows:
+        """Pick the rows that the stream had already."""
+        return self.rows.where(self._there) if self._there.any() else NO_ROWS
 
     def outcome(self, fault: DeliveryFailed | None) -> SendOutcome:
         unsent = self.rows.where(self._left)
@@ -129,6 +136,17 @@ def _item_fault(item: Item) -> DeliveryFailed | None:
     if item.kind == "illegal_argument_exception" and "pipeline with id" in item.reason:
         return SinkRefused(detail, INSTALL)
     return None
+
+
+def fault_of(error: QScoreError) -> DeliveryFailed:
+    """Tell the fault of a whole request as a sink does: what a repetition may mend is busy, anything else refused."""
+    if isinstance(error, Unavailable):
+        busy = SinkBusy(error.detail, error.remedy)
+        busy.retry_after = error.retry_after if isinstance(error, ElasticBusy) else None
+        return busy
+    if isinstance(error, Missing):
+        return SinkRefused(error.detail, INSTALL)
+    return SinkRefused(error.detail, error.remedy)
 
 
 def _logged(item: Item) -> str:

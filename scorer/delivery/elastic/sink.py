@@ -24,8 +24,9 @@ import numpy as np
 from elasticsearch import Elasticsearch
 from numpy.typing import NDArray
 
+from scorer.delivery.elastic.conflicts import tell_conflicts
 from scorer.delivery.elastic.document import document_lines
-from scorer.delivery.elastic.items import CREATE, INSTALL, Item, Ledger, Positions, items
+from scorer.delivery.elastic.items import CREATE, Item, Ledger, Positions, fault_of, items
 from scorer.delivery.lines import Lines
 from scorer.delivery.number_columns import iso_text
 from scorer.delivery.rows import ScoredRows
@@ -36,7 +37,7 @@ from scorer.elastic_client.lookup import BackingIndex, backing_indices, existing
 from scorer.elastic_client.names import ELASTIC, SCORES_STREAM
 from scorer.elastic_client.under_way import bulk_tasks
 from scorer.logs import get_log
-from scorer.wire.errors import DeliveryFailed, Forbidden, NonsenseReply, QScoreError, Unavailable, Unreachable
+from scorer.wire.errors import DeliveryFailed, Forbidden, NonsenseReply, QScoreError, Unreachable
 
 #: Seconds that the clocks of cluster and submitter may differ before a look-up is left out wrongly.
 CLOCK_MARGIN = 5.0
@@ -108,8 +109,8 @@ class ElasticSink:
             get_log().warning("clock_not_asked", reason=error.sentence())
             return iso_text(time.time())
 
-    def session(self, since: float, repeated: bool) -> ElasticSession:
-        return ElasticSession(self, since, repeated)
+    def session(self, since: float, repeated: bool, compared: bool = True) -> ElasticSession:
+        return ElasticSession(self, since, repeated, compared)
 
     def send(self, rows: ScoredRows) -> SendOutcome:
         """Send rows of which nothing is known: they are looked up first."""
@@ -118,11 +119,13 @@ class ElasticSink:
 
 @dataclass
 class ElasticSession:
-    """One run of one delivery. ``uncertain``: rows may have been written, in which index is not known."""
+    """One run of one delivery. ``uncertain``: rows may have been written, in which index is not known. ``compared``:
+    rows that are there already are compared with what is there."""
 
     sink: ElasticSink
     since: float
     uncertain: bool
+    compared: bool = True
     clock: Callable[[], float] = time.monotonic
 
     @property
@@ -147,8 +150,15 @@ class ElasticSession:
                     self._create(request, ledger)
                     self.sink.check_stream()
         except QScoreError as error:
-            return ledger.outcome(error if isinstance(error, DeliveryFailed) else _fault(error))
+            return ledger.outcome(error if isinstance(error, DeliveryFailed) else fault_of(error))
+        finally:
+            self._compare(ledger.there())
         return ledger.outcome(None)
+
+    def _compare(self, there: ScoredRows) -> None:
+        """Tell where a row says something else than what was written under its id, which stays."""
+        if there and self.compared:
+            tell_conflicts(self.sink.client, self.sink.stream, there)
 
     def _await_earlier(self) -> None:
         """Wait until no request is under way that may hold these rows. Raises SinkBusy where that takes long."""
@@ -169,10 +179,10 @@ class ElasticSession:
         """Settle the rows that the stream has already, where it may have some."""
         if not self._may_be_there(indices):
             return
-        ids = ledger.rows.ids
-        known = existing_ids(self.sink.client, [index.name for index in indices], list(dict.fromkeys(ids)))
+        ids, old = ledger.rows.ids, ledger.rows.old_ids
+        known = existing_ids(self.sink.client, [index.name for index in indices], list(dict.fromkeys((*ids, *old))))
         self.uncertain = False
-        ledger.found(np.array([one in known for one in ids], np.bool_))
+        ledger.found(np.array([one in known or other in known for one, other in zip(ids, old, strict=True)], np.bool_))
 
     def _may_be_there(self, indices: Sequence[BackingIndex]) -> bool:
         """Tell whether the stream may have rows."""
@@ -278,17 +288,6 @@ def _mask(positions: Positions, rows: int) -> NDArray[np.bool_]:
 class _TooLarge(Exception):
     def sentence(self) -> str:
         return f"{self} The document alone is larger than one request may be."
-
-
-def _fault(error: QScoreError) -> DeliveryFailed:
-    """Tell the fault of a whole request as a sink does: what a repetition may mend is busy, anything else refused."""
-    if isinstance(error, Unavailable):
-        busy = SinkBusy(error.detail, error.remedy)
-        busy.retry_after = error.retry_after if isinstance(error, ElasticBusy) else None
-        return busy
-    if isinstance(error, Missing):
-        return SinkRefused(error.detail, INSTALL)
-    return SinkRefused(error.detail, error.remedy)
 
 
 def _mapped(body: Any) -> bool:

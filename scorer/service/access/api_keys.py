@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from scorer.registry.files import write_atomic
+from scorer.rows.identity import RESERVED_NAMESPACES
 from scorer.service.queue.broker import private_dir
 from scorer.wire.errors import BadOption, ConfigurationError, Forbidden, Unauthorised
 
@@ -27,18 +29,25 @@ SCOPES = {
     "write": "score with write=true",
 }
 _PREFIX = "qsk_"
+_NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z")  # no colon: with one they are the connector's
+_LOCAL = "local"  # the same whenever the local key is made again
 _FILE_CAP = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """One key as it is stored. ``created``: epoch seconds. ``sha256``: hexadecimal, of the whole key."""
+    """One key as it is stored. ``created``: epoch seconds. ``sha256``: hexadecimal, of the whole key.
+
+    ``namespace`` enters the id of every score that is written with the key, so that no key of another namespace makes
+    that id. It is empty for keys of 0.1.0: their scores have the ids of then.
+    """
 
     id: str
     sha256: str
     scopes: tuple[str, ...]
     created: float
     note: str = ""
+    namespace: str = ""
 
     def allows(self, scope: str) -> None:
         """Raise Forbidden when the key lacks ``scope``."""
@@ -85,8 +94,11 @@ class KeyFile:
             raise Unauthorised("nobody knows this key", "Make one with `qscore key new` on the gateway's host.")
         return found
 
-    def add(self, scopes: Sequence[str], note: str = "") -> tuple[ApiKey, str]:
-        """Make a key; returns what is stored and the key itself, which nothing keeps. Raises BadOption."""
+    def add(self, scopes: Sequence[str], note: str = "", namespace: str | None = None) -> tuple[ApiKey, str]:
+        """Make a key; returns what is stored and the key itself, which nothing keeps. Raises BadOption.
+
+        ``namespace``: by default one of its own, so that no other key makes the ids of its scores.
+        """
         unknown = sorted(set(scopes) - set(SCOPES))
         if unknown or not scopes:
             raise BadOption(
@@ -94,7 +106,8 @@ class KeyFile:
             )
         secret = _PREFIX + secrets.token_urlsafe(32)
         digest = _digest(secret)
-        key = ApiKey(digest[:8], digest, tuple(sorted(set(scopes))), round(time.time(), 3), note[:200])
+        own = digest[:8] if namespace is None else check_namespace(namespace)
+        key = ApiKey(digest[:8], digest, tuple(sorted(set(scopes))), round(time.time(), 3), note[:200], own)
         with self._locked():
             self._write((*self.keys(), key))
         return key, secret
@@ -118,6 +131,20 @@ class KeyFile:
         write_private(self.path, content)
 
 
+def check_namespace(namespace: str) -> str:
+    """Return ``namespace`` where a key may have it. Raises BadOption."""
+    if not _may_be_namespace(namespace):
+        raise BadOption(
+            f"{namespace[:80]!r} cannot be a key's namespace",
+            f"Use up to 64 of a-z, 0-9, _, . and -; not {' or '.join(sorted(RESERVED_NAMESPACES))}.",
+        )
+    return namespace
+
+
+def _may_be_namespace(text: str) -> bool:
+    return _NAMESPACE.match(text) is not None and text not in RESERVED_NAMESPACES
+
+
 def local_key(path: Path, keys: KeyFile) -> str:
     """Read the key that commands on this machine use; made, with every scope, when it is missing or was revoked."""
     if path.is_file():
@@ -125,7 +152,7 @@ def local_key(path: Path, keys: KeyFile) -> str:
         if any(key.sha256 == _digest(secret) for key in keys.keys()):  # noqa: SIM118  # a method, not a mapping
             return secret
     private_dir(path.parent)
-    secret = keys.add(tuple(SCOPES), note="qscore commands on this machine")[1]
+    secret = keys.add(tuple(SCOPES), note="qscore commands on this machine", namespace=_LOCAL)[1]
     write_private(path, secret.encode() + b"\n")
     return secret
 
@@ -155,4 +182,8 @@ def _key(entry: dict[str, Any]) -> ApiKey:
     if len(bytes.fromhex(sha256)) != hashlib.sha256().digest_size:
         raise ValueError("a key's sha256 has the wrong length")
     scopes = tuple(str(scope) for scope in entry["scopes"])
-    return ApiKey(str(entry["id"]), sha256.lower(), scopes, float(entry["created"]), str(entry.get("note", "")))
+    namespace = str(entry.get("namespace", ""))
+    if namespace and not _may_be_namespace(namespace):
+        raise ValueError(f"a key's namespace is {namespace[:80]!r}")
+    note = str(entry.get("note", ""))
+    return ApiKey(str(entry["id"]), sha256.lower(), scopes, float(entry["created"]), note, namespace)

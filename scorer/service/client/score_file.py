@@ -26,7 +26,8 @@ from scorer.service.queue.exchange import Exchange
 from scorer.wire.card import ModelCard
 from scorer.wire.client import GatewayClient, ScoreReply
 from scorer.wire.errors import BadInput, QueueFull
-from scorer.wire.names import MAX_ROWS, OUTPUT_COLUMNS
+from scorer.wire.limits import body_limit
+from scorer.wire.names import MAX_ROWS, MEDIA_CSV, OUTPUT_COLUMNS
 from scorer.wire.options import ScoreOptions
 
 #: Seconds to wait for one chunk, and for the acknowledgements of a written file after the last one came.
@@ -134,17 +135,29 @@ def _replies(
     wanted = [name for name in names if name in table.column_names]
     text = f"scoring with {card.name} {card.version}"
     steps(text, 0, table.num_rows)
+    done = 0
     for start in range(0, table.num_rows, MAX_ROWS):
-        chunk = table.select(wanted).slice(start, MAX_ROWS)
-        yield _patiently_scored(client, card, options, chunk, submitter)
-        steps(text, start + chunk.num_rows, table.num_rows)
+        for body, rows in _bodies(table.select(wanted).slice(start, MAX_ROWS)):
+            yield _patiently_scored(client, card, options, body, rows, submitter)
+            done += rows
+            steps(text, done, table.num_rows)
+
+
+def _bodies(chunk: pa.Table) -> Iterator[tuple[bytes, int]]:
+    """Write a chunk as one body with its rows, or as several where its cells are too long for one."""
+    body, rows = csv_bytes(chunk), chunk.num_rows
+    if len(body) <= body_limit(rows, MEDIA_CSV) or rows == 1:
+        yield body, rows
+        return
+    yield from _bodies(chunk.slice(0, rows // 2))
+    yield from _bodies(chunk.slice(rows // 2))
 
 
 def _patiently_scored(
-    client: GatewayClient, card: ModelCard, options: ScoreOptions, chunk: pa.Table, submitter: str | None
+    client: GatewayClient, card: ModelCard, options: ScoreOptions, body: bytes, rows: int, submitter: str | None
 ) -> ScoreReply:
-    """The reply to a chunk, which is offered again, under the same batch id, while the queue is full."""
-    body, batch_id = csv_bytes(chunk), uuid.uuid4().hex
+    """The reply to a body, which is offered again, under the same batch id, while the queue is full."""
+    batch_id = uuid.uuid4().hex
     patience = stamina.RetryingCaller(
         attempts=None,
         timeout=_FULL_QUEUE_SECONDS,
@@ -152,9 +165,7 @@ def _patiently_scored(
         wait_max=_FULL_QUEUE_PAUSE,
         wait_jitter=0.0,
     )
-    return patience(
-        QueueFull, client.score, card.name, body, chunk.num_rows, options, batch_id, submitter=submitter, bulk=True
-    )
+    return patience(QueueFull, client.score, card.name, body, rows, options, batch_id, submitter=submitter, bulk=True)
 
 
 def _check_columns(table: pa.Table, card: ModelCard, file: Path) -> None:

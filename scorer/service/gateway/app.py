@@ -100,6 +100,7 @@ def _job(asked: ScoreRequest) -> ScoreJob:
         submitted=now,
         reply_key=f"qscore:reply:{uuid.uuid4().hex}",
         submitter=asked.submitter,
+        writer=asked.writer,
     )
 
 
@@ -188,7 +189,7 @@ def _allowed_request(gateway: Gateway, name: str) -> ScoreRequest:
     if asked.options.write:
         key.allows("write")
     card = gateway.cards.card(asked.model, asked.options.version)
-    return asked.pinned(card.version, gateway.queue.lanes.queue_of(card, asked.queue))
+    return asked.pinned(card.version, gateway.queue.lanes.queue_of(card, asked.queue), key.namespace)
 
 
 def _response(asked: ScoreRequest, reply: WorkerReply) -> Response:

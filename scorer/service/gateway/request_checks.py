@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from scorer.service.settings import Settings
 from scorer.wire.errors import BadOption, BodyTooLarge, MalformedBody, UnsupportedMediaType
+from scorer.wire.limits import check_length
 from scorer.wire.names import (
     HEADER_BATCH,
     HEADER_QUEUE,
@@ -54,25 +55,29 @@ class ScoreRequest:
     timeout: float
     queue: str
     submitter: str | None
+    writer: str = ""
 
-    def pinned(self, version: str, queue: str) -> ScoreRequest:
-        """Pin the request to one exact version, on the queue of that version's lane."""
-        return dataclasses.replace(self, options=dataclasses.replace(self.options, version=version), queue=queue)
+    def pinned(self, version: str, queue: str, writer: str) -> ScoreRequest:
+        """Pin the request to one exact version, on the queue of that version's lane, for the namespace of its key."""
+        options = dataclasses.replace(self.options, version=version)
+        return dataclasses.replace(self, options=options, queue=queue, writer=writer)
 
 
 def score_request(name: str, request: Request, settings: Settings) -> ScoreRequest:
-    """Read path, query and headers. Raises BadInput's kinds, UnknownModel."""
+    """Read path, query and headers. Raises BadInput's kinds (BodyTooLarge by what is announced), UnknownModel."""
     repeated = [key for key in request.args if len(request.args.getlist(key)) > 1]
     if repeated:
         raise BadOption(f"option {repeated[0][:40]} is given twice", "Give it once.")
     options = ScoreOptions.parse(request.args.to_dict())
     if options.write and settings.sink == "none":
         raise BadOption("write=true, but this gateway has no sink to write to", 'Set sink = "hec" in its qscore.toml.')
+    rows, media_type = _rows(request.headers.get(HEADER_ROWS)), _media_type(request)
+    check_length(request.content_length or 0, rows, media_type)
     return ScoreRequest(
         model=check_model_name(name),
         options=options,
-        rows=_rows(request.headers.get(HEADER_ROWS)),
-        media_type=_media_type(request),
+        rows=rows,
+        media_type=media_type,
         batch_id=_matching(request, HEADER_BATCH, _BATCH) or uuid.uuid4().hex,
         timeout=_timeout(request.headers.get(HEADER_TIMEOUT), settings.gateway.max_timeout),
         queue=_queue(request.headers.get(HEADER_QUEUE, QUEUE_INTERACTIVE)),

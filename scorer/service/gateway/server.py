@@ -19,6 +19,7 @@ from gunicorn.glogging import Logger
 
 from scorer.logs import configure_logs
 from scorer.service.access.authority import TlsFiles, server_files
+from scorer.service.access.effective import audit_start
 from scorer.service.gateway.app import create_app
 from scorer.service.process import end_with_parent
 from scorer.service.settings import Settings, load_settings
@@ -90,6 +91,7 @@ def _settle(_server: Any, _worker: Any) -> None:
 def main(arguments: list[str]) -> None:
     settings = load_settings()
     configure_logs("gateway")
+    audit_start(settings, "gateway")
     gateway = settings.gateway
     bind = f"fd://{arguments[0]}" if arguments else f"{gateway.host}:{gateway.port}"
     Server(options(settings, bind, server_files(settings)), settings).run()

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import msgpack
-from pydantic import BeforeValidator, Field, Strict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, TypeAdapter, ValidationError
 
+from scorer.rows.identity import RESERVED_NAMESPACES, Writer
 from scorer.wire.errors import BadInput, MalformedBody, NonsenseReply, Problem, UnknownModel
 from scorer.wire.names import MAX_BODY_BYTES, MAX_ROWS
 from scorer.wire.options import ScoreOptions
@@ -27,6 +28,15 @@ Text = Annotated[str, Strict()]
 Number = Annotated[float, Strict()]
 Whole = Annotated[int, Strict()]
 RoutePart = Annotated[Text, Field(pattern=r"^[A-Za-z0-9_./:-]{0,200}$")]
+
+
+def _check_namespace(text: str) -> str:
+    if text in RESERVED_NAMESPACES:
+        raise ValueError("it is no writer's namespace")
+    return text
+
+
+Namespace = Annotated[RoutePart, AfterValidator(_check_namespace)]
 
 
 def _read_options(raw: Any) -> ScoreOptions:
@@ -70,7 +80,11 @@ _ROUTE = tuple(part.name for part in dataclasses.fields(DeliveryRoute))
 
 @dataclass(frozen=True)
 class ScoreJob(DeliveryRoute):
-    """One batch to score. ``deadline`` and ``submitted``: epoch seconds. Either ``body`` or ``body_key`` is set."""
+    """One batch to score. ``deadline`` and ``submitted``: epoch seconds. Either ``body`` or ``body_key`` is set.
+
+    ``writer``, ``source``: namespace and source of whoever sent it, for the ids of written rows; ``writer`` is empty in
+    messages of 0.1.0 and of its keys, whose rows keep the ids that they had then.
+    """
 
     batch_id: Text
     model: Text
@@ -83,10 +97,15 @@ class ScoreJob(DeliveryRoute):
     body: Annotated[bytes, Strict()] | None = None
     body_key: Text | None = None
     submitter: Text | None = None
+    writer: Namespace = ""
+    source: RoutePart = ""
 
     def to_kwargs(self) -> dict[str, Any]:
         """Write the keyword arguments of the task qscore.score."""
-        return _message(self) | {"options": self.options.to_query()}
+        message = _message(self) | {"options": self.options.to_query()}
+        if not self.writer:
+            del message["writer"], message["source"]
+        return message
 
     @classmethod
     def from_kwargs(cls, raw: Mapping[str, Any]) -> ScoreJob:
@@ -97,6 +116,11 @@ class ScoreJob(DeliveryRoute):
     def message(self) -> str:
         """Name this message among those of its batch; it keeps the name when it comes again after a worker's death."""
         return self.reply_key or f"{self.batch_id}:{self.submitted!r}"
+
+    @property
+    def by(self) -> Writer | None:
+        """Say who sent it, as it enters the ids of its rows; None for the ids of 0.1.0."""
+        return Writer(self.writer, self.source) if self.writer else None
 
     def expired(self) -> bool:
         """Tell whether the job's caller has stopped waiting."""

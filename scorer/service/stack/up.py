@@ -17,7 +17,9 @@ from filelock import FileLock, Timeout
 
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import KeyFile, local_key, write_private
+from scorer.service.access.audit import audit_quietly
 from scorer.service.access.authority import server_files
+from scorer.service.access.effective import audit_start
 from scorer.service.queue.broker import Server, embedded, private_dir, redis_client, servers, socket_path
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.exchanges import Exchanges
@@ -76,7 +78,8 @@ class Stack:
         for server in own_servers(settings):
             path = socket_path(settings, server)
             _clear_stale_socket(private_dir(path.parent) / path.name)
-        local_key(settings.local_key, KeyFile(settings.api_keys))
+        _local_key(settings)
+        audit_start(settings, "up")
         files = server_files(settings)
         listener = _listen(settings.gateway.host, settings.gateway.port)
         url = f"https://{_url_host(settings)}:{listener.getsockname()[1]}"
@@ -158,6 +161,16 @@ def read_state(settings: Settings) -> StackState | None:
         return _read_state(settings)
     lock.release()
     return None
+
+
+def _local_key(settings: Settings) -> None:
+    """Make the key of this machine's commands where there is none, and record that."""
+    keys = KeyFile(settings.api_keys)
+    before = {key.id for key in keys.keys()}  # noqa: SIM118  # a method, not a mapping
+    local_key(settings.local_key, keys)
+    for key in keys.keys():  # noqa: SIM118
+        if key.id not in before:
+            audit_quietly(settings, "key_made", key=key.id, scopes=key.scopes, note=key.note)
 
 
 def own_servers(settings: Settings) -> tuple[Server, ...]:

@@ -101,7 +101,8 @@ class DeliveryWorker:
         final = _is_last(job) or isinstance(sink, UnusableSink)
         if isinstance(sink, RecallingSink):
             repeated = self.exchange.begun(job.rows_key) or job.attempt > 0
-            sink = sink.session(job.first_submitted, repeated)
+            # What a connector sends twice says the same twice: nobody else can make its ids.
+            sink = sink.session(job.first_submitted, repeated, compared=not job.stream)
         refusal_final = job.attempt + 1 >= MAX_REFUSED_RUNS
         return deliver(rows, sink, self.dead_letters, final, batch_id=job.batch_id, refusal_final=refusal_final)
 

@@ -25,6 +25,7 @@ from scorer.models.reasons import NOT_EXPLAINED
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.rows.batches import FeatureBatch, ScoreBatch
 from scorer.rows.defects import Defect
+from scorer.rows.identity import Writer
 from scorer.scoring.decode import decode
 from scorer.scoring.encode import encode_reply
 from scorer.scoring.score import score
@@ -88,7 +89,7 @@ def score_job(
     scores = score(held.model, held.version, batch, job.options, until)
     rows = NO_ROWS
     if job.options.write:
-        rows, scores = _rows_to_write(batch, scores, held, _facts(job, held, configured_sink))
+        rows, scores = _rows_to_write(batch, scores, held, _facts(job, held, configured_sink), job.by)
     counts = _problem_counts(scores)
     scored = job.rows - sum(counts.values()) + counts.get("bad_context", 0)
     headers = {
@@ -111,12 +112,14 @@ def _reasons_until(job: ScoreJob, seconds: float | None) -> float | None:
 def _facts(job: ScoreJob, held: HeldModel, configured_sink: str) -> ScoringFacts | None:
     """Gather what documents say beside the score; events of other sinks leave it out.
 
-    Rows that could not be scored become documents where a connector sent them; whoever waits for a reply sees them.
+    Rows that could not be scored become documents where a connector sent them; whoever waits for a reply sees them. A
+    connector's row that may have been sent before, 0.1.0 may have written.
     """
     if (job.sink or configured_sink) != ELASTIC:
         return None
     return ScoringFacts(
         errors=job.sink == ELASTIC,
+        old_ids=bool(job.writer and job.stream and not job.first_submitted),
         threshold=job.options.threshold,
         sha256=held.sha256,
         scored=time.time(),
@@ -125,10 +128,10 @@ def _facts(job: ScoreJob, held: HeldModel, configured_sink: str) -> ScoringFacts
 
 
 def _rows_to_write(
-    batch: FeatureBatch, scores: ScoreBatch, held: HeldModel, facts: ScoringFacts | None
+    batch: FeatureBatch, scores: ScoreBatch, held: HeldModel, facts: ScoringFacts | None, writer: Writer | None
 ) -> tuple[ScoredRows, ScoreBatch]:
     """Make the rows for the sink, and mark in the scores those that cannot be written."""
-    rows, skipped = scored_rows(batch, scores, held.card, facts)
+    rows, skipped = scored_rows(batch, scores, held.card, facts, writer)
     if skipped:
         scores = dataclasses.replace(scores, defects=dict.fromkeys(skipped, _NOT_WRITTEN) | dict(scores.defects))
     return rows, scores

@@ -12,6 +12,7 @@ from typing import Any
 from elasticsearch import ApiError, Elasticsearch, TransportError, helpers
 
 SOURCE = "logs-chaos.src-default"
+SOURCE_NAME = "chaos"  # in qscore.toml
 GONE = (ApiError, TransportError)  # what the client raises while the server is down or starting
 _BATCH = 20  # documents that one request writes
 

@@ -18,7 +18,7 @@ from elastic_connector.install.asset_files import STANDARD
 from elastic_connector.install.cluster import Cluster
 from elastic_connector.install.installer import install
 from tests.conftest import make_tiny_model, publish_model
-from tests.elastic.chaos.feeder import SOURCE
+from tests.elastic.chaos.feeder import SOURCE, SOURCE_NAME
 from tests.elastic.chaos.theatre import MODEL, Say, Theatre
 
 _PATTERN = "logs-chaos.*"
@@ -67,5 +67,5 @@ def set_the_stage(folder: Path, server: DevServer, admin: Elasticsearch, namespa
     publish_model(home, dataclasses.replace(make_tiny_model(), grain="event"))
     key = home / "elastic_key"
     write_runtime_key(admin, "chaos-runtime", [_PATTERN], key)
-    text = settings_text(server.url, key, namespace, [Source("chaos", _PATTERN, MODEL)], **_TIMES)
+    text = settings_text(server.url, key, namespace, [Source(SOURCE_NAME, _PATTERN, MODEL)], **_TIMES)
     (home / "qscore.toml").write_text(text)

@@ -13,8 +13,8 @@ from typing import Any
 from elasticsearch import Elasticsearch, helpers
 
 from demo.elastic_setup import SCORES_QUERY
-from scorer.rows.identity import score_id
-from tests.elastic.chaos.feeder import GONE, SOURCE, Feeder
+from scorer.rows.identity import Writer, score_id
+from tests.elastic.chaos.feeder import GONE, SOURCE, SOURCE_NAME, Feeder
 from tests.elastic.chaos.theatre import MODEL, VERSION, Theatre
 
 
@@ -38,13 +38,13 @@ class Verdict:
         )
 
 
-def expected_scores(admin: Elasticsearch) -> dict[str, tuple[str, str, float]]:
+def expected_scores(admin: Elasticsearch, writer: Writer) -> dict[str, tuple[str, str, float]]:
     """Id of the one score of every document of the source -> its index, id and time of arrival."""
     query = {"query": {"match_all": {}}, "docvalue_fields": [{"field": "event.ingested", "format": "epoch_millis"}]}
     expected = {}
     for hit in helpers.scan(admin, index=SOURCE, query=query, _source=False, size=5000):
         arrived = float(hit["fields"]["event.ingested"][0]) / 1000.0
-        known = score_id(MODEL, VERSION, ("origin", hit["_index"], hit["_id"]))
+        known = score_id(MODEL, VERSION, ("origin", hit["_index"], hit["_id"]), writer=writer)
         expected[known] = hit["_index"], hit["_id"], arrived
     return expected
 
@@ -63,7 +63,8 @@ def judge(play: Theatre, feeder: Feeder, seconds: float) -> Verdict:
         play.tend()
         with contextlib.suppress(*GONE, helpers.ScanError):
             play.admin.indices.refresh(index=f"{SOURCE},{play.scores}")
-            expected, found = expected_scores(play.admin), score_counts(play.admin, play.scores)
+            writer = Writer.connector(play.namespace, SOURCE_NAME)
+            expected, found = expected_scores(play.admin, writer), score_counts(play.admin, play.scores)
             if not expected.keys() - found.keys():
                 break
             if len(found) > most:

@@ -163,7 +163,7 @@ class StartingHistory(History):
     @property
     def scores(self) -> VersionScores:
         known = super().scores
-        return Starting(known.client, known.stream, known.model, known.version)
+        return Starting(known.client, known.stream, known.model, known.version, known.writer)
 
 
 def test_a_shard_that_is_starting_does_not_end_a_backfill(make_stage: MakeStage) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.elastic.stage import Stage, logon, open_stage
+from demo.elastic_documents import MAPPINGS
+from demo.elastic_setup import write_runtime_key
+from tests.elastic.stage import SOURCE, Stage, logon, open_stage
 
 T0 = 1_699_990_200.0  # the start of a window
 
@@ -53,3 +56,26 @@ def test_windows_are_scored_once_and_again_when_something_comes_late(
         assert ("2023-11-14T19:30:00.000Z", "user1", "10.0.0.1", "SRV1") in changed
         assert all(second[key][:-1] == first[key] for key in changed)
         assert len(second) == len(first)
+
+
+def test_two_sources_with_equal_windows_have_a_score_each(elasticsearch: Any, namespace: str, tmp_path: Path) -> None:
+    """Two sites behind one namespace of private addresses: same keys, same time, same number of documents."""
+    with open_stage(tmp_path, elasticsearch, namespace, "window") as stage:
+        other = f"{stage.index}-b"
+        stage.admin.indices.create(index=other, mappings=MAPPINGS)
+        settings = (stage.home / "qscore.toml").read_text()
+        first = settings[settings.index("[[elastic.sources]]") :]
+        second = first.replace(f'"{SOURCE}"', '"site-b"').replace(f'"{stage.index}"', f'"{other}"')
+        (stage.home / "qscore.toml").write_text(settings + second)
+        documents = [logon(T0 + 30 * n, n) for n in range(20)]
+        stage.load(documents)
+        replace(stage, index=other).load(documents)
+        write_runtime_key(stage.admin, f"stage-{namespace}", [f"{stage.index}*"], stage.home / "key")
+        run_once(stage)
+        found = revisions(stage)
+        assert len(found) > 10
+        assert all(len(values) == 2 for values in found.values())
+        assert len({hit["_id"] for hit in stage.written()}) == 2 * len(found)
+        run_once(stage)
+        assert revisions(stage) == found
+        stage.admin.indices.delete(index=other)

@@ -58,7 +58,7 @@ def test_a_password_file_that_others_may_read_or_that_is_empty(tmp_path: Path) -
     file = tmp_path / "password"
     file.write_text("secret\n")
     file.chmod(0o644)
-    with pytest.raises(ConfigurationError, match=r"--password-file .* may be read by others"):
+    with pytest.raises(ConfigurationError, match=r"--password-file .* can be read by others"):
         Login.of("admin", file, None)
     file.chmod(0o600)
     assert Login.of("admin", file, None) == Login("admin", "secret")

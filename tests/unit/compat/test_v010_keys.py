@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from scorer.service.access.api_keys import KeyFile
+from scorer.service.settings import load_settings
 from tests.v010 import content, make_home, qscore
 
 
@@ -29,3 +31,7 @@ def test_a_key_is_taken_back_and_the_other_stays(home: Path) -> None:
     listed = qscore(home, "key", "list").stdout
     assert first["id"] not in listed
     assert second["id"] in listed
+
+
+def test_their_scores_keep_the_ids_that_they_had(home: Path) -> None:
+    assert {key.namespace for key in KeyFile(load_settings(home=home).api_keys).keys()} == {""}  # noqa: SIM118

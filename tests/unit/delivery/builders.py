@@ -11,9 +11,10 @@ import numpy as np
 from scorer.delivery.elastic.document import document_lines
 from scorer.delivery.hec.event import ENTITY_FIELDS, ORIGIN_FIELDS, event_lines
 from scorer.delivery.rows import ScoredRows
-from scorer.delivery.scored import scored_rows
+from scorer.delivery.scored import ScoringFacts, scored_rows
 from scorer.delivery.stored_rows import read_rows, row_objects
 from scorer.rows.batches import FeatureBatch, ScoreBatch
+from scorer.rows.identity import Writer
 from scorer.wire.card import ModelCard
 
 TOKEN = "11111111-2222-3333-4444-555555555555"
@@ -88,6 +89,12 @@ def make_batches(count: int, **context: list[str]) -> tuple[FeatureBatch, ScoreB
 
 def make_rows(count: int, **context: list[str]) -> ScoredRows:
     return scored_rows(*make_batches(count, **context), make_card()).rows
+
+
+def make_known_rows(count: int, **context: list[str]) -> ScoredRows:
+    """Rows of a connector, with the ids that 0.1.0 gave them."""
+    writer = Writer.connector("default", "dc")
+    return scored_rows(*make_batches(count, **context), make_card(), ScoringFacts(old_ids=True), writer).rows
 
 
 def objects_of(rows: ScoredRows) -> list[dict[str, Any]]:

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.delivery.rows import COLUMNS, ScoredRows
+from scorer.delivery.rows import COLUMNS, ScoredRows, joined
 from scorer.delivery.stored_rows import letters_of, read_letter, read_rows, stored
 from scorer.wire.errors import MalformedBody
-from tests.unit.delivery.builders import make_rows, objects_of, rows_from
+from tests.unit.delivery.builders import make_known_rows, make_rows, objects_of, rows_from
 
-FULL = make_rows(
+FULL = make_known_rows(
     3,
     host=["gw", "", ""],
     port_class=["web", "", ""],
@@ -152,7 +152,7 @@ def test_a_compressed_block_is_refused() -> None:
 
 def test_too_many_rows_are_refused() -> None:
     table = pa.concat_tables([stream_of(make_rows(1))] * 50_001)
-    with pytest.raises(MalformedBody, match="50001 scored rows"):
+    with pytest.raises(MalformedBody, match="too many scored rows"):
         read_rows(packed(table.combine_chunks()))
 
 
@@ -165,6 +165,15 @@ def test_a_changed_byte_gives_rows_or_a_refusal(data: st.DataObject) -> None:
     except MalformedBody:
         return
     assert len(objects_of(rows)) == len(rows.ids) == len(rows)
+
+
+def test_rows_know_the_id_of_0_1_0_or_are_their_own() -> None:
+    plain, both = make_rows(2), joined([make_rows(2), FULL])
+    old = [row["old_id"] for row in objects_of(FULL)]
+    assert plain.old_ids == plain.ids
+    assert both.old_ids == [*plain.ids, *old]
+    assert not set(old) & set(FULL.ids)
+    assert read_letter(next(letters_of(FULL))).old_ids == old[:1]
 
 
 def test_the_columns_of_a_full_row_are_all_that_there_are() -> None:

@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from scorer.cli.main import build
 from scorer.rows import columns
+from scorer.service.access.audit import EVENTS
 from scorer.service.settings import Settings
 from scorer.wire import names
 
@@ -87,6 +88,13 @@ def _settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 @pytest.mark.parametrize("name", sorted(_settings(Settings)))
 def test_every_setting_is_on_the_operations_page(name: str) -> None:
     assert f"`{name}`" in _text("operations.md")
+
+
+def test_every_event_of_the_audit_record_is_on_the_operations_page() -> None:
+    page = _text("operations.md")
+    assert [
+        f"| `{name}` | {meaning} |" for name, meaning in EVENTS.items() if f"| `{name}` | {meaning} |" not in page
+    ] == []
 
 
 def _commands() -> list[str]:

@@ -225,7 +225,7 @@ def backfill(queue: Announced, lease: Finished, pages: list[RowPage], client: El
 
     held: Any = lease
     scope = HistoryScope("flows", MODEL, "1", "default", AT, Millis(AT + 1000))
-    scores = VersionScores(client, "logs-qscore.scores-default", MODEL, "1")
+    scores = VersionScores.of(client, "default", "dc", MODEL, "1")
     return Backfill(
         scope, lambda _start: iter(pages), scores, held, sender, lambda: AT / 1000.0, LiveLag(lambda: None), 100, 60.0
     )

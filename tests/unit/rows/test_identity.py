@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scorer.rows.columns import KEY_COLUMNS, TIME_COLUMN
-from scorer.rows.identity import Context, origin_identity, row_identity, score_id, score_ids
+from scorer.rows.identity import Context, Writer, batch_ids, origin_identity, row_identity, score_id, score_ids
 
 _NAMES = (TIME_COLUMN, *KEY_COLUMNS, "origin_id", "index", "host")
 _TEXT = st.one_of(st.sampled_from(["", "alice", "10.0.0.1", "7:alice"]), st.text(max_size=12))
 _LONE = st.sampled_from(["\ud800", "a\udfffb"])  # of JSON that was cut within a character
 _TIME = st.sampled_from(["", "1700000000", "1.7e9", "1700000000.0004", "1e12", "-1", "nan", "never"])
+_WRITER = st.none() | st.builds(Writer, _TEXT.map("n{}".format), _TEXT)
 _REVISION = st.one_of(st.none(), st.integers(0, 10**18))
 
 
@@ -36,20 +38,58 @@ IDS_OF_0_1_0 = [
 ]
 
 
-def one_by_one(model: str, version: str, context: Context, revisions: list[int | None]) -> list[str | None]:
+def one_by_one(
+    model: str, version: str, context: Context, revisions: list[int | None], writer: Writer | None
+) -> list[str | None]:
     identities = [row_identity(context, row) for row in range(len(revisions))]
     return [
-        None if identity is None or revision is None else score_id(model, version, identity, revision)
+        None if identity is None or revision is None else score_id(model, version, identity, revision, writer)
         for identity, revision in zip(identities, revisions, strict=True)
     ]
 
 
-@given(batches(), _TEXT, _TEXT)
+@given(batches(), _TEXT, _TEXT, _WRITER)
 def test_ids_of_columns_are_those_of_their_rows(
-    batch: tuple[Mapping[str, list[str]], list[int | None]], model: str, version: str
+    batch: tuple[Mapping[str, list[str]], list[int | None]], model: str, version: str, writer: Writer | None
 ) -> None:
     context, revisions = batch
-    assert score_ids(model, version, context, revisions) == one_by_one(model, version, context, revisions)
+    expected = one_by_one(model, version, context, revisions, writer)
+    assert score_ids(model, version, context, revisions, writer) == expected
+    made = batch_ids(model, version, context, revisions, writer, old=True)
+    assert made.ids == expected
+    assert made.old == one_by_one(model, version, context, revisions, None)
+    assert made.first == (score_ids(model, version, context, [0] * len(revisions), writer) if any(revisions) else None)
+
+
+@given(st.lists(_TEXT, min_size=5, max_size=9), _TEXT, _TEXT)
+def test_no_id_of_a_writer_is_one_of_0_1_0(texts: list[str], model: str, version: str) -> None:
+    """Whatever namespace, source and cells hold: the third part of an id says which of the two it is."""
+    named, source, *cells = texts
+    writer = Writer(f"{named}:", source)
+    new = {
+        score_id(model, version, ("origin", *cells[:2]), 0, writer),
+        score_id(model, version, tuple(cells), 0, writer),
+    }
+    assert not new & {score_id(model, version, ("window", *cells)), score_id(model, version, ("origin", *cells))}
+
+
+def test_each_part_of_a_writer_makes_another_id() -> None:
+    identity = ("origin", "main", "42")
+    writers = [None, Writer("a"), Writer("b"), Writer("a", "b"), Writer("ab"), Writer.connector("a", "b")]
+    assert len({score_id("lateral", "1", identity, writer=writer) for writer in writers}) == len(writers)
+
+
+@pytest.mark.parametrize("namespace", ["", "origin", "window"])
+def test_a_writer_has_a_namespace_and_none_that_stands_in_ids_of_0_1_0(namespace: str) -> None:
+    with pytest.raises(ValueError, match="cannot be the namespace"):
+        Writer(namespace, "source")
+
+
+def test_ids_of_a_writer_do_not_change() -> None:
+    """Written down, for the ids stand in indices of others."""
+    assert score_id("lateral", "1", ("origin", "main", "42"), 3, Writer("soc", "dc")) == (
+        sha256(b"7:lateral1:13:soc2:dc6:origin4:main2:421:3").hexdigest()
+    )
 
 
 def test_ids_are_those_that_0_1_0_wrote() -> None:

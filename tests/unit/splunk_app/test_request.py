@@ -10,7 +10,8 @@ import pytest
 
 from scorer.wire import names
 from scorer.wire.client import REPLY_HEADER
-from splunk_app import request
+from scorer.wire.limits import body_limit
+from scorer.wire.names import MEDIA_CSV
 from splunk_app.request import RequestPart, batch_id, ranges, score_lines, select, split, unscored_line
 from splunk_app.table import ChunkTable
 from tests.unit.splunk_app.pasting import paste
@@ -93,13 +94,13 @@ def test_large_chunks_keep_every_lane_busy(rows: int, lanes: int, sizes: list[in
     assert [start for start, _ in made] == [sum(sizes[:at]) for at in range(len(sizes))]
 
 
-def test_a_body_of_too_many_bytes_is_halved_until_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request, "MAX_BODY_BYTES", 60)
-    table = ChunkTable(("logons",), b"logons", [b"%d" % at for at in range(100)])
+def test_a_body_of_too_many_bytes_is_halved_until_it_fits() -> None:
+    table = ChunkTable(("logons",), b"logons", [b"%d" % at + b"0" * 100_000 for at in range(100)])
     made = split(table, select(table.names, FEATURES, FEATURES, {}), 10, 100)
     assert (made[0].start, made[-1].stop) == (10, 100)
     assert all(earlier.stop == later.start for earlier, later in pairwise(made))
-    assert all(len(part.body) <= 60 for part in made)
+    assert all(len(part.body) <= body_limit(part.stop - part.start, MEDIA_CSV) for part in made)
+    assert 10 < len(made) < 20
 
 
 def test_the_batch_id_depends_on_everything_that_makes_a_batch() -> None:

@@ -88,3 +88,39 @@ def test_the_local_key_is_made_once_and_again_after_it_was_revoked(keys: KeyFile
     assert second != first
     assert set(keys.identify(f"Bearer {second}").scopes) == {"read", "score", "write"}
     assert len(json.loads(keys.path.read_text())["keys"]) == 1
+
+
+def test_a_new_key_has_a_namespace_of_its_own_or_the_one_that_was_asked_for(keys: KeyFile) -> None:
+    first, second = keys.add(["write"])[0], keys.add(["write"])[0]
+    named = [keys.add(["write"], namespace="site-a")[0] for _ in range(2)]
+    assert len({key.namespace for key in (first, second, *named)}) == 3
+    assert [key.namespace for key in KeyFile(keys.path).keys()] == [first.namespace, second.namespace, *["site-a"] * 2]  # noqa: SIM118
+
+
+@pytest.mark.parametrize(
+    "namespace", ["", "origin", "window", "elastic:default", "A", "a b", "-a", "a" * 65, "é", "a\n"]
+)
+def test_a_namespace_that_could_be_another_writers_is_refused(keys: KeyFile, namespace: str) -> None:
+    with pytest.raises(BadOption, match="cannot be a key's namespace"):
+        keys.add(["write"], namespace=namespace)
+    stored = json.loads(keys.path.read_text()) if keys.path.exists() else {"keys": []}
+    assert stored["keys"] == []
+
+
+@pytest.mark.parametrize("namespace", ["origin", "elastic:default", "A"])
+def test_a_stored_namespace_that_could_be_another_writers_is_refused(keys: KeyFile, namespace: str) -> None:
+    keys.add(["write"])
+    stored = json.loads(keys.path.read_text())
+    stored["keys"][0]["namespace"] = namespace
+    keys.path.write_text(json.dumps(stored))
+    with pytest.raises(ConfigurationError, match="namespace"):
+        keys.keys()
+
+
+def test_the_key_of_this_machine_keeps_its_namespace_when_it_is_made_again(keys: KeyFile, tmp_path: Path) -> None:
+    path = tmp_path / "home" / "local_key"
+    namespaces = []
+    for _ in range(2):
+        namespaces.append(keys.identify(f"Bearer {local_key(path, keys)}").namespace)
+        path.unlink()
+    assert namespaces[0] == namespaces[1] != ""

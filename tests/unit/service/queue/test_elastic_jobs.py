@@ -45,9 +45,11 @@ class Recalling:
     outcome: Callable[[ScoredRows], SendOutcome] = lambda rows: SendOutcome(len(rows))
     name: str = "elastic:lab"
     asked: list[tuple[float, bool]] = field(default_factory=list)
+    compared: list[bool] = field(default_factory=list)
 
-    def session(self, since: float, repeated: bool) -> Sink:
+    def session(self, since: float, repeated: bool, compared: bool = True) -> Sink:
         self.asked.append((since, repeated))
+        self.compared.append(compared)
         return self
 
     def send(self, rows: ScoredRows) -> SendOutcome:
@@ -123,7 +125,15 @@ def test_a_wrong_route_is_refused(part: str, value: object) -> None:
 def test_the_sink_is_told_what_may_have_been_written(bench: Bench) -> None:
     sink = Recalling()
     bench.run(sink)
-    assert sink.asked == [(1.7e9, False)]
+    assert (sink.asked, sink.compared) == ([(1.7e9, False)], [False])
+
+
+def test_what_a_caller_sends_is_compared_with_what_is_there(bench: Bench) -> None:
+    """A connector's ids nobody else can make; a caller's, whoever has a key of its namespace."""
+    job, sink = replace(JOB, stream="", epoch=0), Recalling()
+    bench.submitter.put_again(job, new_rows(), 0.0)
+    bench.run(sink, job)
+    assert sink.compared == [True]
     assert bench.exchange.wait_outcome(JOB.submitter or "", 1.0) == BatchOutcome.of(Acknowledgement(JOB.batch_id, 3))
     bench.submitter.put_rows(JOB, new_rows())
     bench.run(sink)  # the same message delivered again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scorer.rows.acknowledgement import Acknowledgement
+from scorer.rows.identity import Writer
 from scorer.service.queue.exchange import BatchOutcome
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.wire.errors import MalformedBody, NonsenseReply, Problem, QScoreError, UnknownModel
@@ -41,6 +43,14 @@ ANYTHING = st.recursive(
 NEARLY = st.fixed_dictionaries({"batch_id": ANYTHING}, optional={"written": ANYTHING, "problem": ANYTHING})
 
 
+def test_a_job_says_who_sent_it_and_one_of_0_1_0_says_nothing() -> None:
+    raw = replace(JOB, writer="soc", source="dc").to_kwargs()
+    assert ScoreJob.from_kwargs(msgpack.unpackb(msgpack.packb(raw))).by == Writer("soc", "dc")
+    assert not {"writer", "source"} & JOB.to_kwargs().keys()
+    assert ScoreJob.from_kwargs(JOB.to_kwargs()).by is None
+    assert ScoreJob.from_kwargs(JOB.to_kwargs() | {"source": "dc"}).by is None
+
+
 def test_jobs_survive_the_queue() -> None:
     assert ScoreJob.from_kwargs(msgpack.unpackb(msgpack.packb(JOB.to_kwargs()))) == JOB
     delivery = DeliveryJob("batch-0001", "qscore:rows:1", 1, 3, 2, "me")
@@ -66,6 +76,11 @@ def test_a_wrong_part_of_a_job_has_a_name(name: str, value: Any) -> None:
         ("rows", True),
         ("rows", 50_001),
         ("body", "text"),
+        ("writer", "origin"),
+        ("writer", "window"),
+        ("writer", "a b"),
+        ("writer", None),
+        ("source", "a" * 201),
         ("options", {"version": 5}),
         ("options", {"write": None}),
         ("options", {"version": "../1"}),
