@@ -93,33 +93,6 @@ securityContext:
     sizeLimit: 512Mi
 {{- end }}
 
-{{/* Kubernetes lets a pod's group read the files of a Secret; qscore wants keys that nobody else may read. */}}
-{{- define "qscore.filesContainer" -}}
-- name: files
-  {{- include "qscore.confined" .root | nindent 2 }}
-  command: [/bin/sh, -c, "install -m 0600 /etc/qscore/given/* /run/qscore/secrets/"]
-  resources:
-    requests: { cpu: 10m, memory: 16Mi }
-    limits: { memory: 64Mi }
-  volumeMounts:
-    - name: given
-      mountPath: /etc/qscore/given
-      readOnly: true
-    - name: files
-      mountPath: /run/qscore/secrets
-{{- end }}
-
-{{- define "qscore.filesVolumes" -}}
-- name: given
-  secret:
-    secretName: {{ .files }}
-    defaultMode: 0440
-- name: files
-  emptyDir:
-    medium: Memory
-    sizeLimit: 1Mi
-{{- end }}
-
 {{- define "qscore.workerProbes" -}}
 startupProbe:
   exec:
