@@ -57,6 +57,10 @@ macros: setup ## renew the generated part of default/macros.conf, after a recipe
 wheel: setup ## build dist/qscore-<version>-py3-none-any.whl, which pip installs
 	@$(BIN)/python -m hatchling build -t wheel
 
+image-check: wheel ## the Dockerfile's instructions and start commands without Docker, in a read-only root (root, mmdebstrap)
+	@QSCORE_IN_OWN_MOUNTS=1 unshare --mount --pid --fork --kill-child --mount-proc \
+	  $(BIN)/python packaging/docker/try_without_docker.py
+
 drawing: setup ## draw docs/dataflow.svg anew
 	@$(BIN)/python packaging/draw_dataflow.py
 
