@@ -9,7 +9,7 @@ import structlog
 
 
 def configure_logs(process: str) -> None:
-    """Set up the process's logs, once. Libraries' own records (Celery, gunicorn) come out in the same form."""
+    """Set up the process's logs, once. Libraries' own records (Celery, asyncio) come out in the same form."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -20,7 +20,7 @@ from scorer.service.stack.supervisor import Child
 from scorer.service.stack.up import Stack, model_lines, queue_of
 from scorer.wire.errors import QScoreError
 
-_COLOURS = {"ready": "green", "starting": "yellow", "waiting": "red", "stopped": "dim"}
+_COLOURS = {"ready": "green", "starting": "yellow", "waiting": "red", "failing": "red", "stopped": "dim"}
 
 
 def register(app: typer.Typer) -> None:
@@ -101,7 +101,9 @@ class _Lines:
 
     def show(self, stack: Stack) -> None:
         for child in stack.children:
-            text = f"{child.spec.name}: {child.state}" + (f", process {child.pid}" if child.pid else "")
+            text = f"{child.spec.name}: {_state(child)}" + (f", process {child.pid}" if child.pid else "")
+            if child.state == "waiting" and child.failing:
+                text += f": {child.failing}"
             if self._said.get(child.spec.name) != text and child.state != "stopped":
                 self._said[child.spec.name] = text
                 terminal.say(text)
@@ -135,14 +137,27 @@ def _board(stack: Stack) -> Table:
     table.add_row("queue", *_queue_cells(stack.settings))
     for line in model_lines(stack.settings):
         table.add_row("model", line)
+    for child in stack.children:
+        if child.failing:
+            table.add_row("failing", escape(child.failing))
     table.caption = f"CA for callers: {stack.state.ca_file or 'your own'}; Ctrl-C stops everything"
     return table
 
 
 def _cells(child: Child) -> tuple[str, ...]:
     up_for = f"{time.monotonic() - child.started:.0f} s" if child.pid else ""
-    colour = _COLOURS[child.state]
-    return (child.spec.name, f"[{colour}]{child.state}[/{colour}]", str(child.pid or ""), str(child.restarts), up_for)
+    state = _state(child)
+    return (
+        child.spec.name,
+        f"[{_COLOURS[state]}]{state}[/{_COLOURS[state]}]",
+        str(child.pid or ""),
+        str(child.restarts),
+        up_for,
+    )
+
+
+def _state(child: Child) -> str:
+    return "failing" if child.failing and child.state != "ready" else child.state
 
 
 def _queue_cells(settings: Settings) -> tuple[str, ...]:

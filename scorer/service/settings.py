@@ -36,6 +36,16 @@ class GatewaySettings(_Section):
     hostnames: tuple[_HostName, ...] = Field(("localhost", "127.0.0.1"), min_length=1)
     max_timeout: float = Field(55.0, gt=0)  # seconds a caller may wait at most
     max_waiting: int = Field(64, ge=1)  # batches on the queue before callers get 429
+    connections: int = Field(512, ge=2, le=65536)  # at once, in all
+    connections_per_address: int = Field(256, ge=1, le=65536)  # of one IPv4 address or one /64 network
+    head_seconds: float = Field(10.0, gt=0)  # for a TLS handshake and a request's head together
+    idle_seconds: float = Field(75.0, gt=0)  # between two requests of a connection
+    # A body may take so many seconds, and one more for each body_rate bytes of it that came.
+    body_seconds: float = Field(15.0, gt=0)
+    body_rate: int = Field(128 * 1024, ge=1024)  # bytes a second
+    body_memory: int = Field(128 * 1024 * 1024, ge=16 * 1024 * 1024)  # bytes of all bodies together; more lie in files
+    body_disk: int = Field(2 * 1024**3, ge=0)  # bytes of all bodies together in files under <home>/run
+    stop_seconds: float = Field(5.0, ge=0)  # for requests under way when the gateway is told to stop
 
 
 class WorkerSettings(_Section):
@@ -45,7 +55,7 @@ class WorkerSettings(_Section):
     bulk_processes: int = Field(0, ge=0, le=256)  # that score files and documents; 0: as many as for searches
     delivery_processes: int = Field(2, ge=1, le=64)  # writing rows to the sink, each with one request at a time
     task_seconds: float = Field(10.0, gt=0)  # hard limit of one scoring task
-    visibility_seconds: int = Field(24, ge=2)  # redelivery of a dead worker's task; above twice task_seconds
+    visibility_seconds: int = Field(20, ge=4)  # after which a silent worker's messages are given to another
     qpu_processes: int = Field(0, ge=0, le=64)  # of the qpu lane: models above 12 qubits; needs qscore[qiskit]
     qpu_task_seconds: float = Field(50.0, gt=0)  # hard limit of one task of the qpu lane
 

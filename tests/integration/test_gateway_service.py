@@ -133,10 +133,10 @@ def test_a_refusal_reaches_a_caller_that_still_sends(stack: Running) -> None:
     note = b"events,note\n1," + b"x" * 6_000_000 + b"\n"
     with client_of(stack.home, stack.state, "read") as reader:
         with pytest.raises(Forbidden):
-            reader.score("lateral", note, 1)
+            reader.score("lateral", note, 50_000)
         assert reader.card("lateral").name == "lateral"
     with client_of(stack.home, stack.state, "score") as scorer, pytest.raises(UnknownModel):
-        scorer.score("absent", note, 1)
+        scorer.score("absent", note, 50_000)
 
 
 def test_a_revoked_key_is_refused_at_once(stack: Running) -> None:

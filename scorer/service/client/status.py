@@ -26,7 +26,7 @@ class Check:
 
 def checks(settings: Settings) -> tuple[Check, ...]:
     """Look at gateway, queue and models; what is out of order is told, not raised."""
-    return _gateway(settings), _queue(settings), _models(settings)
+    return _gateway(settings), _queue(settings), _models(settings), *_failing(settings)
 
 
 def queue_check(settings: Settings, state: QueueState, lanes: Lanes = LANES) -> Check:
@@ -53,6 +53,12 @@ def _gateway(settings: Settings) -> Check:
     except QScoreError as error:
         return Check(False, f"gateway: {error.sentence()}")
     return Check(True, f"gateway: {url.url if url else ''}")
+
+
+def _failing(settings: Settings) -> tuple[Check, ...]:
+    """List the processes of `qscore up` that keep ending."""
+    state = read_state(settings)
+    return tuple(Check(False, f"process: {reason}") for reason in (state.failing if state else ()))
 
 
 def _queue(settings: Settings) -> Check:

@@ -16,8 +16,14 @@ from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import ApiKey, KeyFile
 from scorer.service.gateway.contract.pages import add_contract_routes
+from scorer.service.gateway.front.bodies import HeldBody
+from scorer.service.gateway.front.gate import ENVIRON_BODY, ENVIRON_PERMIT, Peer, RequestHead
+from scorer.service.gateway.front.refusals import problem_answer
+from scorer.service.gateway.journal import Journal, Line
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
-from scorer.service.gateway.request_checks import ScoreRequest, discard_body, read_body, score_request
+from scorer.service.gateway.permits import RequestChecks, ScorePermit
+from scorer.service.gateway.readiness import Readiness
+from scorer.service.gateway.request_checks import ScoreRequest
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
@@ -28,9 +34,10 @@ from scorer.wire.errors import (
     BadInput,
     BadOption,
     BodyTooLarge,
-    Problem,
+    Forbidden,
     QScoreError,
     ScoringTimeout,
+    Unauthorised,
 )
 from scorer.wire.names import (
     HEADER_BATCH,
@@ -41,11 +48,10 @@ from scorer.wire.names import (
     HEADER_VERSION,
     MAX_BODY_BYTES,
     MEDIA_CSV,
-    MEDIA_PROBLEM,
-    QUEUE_INTERACTIVE,
 )
 
-_RETRY_AFTER = {429: "2", 503: "5"}  # seconds
+#: Threads for checks and for questions that are answered without a worker.
+QUICK_THREADS = 8
 #: Replies that may pass from a worker to a caller.
 _REPLY_HEADERS = (HEADER_BATCH, HEADER_MODEL, HEADER_VERSION, HEADER_ROWS, HEADER_SCORED, HEADER_PROBLEMS)
 
@@ -61,6 +67,28 @@ class Gateway:
     submitter: Submitter
     metrics: GatewayMetrics
 
+    @classmethod
+    def of(cls, settings: Settings, lanes: Lanes = LANES) -> Gateway:
+        """Make the parts. Connects to nothing until the first request."""
+        connections, longest = settings.gateway.threads + QUICK_THREADS + 2, settings.gateway.max_timeout
+        queue = Exchanges.of(settings, connections, longest, lanes)
+        return cls(
+            settings,
+            KeyFile(settings.api_keys),
+            CardStore(settings.registry, settings.trusted_keys),
+            queue,
+            queue.submitter(settings),
+            new_metrics(queue.state),
+        )
+
+    @property
+    def checks(self) -> RequestChecks:
+        return RequestChecks(self.settings, self.keys, self.cards, self.queue.lanes)
+
+    @property
+    def journal(self) -> Journal:
+        return Journal(self.metrics)
+
     def allow(self, scope: str) -> ApiKey:
         """Find the caller's key. Raises Unauthorised or Forbidden."""
         return self.allow_header(request.headers.get("Authorization"), scope)
@@ -71,12 +99,22 @@ class Gateway:
         key.allows(scope)
         return key
 
-    def run(self, asked: ScoreRequest, body: bytes) -> WorkerReply:
+    def may(self, scope: str) -> bool:
+        """Tell whether the caller's key has the scope; no key has none."""
+        try:
+            self.allow(scope)
+        except (Unauthorised, Forbidden):
+            return False
+        return True
+
+    def run(self, asked: ScoreRequest, body: HeldBody) -> WorkerReply:
         """Queue one body and wait for its reply. Raises QueueFull, ScoringTimeout or Unavailable."""
         lane = self.queue.lanes.serving(asked.queue)
         admission, exchange = Admission.to_lane(lane, self.settings.gateway.max_waiting), self.queue.serving(lane)
         # A body's key outlives the caller a little: what is never fetched goes by itself.
-        job = self.submitter.put(_job(asked), asked.queue, body, asked.timeout + 30, admission)
+        life = asked.timeout + 30
+        job = self.submitter.put(_job(asked), asked.queue, body.content(), life, admission)
+        body.free()  # it lies on the queue, and others wait for its room
         reply = exchange.wait_reply(str(job.reply_key), job.deadline - time.time())
         if reply is None:
             exchange.drop(job.body_key)
@@ -105,17 +143,12 @@ def _job(asked: ScoreRequest) -> ScoreJob:
 
 
 def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
-    """Make the WSGI application. Connects to nothing until the first request."""
-    longest = settings.gateway.max_timeout
-    queue = Exchanges.of(settings, settings.gateway.threads + 2, longest, lanes)
-    gateway = Gateway(
-        settings,
-        KeyFile(settings.api_keys),
-        CardStore(settings.registry, settings.trusted_keys),
-        queue,
-        queue.submitter(settings),
-        new_metrics(queue.state),
-    )
+    """Make the WSGI application of a gateway of its own."""
+    return application_of(Gateway.of(settings, lanes))
+
+
+def application_of(gateway: Gateway) -> Flask:
+    """Make the WSGI application. A front that checked a request says so in its environment (``ENVIRON_PERMIT``)."""
     app = Flask("qscore", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
@@ -131,13 +164,14 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
     def healthz() -> Response:
         return jsonify(status="up")
 
+    readiness = Readiness(gateway.queue, gateway.settings.gateway.max_waiting)
+
     @app.get("/readyz")
     def readyz() -> Response:
-        state = gateway.queue.state()
-        lane = gateway.queue.lanes.serving(QUEUE_INTERACTIVE)
-        if state.workers[lane.name] == 0:
-            raise lane.nobody()
-        return jsonify(status="ready", workers=dict(state.workers), waiting=dict(state.waiting))
+        state = readiness.state()
+        # Whoever asks without a key learns whether, not how much.
+        details = {"workers": dict(state.workers), "waiting": dict(state.waiting)} if gateway.may("read") else {}
+        return jsonify(status="ready", **details)
 
     @app.get("/metrics")
     def metrics() -> Response:
@@ -165,14 +199,13 @@ def _add_model_routes(app: Flask, gateway: Gateway) -> None:
 
 
 def _score(gateway: Gateway, name: str) -> Response:
-    try:
-        asked = _allowed_request(gateway, name)
-    except QScoreError:
-        discard_body(request)
-        raise
+    permit = request.environ.get(ENVIRON_PERMIT)
+    if not isinstance(permit, ScorePermit):  # no front stands before this application, or it did not know the path
+        permit = gateway.checks.score(_head(), name)
+    asked = permit.asked
     g.log = {"batch_id": asked.batch_id, "model": asked.model, "version": asked.options.version, "rows": asked.rows}
-    body = read_body(request)
-    if asked.rows == 0 and not body:
+    body = request.environ.get(ENVIRON_BODY) or HeldBody(request.get_data(cache=False), _nothing)
+    if asked.rows == 0 and not body.content():
         return _response(asked, WorkerReply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
     gateway.metrics.rows.labels(asked.model).inc(asked.rows)
     with gateway.metrics.seconds.time():
@@ -182,14 +215,16 @@ def _score(gateway: Gateway, name: str) -> Response:
     return _response(asked, reply)
 
 
-def _allowed_request(gateway: Gateway, name: str) -> ScoreRequest:
-    """Read what the caller asks for, of one exact version; all that can be said without the body is checked."""
-    key = gateway.allow("score")
-    asked = score_request(name, request, gateway.settings)
-    if asked.options.write:
-        key.allows("write")
-    card = gateway.cards.card(asked.model, asked.options.version)
-    return asked.pinned(card.version, gateway.queue.lanes.queue_of(card, asked.queue), key.namespace)
+def _head() -> RequestHead:
+    """Read the head of the request at hand, where no front did."""
+    peer = Peer(request.remote_addr or "", 0)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    query = request.query_string.decode("latin-1")
+    return RequestHead(request.method, request.path, query, headers, peer, request.content_length)
+
+
+def _nothing() -> None:
+    """Give nothing back."""
 
 
 def _response(asked: ScoreRequest, reply: WorkerReply) -> Response:
@@ -230,18 +265,9 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
 
     @app.after_request
     def account(response: Response) -> Response:
-        code = g.get("code", "ok")
-        gateway.metrics.requests.labels(request.endpoint or "none", code).inc()
-        if request.endpoint == "score" or code != "ok":
-            seconds = round(time.perf_counter() - g.started, 4)
-            get_log().info(
-                "request",
-                endpoint=request.endpoint,
-                status=response.status_code,
-                code=code,
-                seconds=seconds,
-                **g.get("log", {}),
-            )
+        seconds = time.perf_counter() - g.started
+        line = Line(request.endpoint, response.status_code, g.get("code", "ok"), seconds, g.get("log", {}))
+        gateway.journal.note(line)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
@@ -249,13 +275,8 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
 
 def problem_response(error: QScoreError) -> Response:
     """Answer with application/problem+json (RFC 9457)."""
-    problem = Problem.of(error)
-    response = Response(problem.to_json(), status=problem.status, content_type=MEDIA_PROBLEM)
-    if problem.status in _RETRY_AFTER:
-        response.headers["Retry-After"] = _RETRY_AFTER[problem.status]
-    if problem.status == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="qscore"'
-    return response
+    answer = problem_answer(error)
+    return Response(answer.body, status=answer.status, headers=list(answer.headers))
 
 
 def _http_error(error: HTTPException) -> QScoreError:

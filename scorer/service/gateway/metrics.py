@@ -27,6 +27,7 @@ class GatewayMetrics:
     rows: Counter
     problems: Counter
     seconds: Histogram
+    ended: Counter
 
     def text(self) -> bytes:
         """Write the metrics in Prometheus's exposition format."""
@@ -43,6 +44,7 @@ def new_metrics(state: Callable[[], QueueState]) -> GatewayMetrics:
         Counter("qscore_rows", "Rows sent to be scored", ["model"], registry=registry),
         Counter("qscore_row_problems", "Rows not scored, by status", ["model", "code"], registry=registry),
         Histogram("qscore_score_seconds", "A batch, from headers read to reply", buckets=_SECONDS, registry=registry),
+        Counter("qscore_connections_ended", "Connections and requests cut off, by cause", ["end"], registry=registry),
     )
 
 

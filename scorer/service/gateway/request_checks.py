@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import re
-import time
 import uuid
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
-from flask import Request
-from werkzeug.exceptions import HTTPException
-
+from scorer.service.gateway.front.gate import RequestHead
 from scorer.service.settings import Settings
 from scorer.wire.errors import BadOption, BodyTooLarge, MalformedBody, UnsupportedMediaType
 from scorer.wire.limits import check_length
@@ -22,7 +19,6 @@ from scorer.wire.names import (
     HEADER_ROWS,
     HEADER_SUBMITTER,
     HEADER_TIMEOUT,
-    MAX_BODY_BYTES,
     MAX_ROWS,
     MEDIA_ARROW,
     MEDIA_CSV,
@@ -36,11 +32,7 @@ from scorer.wire.options import ScoreOptions
 _BATCH = re.compile(r"[A-Za-z0-9_.-]{8,80}\Z")
 _SUBMITTER = re.compile(r"[A-Za-z0-9_.:-]{1,80}\Z")
 _MEDIA = (MEDIA_CSV, MEDIA_ARROW, MEDIA_JSON)
-#: Seconds between two pieces of one body, after which its sender counts as gone.
-_BODY_SILENCE = 15.0
-#: Seconds in which a refused body may still arrive; nobody can hold a thread for longer without a key.
-_DISCARD_SECONDS = 5.0
-_DISCARD_BYTES = 64 * 1024
+_MOST_ARGUMENTS = 50
 
 
 @dataclass(frozen=True)
@@ -63,62 +55,38 @@ class ScoreRequest:
         return dataclasses.replace(self, options=options, queue=queue, writer=writer)
 
 
-def score_request(name: str, request: Request, settings: Settings) -> ScoreRequest:
+def score_request(name: str, head: RequestHead, settings: Settings) -> ScoreRequest:
     """Read path, query and headers. Raises BadInput's kinds (BodyTooLarge by what is announced), UnknownModel."""
-    repeated = [key for key in request.args if len(request.args.getlist(key)) > 1]
-    if repeated:
-        raise BadOption(f"option {repeated[0][:40]} is given twice", "Give it once.")
-    options = ScoreOptions.parse(request.args.to_dict())
+    options = ScoreOptions.parse(_arguments(head.query))
     if options.write and settings.sink == "none":
         raise BadOption("write=true, but this gateway has no sink to write to", 'Set sink = "hec" in its qscore.toml.')
-    rows, media_type = _rows(request.headers.get(HEADER_ROWS)), _media_type(request)
-    check_length(request.content_length or 0, rows, media_type)
+    rows, media_type = _rows(head.header(HEADER_ROWS)), _media_type(head)
+    if head.length is None:
+        raise MalformedBody("the request has no Content-Length", "Send the body whole, with its length.")
+    check_length(head.length, rows, media_type)
     return ScoreRequest(
         model=check_model_name(name),
         options=options,
         rows=rows,
         media_type=media_type,
-        batch_id=_matching(request, HEADER_BATCH, _BATCH) or uuid.uuid4().hex,
-        timeout=_timeout(request.headers.get(HEADER_TIMEOUT), settings.gateway.max_timeout),
-        queue=_queue(request.headers.get(HEADER_QUEUE, QUEUE_INTERACTIVE)),
-        submitter=_matching(request, HEADER_SUBMITTER, _SUBMITTER),
+        batch_id=_matching(head, HEADER_BATCH, _BATCH) or uuid.uuid4().hex,
+        timeout=_timeout(head.header(HEADER_TIMEOUT), settings.gateway.max_timeout),
+        queue=_queue(head.headers.get(HEADER_QUEUE.lower(), QUEUE_INTERACTIVE)),
+        submitter=_matching(head, HEADER_SUBMITTER, _SUBMITTER),
     )
 
 
-def read_body(request: Request) -> bytes:
-    """Read the whole body. Raises MalformedBody, BodyTooLarge."""
-    length = request.content_length
-    if length is None:
-        raise MalformedBody("the request has no Content-Length", "Send the body whole, with its length.")
-    if length > MAX_BODY_BYTES:
-        raise BodyTooLarge(f"the body has {length} bytes", f"Send at most {MAX_BODY_BYTES} bytes at a time.")
-    connection = request.environ.get("gunicorn.socket")
-    if connection is not None:
-        connection.settimeout(_BODY_SILENCE)  # a sender that falls silent must not hold a thread
+def _arguments(query: str) -> dict[str, str]:
+    """Read a query; every option once."""
     try:
-        body = request.get_data(cache=False)
-    except OSError:
-        raise MalformedBody("the body stopped in the middle", "Send it again.") from None
-    if len(body) != length:
-        raise MalformedBody(f"the body has {len(body)} bytes, not the {length} announced", "Send it again.")
-    return body
-
-
-def discard_body(request: Request) -> None:
-    """Read away what a refused caller still sends, for some seconds.
-
-    A caller that finds the connection closed while it sends sees a broken connection, and never why it was refused.
-    """
-    connection = request.environ.get("gunicorn.socket")
-    deadline = time.monotonic() + _DISCARD_SECONDS
-    with contextlib.suppress(OSError, HTTPException):
-        while (left := deadline - time.monotonic()) > 0:
-            if connection is not None:
-                connection.settimeout(left)
-            if not request.stream.read(_DISCARD_BYTES):
-                break
-    if connection is not None:
-        connection.settimeout(_BODY_SILENCE)
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_ARGUMENTS)
+    except ValueError:
+        raise BadOption(f"the query has more than {_MOST_ARGUMENTS} options", "Give each once.") from None
+    names = [name for name, _ in pairs]
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise BadOption(f"option {repeated[0][:40]} is given twice", "Give it once.")
+    return dict(pairs)
 
 
 def _rows(text: str | None) -> int:
@@ -141,14 +109,15 @@ def _timeout(text: str | None, longest: float) -> float:
     return min(seconds, longest)
 
 
-def _media_type(request: Request) -> str:
-    if request.mimetype not in _MEDIA:
+def _media_type(head: RequestHead) -> str:
+    media_type = (head.header("Content-Type") or "").partition(";")[0].strip().lower()
+    if media_type not in _MEDIA:
         raise UnsupportedMediaType(
-            f"a body of type {request.mimetype[:80] or 'none'!r} cannot be scored", f"Send {', '.join(_MEDIA)}."
+            f"a body of type {media_type[:80] or 'none'!r} cannot be scored", f"Send {', '.join(_MEDIA)}."
         )
-    if request.headers.get("Content-Encoding", "identity") != "identity":
+    if head.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMediaType("the body is compressed", "Send it as it is.")
-    return request.mimetype
+    return media_type
 
 
 def _queue(text: str) -> str:
@@ -157,8 +126,8 @@ def _queue(text: str) -> str:
     return text
 
 
-def _matching(request: Request, header: str, pattern: re.Pattern[str]) -> str | None:
-    text = request.headers.get(header)
+def _matching(head: RequestHead, header: str, pattern: re.Pattern[str]) -> str | None:
+    text = head.header(header)
     if text is not None and not pattern.match(text):
         raise BadOption(f"{header} is {text[:80]!r}", f"It must match {pattern.pattern[:-2]}.")
     return text

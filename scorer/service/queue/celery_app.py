@@ -13,12 +13,14 @@ from kombu.entity import Queue
 
 from scorer.service.queue.broker import broker_url, tls_options
 from scorer.service.queue.lanes import Lane, TaskClock
+from scorer.service.queue.transport import LaneAMQP
 from scorer.service.settings import Settings
 
 
 def build_app(settings: Settings, lane: Lane) -> Celery:
     """Build the Celery application of one lane: enough to name tasks; workers register their tasks on it."""
-    app = Celery(f"qscore-{lane.name}", broker=broker_url(settings, lane.server), backend=None, set_as_current=False)
+    broker = broker_url(settings, lane.server)
+    app = Celery(f"qscore-{lane.name}", broker=broker, backend=None, set_as_current=False, amqp=LaneAMQP)
     clock = lane.clock(settings)
     app.conf.update(_serialisation() | _reliability(clock) | _worker() | _routing(lane))
     app.conf.update(_connection(settings, lane, clock))
@@ -90,6 +92,8 @@ def _connection(settings: Settings, lane: Lane, clock: TaskClock) -> dict[str, A
         "broker_use_ssl": tls or None,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # a worker outlives any outage of its queue
+        # A refusal of the server (no memory, read-only) is an outage too: without it Celery's main process ends.
+        "broker_channel_error_retry": True,
         "broker_pool_limit": 32,  # one for each thread of the gateway and some
         # A publish fails after two quick tries instead of holding a search; the caller repeats whole batches.
         "task_publish_retry": True,
@@ -97,11 +101,8 @@ def _connection(settings: Settings, lane: Lane, clock: TaskClock) -> dict[str, A
         "broker_transport_options": {
             "global_keyprefix": lane.prefix,
             "visibility_timeout": clock.visibility_seconds,
-            # Holder of the redelivery lock may die too: 300 s by default, which would delay every recovery.
-            "unacked_mutex_expire": 10,
-            # Look for lost messages every two seconds (by default about every hundred).
-            "unacked_restore_interval": 2,
-            "unacked_restore_throttle": 1,
+            # Renew what is held, and look for lost messages, every two seconds (transport.py).
+            "unacked_restore_interval": min(2.0, clock.visibility_seconds / 4),
             # Without it a publish to a server that vanished silently waits for ever.
             "socket_timeout": 10.0,
             "socket_connect_timeout": 3.0,

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.claims import claimed, reached
+from scorer.service.queue.full_server import Command, in_one_step
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
 from scorer.wire.errors import NonsenseReply, Problem
@@ -35,7 +36,7 @@ ROWS_LIFE = 24 * 3600
 #: Where a stream's present leader stands: its number, in decimal digits. No key: any leader's jobs are taken.
 EPOCH = "qscore:epoch:"
 # One step of the server: two that lead one after the other may both be here, and the lower number must not win.
-_RAISE = """
+_RAISE = """#!lua flags=allow-oom
 local now = tonumber(redis.call('GET', KEYS[1]) or '0')
 if tonumber(ARGV[1]) > now then redis.call('SET', KEYS[1], ARGV[1]) return tonumber(ARGV[1]) end
 return now
@@ -148,12 +149,11 @@ class Exchange:
     def finish(self, job: ScoreJob, reply: WorkerReply) -> None:
         """Answer the caller that waits and remove what its batch left here."""
         # Together: an answer beside a run that still stands would let the next run count a death.
-        with reached(), self.client.pipeline(transaction=True) as pipe:
-            if job.reply_key is not None:
-                pipe.rpush(job.reply_key, reply.pack())
-                pipe.expire(job.reply_key, REPLY_LIFE)
-            pipe.unlink(*(key for key in (job.body_key, _RUNS + job.batch_id) if key))
-            pipe.execute()
+        steps: list[Command] = [("UNLINK", key) for key in (job.body_key, _RUNS + job.batch_id) if key]
+        if job.reply_key is not None:
+            steps += [("RPUSH", job.reply_key, reply.pack()), ("EXPIRE", job.reply_key, REPLY_LIFE)]
+        with reached():
+            in_one_step(self.client, *steps)
 
     def wait_reply(self, key: str, seconds: float) -> WorkerReply | None:
         """Wait for the reply; None when ``seconds`` passed without one."""
@@ -170,7 +170,7 @@ class Exchange:
     def begun(self, key: str) -> bool:
         """Note that rows under ``key`` are about to be written; whether an earlier run noted it already."""
         with reached():
-            return not self.client.set("qscore:begun:" + key, b"1", ex=ROWS_LIFE, nx=True)
+            return not in_one_step(self.client, ("SET", "qscore:begun:" + key, b"1", "NX", "EX", ROWS_LIFE))[0]
 
     @contextmanager
     def claim(self, key: str) -> Iterator[bool]:
@@ -204,25 +204,22 @@ class Exchange:
         """
         # Messages of 0.1.0 name no submission; their parts are counted under the key that they were counted under then.
         key = f"qscore:settled:{ack.batch_id}" + (job.submission and f":{job.submission}")
-        with reached(), self.client.pipeline(transaction=True) as pipe:
-            # By part, not added up: a part that is settled twice counts once. Read in the same transaction: of two that
+        counts = msgpack.packb([ack.written, ack.already_there, ack.dead])
+        with reached():
+            # By part, not added up: a part that is settled twice counts once. Read in the same step: of two that
             # settle the last parts at once, one sees them all.
-            pipe.hset(key, str(job.part), msgpack.packb([ack.written, ack.already_there, ack.dead]))
-            pipe.expire(key, ROWS_LIFE)
-            pipe.hgetall(key)
-            settled = pipe.execute()[2]
+            steps: tuple[Command, ...] = (("HSET", key, job.part, counts), ("EXPIRE", key, ROWS_LIFE), ("HVALS", key))
+            settled = in_one_step(self.client, *steps)[2]
         if job.submitter is None or len(settled) < job.parts:
             return
-        written, there, dead = (sum(column) for column in zip(*map(msgpack.unpackb, settled.values()), strict=True))
+        written, there, dead = (sum(column) for column in zip(*map(msgpack.unpackb, settled), strict=True))
         self.report(job.submitter, BatchOutcome.of(Acknowledgement(ack.batch_id, written, there, dead)))
 
     def report(self, submitter: str, outcome: BatchOutcome) -> None:
         """Tell a submitter what became of its batch."""
         key = f"qscore:ack:{submitter}"
-        with reached(), self.client.pipeline(transaction=True) as pipe:
-            pipe.rpush(key, outcome.pack())
-            pipe.expire(key, ACK_LIFE)
-            pipe.execute()
+        with reached():
+            in_one_step(self.client, ("RPUSH", key, outcome.pack()), ("EXPIRE", key, ACK_LIFE))
 
     def take_outcomes(self, submitter: str, most: int = 200) -> list[BatchOutcome]:
         """Take what has become of a submitter's batches, acknowledged or refused; never waits."""
@@ -236,14 +233,17 @@ class Exchange:
             found: Any = self.client.blpop([f"qscore:ack:{submitter}"], timeout=max(0.01, seconds))
         return BatchOutcome.unpack(found[1]) if found else None
 
+    def prove_writable(self) -> None:
+        """Write a small key with a life, as a batch would be. Raises Unavailable where the server takes nothing."""
+        with reached():
+            self.client.set("qscore:probe", b"1", ex=5)
+
     def beat(self, lane: str, worker: str) -> None:
         """Say that a worker is alive."""
-        now = time.time()
+        key, now = WORKERS + lane, time.time()
         # The end of its life is kept, not the time of the beat: whoever reads counts, and need not know the life.
-        with reached(), self.client.pipeline(transaction=True) as pipe:
-            pipe.zadd(WORKERS + lane, {worker: now + HEARTBEAT_LIFE})
-            pipe.zremrangebyscore(WORKERS + lane, 0, now)
-            pipe.execute()
+        with reached():
+            in_one_step(self.client, ("ZADD", key, now + HEARTBEAT_LIFE, worker), ("ZREMRANGEBYSCORE", key, 0, now))
 
     def sign_off(self, lane: str, worker: str) -> None:
         """Say that a worker ends."""

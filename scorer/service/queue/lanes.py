@@ -2,9 +2,8 @@
 
 Searches have a server of their own, which keeps nothing on disk; the other lanes share the durable one. Each lane has
 a key prefix of its own, also because settings may make the two one server: kombu redelivers by one global index per
-prefix, and the shortest visibility timeout of any consumer of that index applies to all its messages; a slow delivery
-must not be redelivered on the clock of a scoring task, nor a lost scoring task wait for that of a delivery; a circuit
-that is simulated row by row takes longer than both.
+prefix, and the workers of one lane must not take the messages of another for lost. A slow delivery must not end on the
+clock of a scoring task; a circuit that is simulated row by row takes longer than both.
 
 From a row follow the Celery settings, the keys of the queues, the way onto them, the worker's process and arguments,
 what `qscore up` starts, and what `qscore status`, /readyz and /metrics tell. Another backend with workers of its own is
@@ -33,7 +32,10 @@ MAX_EXACT_QUBITS = 12
 
 @dataclass(frozen=True)
 class TaskClock:
-    """Seconds after which one task is ended, and after which a lost worker's message is given to another."""
+    """Seconds after which one task is ended, and after which a lost worker's message is given to another.
+
+    A worker that lives renews its hold on what it has taken, so a task may take longer than the second.
+    """
 
     task_seconds: float
     visibility_seconds: int
@@ -120,6 +122,9 @@ class Lanes:
         ):
             if len(set(names)) < len(names):
                 raise ValueError(f"two lanes have one {what}: {', '.join(names)}")
+        for lane in self.rows:
+            if len(lane.queues) != 1:
+                raise ValueError(f"lane {lane.name} has {len(lane.queues)} queues; its workers take from one")
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(self.rows)
@@ -155,11 +160,11 @@ class Lanes:
 def _delivery_clock(settings: Settings) -> TaskClock:
     # One run on Elasticsearch: what SEND_SECONDS of the sink allow, and a last request beside a look-up.
     seconds = max(60.0 + 4 * settings.hec.timeout, 40.0 + 2 * settings.elastic.timeout)
-    return TaskClock(seconds, int(2 * seconds) + 30)
+    return TaskClock(seconds, settings.worker.visibility_seconds)
 
 
 def _scoring_clock(settings: Settings) -> TaskClock:
-    return TaskClock(settings.worker.task_seconds, int(settings.worker.visibility_seconds))
+    return TaskClock(settings.worker.task_seconds, settings.worker.visibility_seconds)
 
 
 #: Searches: short tasks, quickly redelivered when a worker is lost, and gone with their callers.
@@ -224,7 +229,7 @@ QPU = Lane(
     prefix="qscore:x:",
     queues=(QUEUE_QPU,),
     task=TASK_SCORE,
-    clock=lambda settings: TaskClock(settings.worker.qpu_task_seconds, int(2 * settings.worker.qpu_task_seconds) + 10),
+    clock=lambda settings: TaskClock(settings.worker.qpu_task_seconds, settings.worker.visibility_seconds),
     processes=lambda settings: max(1, settings.worker.qpu_processes),
     wanted=lambda settings: settings.worker.qpu_processes > 0,
     process_name="qpu",

@@ -26,6 +26,7 @@ from scorer.service.queue.broker import FAST
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.claims import reached
 from scorer.service.queue.exchange import ROWS_LIFE, WORKERS, WaitingRows
+from scorer.service.queue.full_server import Command, in_one_step
 from scorer.service.queue.jobs import INLINE_BYTES, DeliveryJob, ScoreJob
 from scorer.service.queue.lanes import LANES, QUEUE_DELIVER, SCORE, Lane, Lanes
 from scorer.service.settings import Settings
@@ -149,11 +150,17 @@ class Submitter:
         lane = self.lanes.serving(QUEUE_DELIVER)
         # Each run is a task of its own: several runs of one part, or parts of one batch, may wait at the same time.
         message = packed_task(self.app, lane.task, job.to_kwargs(), QUEUE_DELIVER, str(uuid.uuid4()), pause)
+        put: Command = ("LPUSH", self.lanes.keys[QUEUE_DELIVER], message)
+        if waiting is None or not only_new:
+            # What is left of a part takes the place of more. A full server keeps it, or the part could not leave it.
+            rows: list[Command] = [("SET", job.rows_key, waiting.pack(), "EX", ROWS_LIFE)] if waiting else []
+            with reached():
+                in_one_step(self.client, *rows, put)
+            return
         with reached(), self.client.pipeline(transaction=True) as pipe:
-            if waiting is not None:
-                # A batch whose worker died after this comes again and is scored again. Its rows may be written in part
-                # by then, and only what lies there knows which: the first run's rows do not replace it.
-                pipe.set(job.rows_key, waiting.pack(), ex=ROWS_LIFE, nx=only_new)
+            # A batch whose worker died after this comes again and is scored again. Its rows may be written in part
+            # by then, and only what lies there knows which: the first run's rows do not replace it.
+            pipe.set(job.rows_key, waiting.pack(), ex=ROWS_LIFE, nx=True)
             pipe.lpush(self.lanes.keys[QUEUE_DELIVER], message)
             pipe.execute()
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from scorer.service.process import wrapped
 from scorer.wire.errors import Unavailable
 
-#: A child that dies this often within so many seconds is not started again.
+#: A child that dies this often within so many seconds is failing: it gets a longer pause, in seconds, between starts.
 QUICK_DEATHS = 5
 QUICK_SECONDS = 60.0
 _LONGEST_PAUSE = 10.0
+_FAILING_PAUSE = 30.0
 _LOG_CAP = 10 * 1024 * 1024
 
 
@@ -41,12 +42,18 @@ class ChildSpec:
 
 @dataclass
 class Child:
-    """One supervised process and its history. ``state``: starting, ready, waiting (to start again), stopped."""
+    """One supervised process and its history. ``state``: starting, ready, waiting (to start again), stopped.
+
+    ``kept``: it is started again however often it dies; until then quick deaths are the end. ``failing``: why it counts
+    as failing; empty where it does not.
+    """
 
     spec: ChildSpec
     state: str = "stopped"
     restarts: int = 0
     started: float = 0.0
+    kept: bool = False
+    failing: str = ""
     _process: subprocess.Popen[bytes] | None = None
     _asked: bool = False
     _deaths: deque[float] = field(default_factory=lambda: deque(maxlen=QUICK_DEATHS))
@@ -73,7 +80,7 @@ class Child:
         self.started = time.monotonic()
 
     def watch(self) -> None:
-        """Take note of what happened; start again what died. Raises Unavailable when it dies too often."""
+        """Take note of what happened; start again what died. Raises Unavailable when one not kept dies too often."""
         if self.state == "waiting":
             if time.monotonic() >= self._again_at:
                 self.restarts += 1
@@ -82,6 +89,8 @@ class Child:
             self._died(self._process.returncode)
         elif self.state == "starting" and self.spec.ready():
             self.state = "ready"
+        elif self.failing and self.state == "ready" and time.monotonic() - self.started > QUICK_SECONDS:
+            self.failing = ""
 
     def ask_to_stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -107,14 +116,23 @@ class Child:
             _kill_group(process.pid)
         self._deaths.append(now)
         if len(self._deaths) == QUICK_DEATHS and now - self._deaths[0] < QUICK_SECONDS:
-            raise Unavailable(
+            self._fails(
                 f"{self.spec.name} ended {QUICK_DEATHS} times within {now - self._deaths[0]:.0f} s,"
-                f" last with {_exit_text(code)}: {last_line(self.spec.log)}",
-                f"Its log is {self.spec.log}.",
+                f" last with {_exit_text(code)}: {last_line(self.spec.log)}"
             )
         recent = sum(1 for death in self._deaths if now - death < QUICK_SECONDS)
-        self._again_at = now + min(_LONGEST_PAUSE, 0.25 * 2.0 ** (recent - 1))
+        pause = _FAILING_PAUSE if self.failing else min(_LONGEST_PAUSE, 0.25 * 2.0 ** (recent - 1))
+        self._again_at = now + pause
         self.state = "waiting"
+
+    def _fails(self, reason: str) -> None:
+        """Say in its log too that it fails: `qscore up` may run where nobody reads what it prints."""
+        if not self.kept:
+            raise Unavailable(reason, f"Its log is {self.spec.log}.")
+        if not self.failing:
+            with self.spec.log.open("a", encoding="utf-8") as log:
+                log.write(f"qscore up: {reason}; it is started again every {_FAILING_PAUSE:g} s\n")
+        self.failing = reason
 
 
 def last_line(log: Path) -> str:

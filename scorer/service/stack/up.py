@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -34,11 +34,15 @@ _TICK = 0.1
 
 @dataclass(frozen=True)
 class StackState:
-    """The facts that `qscore up` writes down for the other commands, in <home>/run/stack.json."""
+    """The facts that `qscore up` writes down for the other commands, in <home>/run/stack.json.
+
+    ``failing``: why each process that keeps ending counts as failing.
+    """
 
     pid: int
     url: str
     ca_file: str | None
+    failing: tuple[str, ...] = ()
 
 
 @dataclass
@@ -90,7 +94,7 @@ class Stack:
     def __enter__(self) -> Stack:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._ask_to_stop)
-        write_private(self.settings.run_dir / "stack.json", json.dumps(vars(self.state)).encode())
+        self._write_state()
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -99,7 +103,8 @@ class Stack:
     def run(self, show: Callable[[Stack], None]) -> None:
         """Start everything and watch it until a signal; ``show`` is called after every look.
 
-        Raises Unavailable when a process keeps dying or does not become ready.
+        Raises Unavailable when a process dies at once, again and again, before it was ever ready, or when none becomes
+        ready. Later deaths stop nothing else: the process is shown as failing, and started again after a pause.
         """
         queue = len(own_servers(self.settings))
         for group in (self.children[:queue], self.children[queue:]):  # workers and gateway need the queue
@@ -110,9 +115,7 @@ class Stack:
             for child in group:
                 self._until_ready(child, show)
         while not self._stopping:
-            for child in self.children:
-                child.watch()
-            show(self)
+            self._watch(show)
             time.sleep(_TICK)
 
     def stop(self) -> None:
@@ -127,6 +130,19 @@ class Stack:
             socket_path(self.settings, server).unlink(missing_ok=True)
         self._lock.release()
 
+    def _watch(self, show: Callable[[Stack], None]) -> None:
+        for child in self.children:
+            child.watch()
+            child.kept = child.kept or child.state == "ready"
+        failing = tuple(child.failing for child in self.children if child.failing)
+        if failing != self.state.failing:
+            self.state = replace(self.state, failing=failing)
+            self._write_state()
+        show(self)
+
+    def _write_state(self) -> None:
+        write_private(self.settings.run_dir / "stack.json", json.dumps(vars(self.state)).encode())
+
     @property
     def ready(self) -> bool:
         return all(child.state == "ready" for child in self.children)
@@ -134,14 +150,18 @@ class Stack:
     def _until_ready(self, child: Child, show: Callable[[Stack], None]) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while child.state != "ready" and not self._stopping:
-            for other in self.children:
-                other.watch()
-            show(self)
+            self._watch(show)
             if time.monotonic() > deadline:
+                if self._others_ready():
+                    return  # as in a later outage of its own: it is waited for, and the others do their work
                 raise Unavailable(
                     f"{child.spec.name} is not ready after {_READY_SECONDS:g} s", f"Its log is {child.spec.log}."
                 )
             time.sleep(_TICK / 2)
+
+    def _others_ready(self) -> bool:
+        """Tell whether any process is ready but the queue's servers."""
+        return any(other.state == "ready" for other in self.children[len(own_servers(self.settings)) :])
 
     def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -201,7 +221,7 @@ def model_lines(settings: Settings) -> list[str]:
 def _read_state(settings: Settings) -> StackState | None:
     try:
         raw: dict[str, Any] = json.loads((settings.run_dir / "stack.json").read_bytes())
-        return StackState(**raw)
+        return StackState(**raw | {"failing": tuple(raw.get("failing", ()))})
     except (OSError, ValueError, TypeError):
         return None  # it holds the lock but has not come so far yet
 

@@ -36,7 +36,7 @@ _CLAIMED_PAUSE = 5.0
 #: Seconds by which a run may be overdue before its message counts as lost and another takes its place.
 _OVERDUE = 30.0
 _LONGEST_PAUSE = 10.0  # seconds between runs of a delivery
-#: What a sink that names a pause (Retry-After) gets at most, in seconds: below the delivery lane's visibility timeout.
+#: What a sink that names a pause (Retry-After) gets at most, in seconds.
 _LONGEST_ASKED_PAUSE = 90.0
 #: Seconds before a message goes back whose run failed for want of the queue's server.
 _UNAVAILABLE_PAUSE = 1.0

@@ -33,7 +33,7 @@ Schema = dict[str, Any]
 MEDIA_TEXT = "text/plain"
 
 #: Statuses that any request may be answered with: of the server before the application is reached, and of its end.
-ANYWHERE = (400, 404, 405, 408, 413, 414, 431, 500, 503)
+ANYWHERE = (400, 404, 405, 408, 413, 414, 417, 431, 500, 501, 503, 505)
 #: Of every request that needs a key.
 _KEYED = (401, 403, 429)
 _NAME: Schema = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"}

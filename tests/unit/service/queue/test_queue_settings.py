@@ -31,9 +31,10 @@ def test_settings_that_the_facts_demand(settings: Settings, lane: Lane) -> None:
     assert (conf.task_acks_late, conf.worker_prefetch_multiplier, conf.task_ignore_result) == (True, 1, True)
     assert conf.task_retry_on_worker_lost
     assert not conf.task_reject_on_worker_lost
-    assert transport["unacked_mutex_expire"] <= 10
     assert transport["socket_timeout"] > 0
-    assert conf.task_time_limit < transport["visibility_timeout"] / 2
+    assert transport["visibility_timeout"] <= 20  # a lost worker's batches and rows are another's soon after
+    assert 3 * transport["unacked_restore_interval"] < transport["visibility_timeout"]
+    assert conf.broker_channel_error_retry
     assert conf.task_soft_time_limit < conf.task_time_limit
 
 

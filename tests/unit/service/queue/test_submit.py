@@ -21,8 +21,8 @@ from scorer.models.trained import TrainedModel
 from scorer.registry.store import card_of
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.celery_app import build_app
-from scorer.service.queue.exchange import Exchange, WaitingRows
-from scorer.service.queue.jobs import DeliveryJob, ScoreJob
+from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
+from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES
 from scorer.service.queue.submit import Admission, Submitter
 from scorer.service.settings import load_settings
@@ -125,11 +125,31 @@ def test_rows_and_the_message_of_their_run_are_there_together_or_not_at_all(queu
     assert (exchange.get_rows("rows"), len(queue.messages("deliver"))) == (left, 3)
     queue.client.config_set("maxmemory", "1")
     with pytest.raises(Unavailable):
-        submitter.put_again(DELIVERY, WaitingRows([], NOTHING, 2, 9e9), 1.0)
-    with pytest.raises(Unavailable):
         submitter.put_rows(replace(DELIVERY, rows_key="others"), WaitingRows([1], NOTHING))
     assert (exchange.get_rows("rows"), exchange.get_rows("others")) == (left, None)
     assert len(queue.messages("deliver")) == 3
+
+
+def test_a_full_server_takes_what_empties_it(queue: Queue) -> None:
+    exchange, submitter = Exchange(queue.client), queue.submitter
+    submitter.put_rows(DELIVERY, WaitingRows([1, 2, 3], NOTHING))
+    queue.client.config_set("maxmemory", "1")
+    left = WaitingRows([3], NOTHING, 1, 9e9)
+    with exchange.claim("rows") as mine:
+        assert mine
+        with exchange.claim("rows") as twice:
+            assert not twice
+        assert [exchange.begun("rows"), exchange.begun("rows")] == [False, True]
+        submitter.put_again(DELIVERY, left, 1.0)
+        submitter.put_back(DELIVERY, 1.0)
+    assert (exchange.get_rows("rows"), len(queue.messages("deliver"))) == (left, 3)
+    exchange.beat("deliver", "worker:1")
+    assert exchange.state().workers["deliver"] == 1
+    exchange.settle_part(replace(DELIVERY, submitter="me", submission="one"), Acknowledgement("batch-0001", 2, 1))
+    assert exchange.take_outcomes("me") == [BatchOutcome.of(Acknowledgement("batch-0001", 2, 1))]
+    exchange.finish(JOB, WorkerReply(b"scores", {}))
+    assert exchange.wait_reply("qscore:reply:1", 1.0) == WorkerReply(b"scores", {})
+    assert exchange.raise_epoch("stream", 3) == 3
 
 
 def test_a_large_body_lies_under_its_key_for_its_life(queue: Queue) -> None:
@@ -197,7 +217,7 @@ def test_a_server_without_memory_is_a_refusal(queue: Queue) -> None:
     queue.live("score")
     queue.client.config_set("maxmemory", "1")
     for body in (SMALL, LARGE):
-        with pytest.raises(Unavailable, match="the queue's server did not do its work"):
+        with pytest.raises(Unavailable, match="the queue's server is full"):
             queue.put("interactive", body)
     assert (queue.messages("interactive"), queue.bodies()) == ([], [])
 

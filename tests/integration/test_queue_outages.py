@@ -1,0 +1,146 @@
+"""A queue's server that is full, refuses or dies, and workers that die: what waits is written, soon, and the others go
+on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import redis
+
+from demo.running_stack import running_stack
+from scorer.service.queue.broker import FAST, redis_client
+from scorer.service.stack.up import StackState, read_state
+from scorer.wire.client import GatewayClient
+from scorer.wire.errors import Unavailable
+from scorer.wire.options import ScoreOptions
+from tests.integration.stack_tools import body, client_of, eventually, processes, qscore, settings_of
+
+WRITE = ScoreOptions(write=True)
+ROWS = 4_000  # two deliveries
+RECOVERY = 30.0  # seconds
+
+
+class Stack(NamedTuple):
+    home: Path
+    state: StackState
+    file: Path
+
+    def ids(self) -> list[str]:
+        """Ids of all rows in the sink's file."""
+        lines = self.file.read_text().split("\n")[:-1] if self.file.exists() else []  # the last may not be whole
+        return [json.loads(line)["fields"]["qscore_id"] for line in lines]
+
+    def durable(self) -> redis.Redis:
+        return redis_client(settings_of(self.home))
+
+    def all_written(self, before: int, rows: int = ROWS) -> bool:
+        return eventually(lambda: len(set(self.ids()[before:])) == rows, RECOVERY)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, publish_tiny: Callable[[Path], None]) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("outages")
+    home, file = folder / "home", folder / "events.ndjson"
+    publish_tiny(home)
+    sink = {"QSCORE_SINK": "file", "QSCORE_SINK_FILE": str(file), "QSCORE_WORKER__VISIBILITY_SECONDS": "8"}
+    with running_stack(home, "--port", "0", "--workers", "1", environment=sink) as state:
+        yield Stack(home, state, file)
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[GatewayClient]:
+    with client_of(stack.home, stack.state) as client:
+        yield client
+
+
+def delivery(stack: Stack) -> list[int]:
+    return processes(stack.home, "scorer.service.worker deliver")
+
+
+@contextlib.contextmanager
+def stopped(pids: list[int]) -> Iterator[None]:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "mended"),
+    [(("maxmemory", 1), ("maxmemory", "1gb")), (("min-replicas-to-write", 1), ("min-replicas-to-write", 0))],
+    ids=["full", "refuses every write"],
+)
+def test_a_server_that_refuses_ends_nobody_and_its_rows_are_written(
+    stack: Stack, client: GatewayClient, refusal: tuple[str, int], mended: tuple[str, str | int]
+) -> None:
+    before, everybody, durable = len(stack.ids()), processes(stack.home), stack.durable()
+    with stopped(delivery(stack)):
+        client.score("lateral", body(ROWS), ROWS, WRITE, f"batch-{refusal[0]}")
+        durable.config_set(*refusal)
+    try:
+        until = time.monotonic() + 4.0  # two looks for lost messages, two beats
+        while time.monotonic() < until:
+            assert client.score("lateral", body(3), 3).scored == 3  # searches have a server of their own
+            time.sleep(0.2)
+        with pytest.raises(Unavailable):
+            client.score("lateral", body(3), 3, bulk=True)
+        if refusal[0] == "maxmemory":
+            assert stack.all_written(before)  # what lies there leaves it, which is how it becomes empty
+    finally:
+        durable.config_set(*mended)
+    assert stack.all_written(before)
+    assert eventually(lambda: client.score("lateral", body(3), 3, bulk=True).scored == 3)
+    assert processes(stack.home) == everybody
+
+
+def test_rows_are_written_soon_after_their_server_was_killed(stack: Stack, client: GatewayClient) -> None:
+    before = len(stack.ids())
+    client.score("lateral", body(ROWS), ROWS, WRITE, "batch-broker")
+    for pid in processes(stack.home, "valkey.sock"):
+        os.kill(pid, signal.SIGKILL)
+    assert stack.all_written(before)
+
+
+def test_rows_of_a_killed_delivery_are_written_soon(stack: Stack, client: GatewayClient) -> None:
+    before = len(stack.ids())
+    everybody = delivery(stack)
+    main, *pool = everybody
+    with stopped(pool):
+        client.score("lateral", body(ROWS), ROWS, WRITE, "batch-delivery")
+        assert eventually(lambda: stack.durable().hlen("qscore:d:unacked") >= 2)
+        os.kill(main, signal.SIGKILL)
+    assert stack.all_written(before)
+
+
+def test_a_lane_that_keeps_dying_is_shown_and_stops_nobody(stack: Stack, client: GatewayClient) -> None:
+    others = set(processes(stack.home)) - set(delivery(stack))
+    killed: set[int] = set()
+
+    def failing() -> bool:
+        for pid in set(delivery(stack)) - killed:
+            killed.add(pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        state = read_state(settings_of(stack.home))
+        return state is not None and bool(state.failing)
+
+    assert eventually(failing, 40)
+    assert client.score("lateral", body(3), 3).scored == 3
+    said = qscore(stack.home, "status")
+    assert said.returncode == 1
+    assert "delivery ended 5 times within" in " ".join(said.stdout.split())
+    assert others <= set(processes(stack.home))
+    assert "qscore up: delivery ended 5 times" in (stack.home / "logs" / "delivery.log").read_text()
+    assert redis_client(settings_of(stack.home), server=FAST).ping()
