@@ -16,7 +16,6 @@ import shlex
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -86,13 +85,9 @@ class Root:
         for file in ("/etc/resolv.conf", "/etc/ssl/certs/ca-certificates.crt"):
             shutil.copyfile(file, f"{self.path}{file}")
         (self.path / "usr/local/bin/python").symlink_to("/usr/bin/python3")  # as the base image has it
-        cache = self.path / "pip-cache"
-        cache.mkdir()
-        run("mount", "--bind", pip_cache(), str(cache))
         for name, rest in self.image.steps:
             say(f"{name} {rest[:100]}")
             self.copy(rest) if name == "COPY" else self.step(rest)
-        run("umount", str(cache))
 
     def copy(self, rest: str) -> None:
         """Copy from the checkout; what one stage takes from another is there already."""
@@ -106,8 +101,7 @@ class Root:
                 shutil.copy(file, place)
 
     def step(self, command: str) -> None:
-        """Run an instruction as root. Downloads come from pip's cache where they are there."""
-        command = command.replace("--no-cache-dir", "--cache-dir=/pip-cache")
+        """Run an instruction as root."""
         given = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("PIP_")]
         path = "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
         run("chroot", str(self.path), "/usr/bin/env", "-i", path, *given, "/bin/sh", "-ec", command)
@@ -141,7 +135,7 @@ class Root:
 
     def start(self, *words: str) -> None:
         """Start a program that stays."""
-        self.running.append(subprocess.Popen(self.command(*words), stderr=subprocess.DEVNULL))
+        self.running.append(subprocess.Popen(self.command(*words)))
 
     def passes(self, *words: str) -> bool:
         return subprocess.run(self.command(*words), capture_output=True, check=False, timeout=60).returncode == 0
@@ -159,10 +153,6 @@ def say(text: str) -> None:
     print(f"image-check: {text}", flush=True)
 
 
-def pip_cache() -> str:
-    return run(sys.executable, "-m", "pip", "cache", "dir").strip()
-
-
 def check(holds: bool, what: str) -> None:
     """Say what holds. Raises SystemExit where it does not."""
     if not holds:
@@ -170,7 +160,7 @@ def check(holds: bool, what: str) -> None:
     say(f"ok: {what}")
 
 
-def eventually(root: Root, health: Sequence[str], seconds: float = 90.0) -> bool:
+def eventually(root: Root, health: Sequence[str], seconds: float = 120.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if root.passes(*health):
@@ -240,8 +230,8 @@ def made_rows(root: Root) -> bytes:
 
 def remove(folder: Path) -> None:
     """Remove what was built, and never what is mounted into it."""
-    while mounted := [place for place in mounts() if place.is_relative_to(folder)]:
-        run("umount", str(mounted[-1]))
+    for place in [place for place in reversed(mounts()) if place.is_relative_to(folder)]:
+        run("umount", "--lazy", str(place))
     run("rm", "-rf", "--one-file-system", str(folder))
 
 
