@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
@@ -46,6 +47,7 @@ def up(
     Example:
       qscore up --workers 4
     """
+    os.umask(0o077)  # what the first start makes is this user's alone
     settings = _with_options(workers, port, qpu)
     console = terminal.console()
     with Stack.prepare(settings) as stack:

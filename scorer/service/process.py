@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 
@@ -35,6 +36,7 @@ def main(arguments: list[str]) -> None:
     number, parent, separator, *command = arguments
     if separator != "--":
         raise SystemExit("usage: python -m scorer.service.process SIGNAL PARENT -- PROGRAM ARGUMENT...")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash must not leave feature values and keys on disk
     end_with_parent(int(number), int(parent))
     os.execvp(command[0], command)  # noqa: S606  # a list, without a shell
 

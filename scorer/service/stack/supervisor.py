@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from scorer.service.process import wrapped
 from scorer.wire.errors import Unavailable
@@ -66,7 +67,7 @@ class Child:
     def start(self) -> None:
         """Start the process in a group of its own, so that Ctrl-C reaches the supervisor alone."""
         _rotate(self.spec.log)
-        with self.spec.log.open("ab") as log:
+        with private_log(self.spec.log) as log:
             self._process = subprocess.Popen(
                 wrapped(list(self.spec.command), self.spec.orphan_signal),
                 stdin=subprocess.DEVNULL,
@@ -75,6 +76,7 @@ class Child:
                 env=dict(self.spec.environment),
                 start_new_session=True,
                 pass_fds=self.spec.inherited,
+                umask=0o077,  # whatever it writes is this user's alone
             )
         self.state = "starting"
         self.started = time.monotonic()
@@ -133,6 +135,13 @@ class Child:
             with self.spec.log.open("a", encoding="utf-8") as log:
                 log.write(f"qscore up: {reason}; it is started again every {_FAILING_PAUSE:g} s\n")
         self.failing = reason
+
+
+def private_log(path: Path) -> IO[bytes]:
+    """Open a log to append to; nobody else may read it, also where an earlier version let them."""
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "ab")
 
 
 def last_line(log: Path) -> str:

@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -20,11 +19,12 @@ from scorer.service.access.api_keys import KeyFile, local_key, write_private
 from scorer.service.access.audit import audit_quietly
 from scorer.service.access.authority import server_files
 from scorer.service.access.effective import audit_start
-from scorer.service.queue.broker import Server, embedded, private_dir, redis_client, servers, socket_path
+from scorer.service.queue.broker import own_servers, private_dir, redis_client
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.settings import Settings
 from scorer.service.stack.children import child_specs
+from scorer.service.stack.queue_files import AppendOnlyFile, clear_queue, prepare_queue
 from scorer.service.stack.supervisor import Child
 from scorer.wire.errors import ConfigurationError, QScoreError, Unavailable
 
@@ -54,6 +54,7 @@ class Stack:
     state: StackState
     _lock: FileLock
     _listener: socket.socket
+    _file: AppendOnlyFile
     _stopping: bool = field(default=False)
 
     @classmethod
@@ -79,9 +80,7 @@ class Stack:
     def _prepared(cls, settings: Settings, lock: FileLock) -> Stack:
         private_dir(settings.home / "logs")
         settings.registry.mkdir(parents=True, exist_ok=True)
-        for server in own_servers(settings):
-            path = socket_path(settings, server)
-            _clear_stale_socket(private_dir(path.parent) / path.name)
+        prepare_queue(settings)
         _local_key(settings)
         audit_start(settings, "up")
         files = server_files(settings)
@@ -89,7 +88,7 @@ class Stack:
         url = f"https://{_url_host(settings)}:{listener.getsockname()[1]}"
         state = StackState(os.getpid(), url, str(files.ca) if files.ca else None)
         specs = child_specs(settings, listener, state.url, files)
-        return cls(settings, [Child(spec) for spec in specs], state, lock, listener)
+        return cls(settings, [Child(spec) for spec in specs], state, lock, listener, AppendOnlyFile(settings))
 
     def __enter__(self) -> Stack:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -116,18 +115,23 @@ class Stack:
                 self._until_ready(child, show)
         while not self._stopping:
             self._watch(show)
+            self._file.tend()
             time.sleep(_TICK)
 
     def stop(self) -> None:
         """End all processes, callers' side first, and remove what they left. Safe to call twice."""
-        for child in self.children[len(own_servers(self.settings)) :]:
+        queue = len(own_servers(self.settings))
+        for child in self.children[queue:]:
             child.ask_to_stop()
-        for child in reversed(self.children):
+        for child in reversed(self.children[queue:]):
+            child.stop()
+        if any(child.state == "ready" for child in self.children[:queue]):
+            self._file.settle()
+        for child in self.children[:queue]:
             child.stop()
         self._listener.close()
         (self.settings.run_dir / "stack.json").unlink(missing_ok=True)
-        for server in own_servers(self.settings):
-            socket_path(self.settings, server).unlink(missing_ok=True)
+        clear_queue(self.settings)
         self._lock.release()
 
     def _watch(self, show: Callable[[Stack], None]) -> None:
@@ -193,11 +197,6 @@ def _local_key(settings: Settings) -> None:
             audit_quietly(settings, "key_made", key=key.id, scopes=key.scopes, note=key.note)
 
 
-def own_servers(settings: Settings) -> tuple[Server, ...]:
-    """List the servers of the queue that `qscore up` runs itself."""
-    return tuple(server for server in servers(settings) if embedded(settings, server))
-
-
 def exchange_of(settings: Settings, longest_wait: float = 0.0) -> Exchange:
     """Open the durable server's keys, for commands on this machine."""
     return Exchange(redis_client(settings, connections=4, longest_wait=longest_wait))
@@ -231,22 +230,6 @@ def _already_running(settings: Settings) -> QScoreError:
     who = f"process {state.pid}, {state.url}" if state else "still starting or stopping"
     return ConfigurationError(
         f"qscore is already running in {settings.home} ({who})", "Stop it first, or set QSCORE_HOME for a second one."
-    )
-
-
-def _clear_stale_socket(path: Path) -> None:
-    """We hold the lock: a socket here is left from a stack that was killed, and a server behind it is not ours."""
-    if not path.exists():
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except OSError:
-            path.unlink(missing_ok=True)
-            return
-    raise ConfigurationError(
-        f"a server that this stack did not start answers at {path}", "Stop that process, then start again."
     )
 
 

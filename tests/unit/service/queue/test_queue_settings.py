@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from scorer.service.queue.broker import broker_url, private_dir, shown_url, socket_path, tls_options
+from scorer.service.queue.broker import (
+    DURABLE,
+    FAST,
+    broker_url,
+    make_socket_folder,
+    private_dir,
+    remove_socket_folder,
+    shown_url,
+    socket_path,
+    tls_options,
+)
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.lanes import LANES, SCORE, Lane
 from scorer.service.settings import Settings, load_settings
@@ -51,11 +61,61 @@ def test_urls_of_brokers(settings: Settings, tmp_path: Path) -> None:
         broker_url(settings.model_copy(update={"broker_url": "amqp://localhost"}))
 
 
-def test_long_homes_get_a_short_socket_of_their_own(settings: Settings, tmp_path: Path) -> None:
-    homes = [tmp_path / ("x" * 120) / name for name in ("one", "two")]
-    paths = {socket_path(settings.model_copy(update={"home": home})) for home in homes}
-    assert len(paths) == 2
-    assert all(len(os.fsencode(path)) <= 107 for path in paths)
+@pytest.mark.parametrize("setting", ["broker_url", "interactive_broker_url"])
+def test_an_unencrypted_queue_on_another_host_is_refused_unless_named(settings: Settings, setting: str) -> None:
+    server = DURABLE if setting == "broker_url" else FAST
+
+    def given(url: str, *plain: str) -> Settings:
+        return settings.model_copy(update={setting: url, "broker_plain_hosts": plain})
+
+    for url in (
+        "redis://localhost",
+        "redis://127.0.0.1:6379/0",
+        "redis://:pw@[::1]:1/0",
+        "redis://127.9.9.9",
+        "redis:///1",
+    ):
+        assert broker_url(given(url), server) == url
+    for url in ("redis://10.1.2.3", "redis://me:secret@queue.example:6379/0", "redis://0.0.0.0", "redis://[fe80::1]"):
+        with pytest.raises(
+            ConfigurationError, match=rf"{setting} = .* is neither encrypted nor on this machine"
+        ) as told:
+            broker_url(given(url, "10.1.2.4"), server)
+        assert "secret" not in str(told.value)
+    assert broker_url(given("redis://10.1.2.3", "10.1.2.3"), server) == "redis://10.1.2.3"
+    assert broker_url(given("rediss://10.1.2.3"), server) == "rediss://10.1.2.3"
+    with pytest.raises(ConfigurationError, match="several servers"):
+        broker_url(given("redis://127.0.0.1/0;redis://10.1.2.3/0"), server)
+
+
+def test_long_homes_get_a_short_socket_whose_place_nobody_can_take(tmp_path: Path) -> None:
+    """A name that follows from the home could be taken by anybody, and no stack would start."""
+    folders = set()
+    for name in ("one", "two", "two"):
+        settings = load_settings(home=tmp_path / ("x" * 120) / name)
+        settings.run_dir.mkdir(parents=True, exist_ok=True)
+        folder = make_socket_folder(settings)
+        assert make_socket_folder(settings) == folder  # a killed stack's, taken up again
+        paths = {socket_path(settings, server) for server in (DURABLE, FAST)}
+        assert {path.parent for path in paths} == {folder}
+        assert all(len(os.fsencode(path)) <= 107 for path in paths)
+        assert folder.stat().st_mode & 0o777 == 0o700
+        (folder / "valkey.sock").touch()
+        remove_socket_folder(settings)
+        assert not folder.exists()
+        folders.add(folder)
+    assert len(folders) == 3
+
+
+def test_a_recorded_folder_that_others_opened_is_not_used_again(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path / ("x" * 120))
+    settings.run_dir.mkdir(parents=True)
+    folder = make_socket_folder(settings)
+    folder.chmod(0o777)
+    other = make_socket_folder(settings)
+    assert other != folder
+    remove_socket_folder(settings)
+    folder.rmdir()
 
 
 def test_a_private_folder_must_be_ours(tmp_path: Path) -> None:
