@@ -78,7 +78,7 @@ class Gateway:
             CardStore(settings.registry, settings.trusted_keys),
             queue,
             queue.submitter(settings),
-            new_metrics(queue.state),
+            new_metrics(queue.state, queue.backlog),
         )
 
     @property

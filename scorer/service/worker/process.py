@@ -30,6 +30,7 @@ from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.exchange import HEARTBEAT_EVERY
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import LANES, Lane, Lanes
+from scorer.service.queue.pace import PaceNotes
 from scorer.service.settings import Settings, load_settings
 from scorer.service.worker.delivering import DeliveryWorker, register_delivery
 from scorer.service.worker.model_cache import ModelCache
@@ -64,6 +65,7 @@ def scoring_worker(settings: Settings, lane: Lane) -> ScoringWorker:
         REASONS * lane.clock(settings).task_seconds,
         settings.sink,
         queue.durable,
+        PaceNotes(queue.serving(lane).client, lane.name),
     )
 
 

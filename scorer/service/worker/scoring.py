@@ -32,6 +32,7 @@ from scorer.scoring.score import score
 from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import TASK_SCORE
+from scorer.service.queue.pace import PaceNotes
 from scorer.service.queue.submit import Submitter
 from scorer.service.worker.messages import run_job
 from scorer.service.worker.model_cache import HeldModel, ModelCache
@@ -146,7 +147,8 @@ def _problem_counts(scores: ScoreBatch) -> dict[str, int]:
 class ScoringWorker:
     """Runs scoring jobs. ``submitter`` puts rows to write on their queue. ``reason_seconds``: after how many a batch's
     reasons end; None: when they are done. ``sink``: the configured one, for jobs that name none. ``durable``: where
-    submitters hear of their rows and streams have leaders; None: ``exchange``, on which bodies and replies are."""
+    submitters hear of their rows and streams have leaders; None: ``exchange``, on which bodies and replies are.
+    ``pace``: where this process notes how fast it is."""
 
     exchange: Exchange
     models: ModelCache
@@ -154,6 +156,7 @@ class ScoringWorker:
     reason_seconds: float | None = None
     sink: str = ""
     durable: Exchange | None = None
+    pace: PaceNotes | None = None
 
     @property
     def streams(self) -> Exchange:
@@ -176,7 +179,10 @@ class ScoringWorker:
         if reply.problem is not None and job.stream and job.submitter:
             self.streams.report(job.submitter, BatchOutcome(job.batch_id, problem=reply.problem))
         self.exchange.finish(job, reply)
-        log.info("answered", seconds=round(time.perf_counter() - started, 4), code=_code(reply))
+        seconds = time.perf_counter() - started
+        if self.pace is not None:
+            self.pace.add(job.rows, seconds)
+        log.info("answered", seconds=round(seconds, 4), code=_code(reply))
 
     def _guarded(self, job: ScoreJob, log: Any) -> WorkerReply:
         """Make the reply to a job; every failure becomes a problem."""
