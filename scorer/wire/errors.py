@@ -15,6 +15,7 @@
     +-- ConfigurationError       qscore.toml, QSCORE_* variables, files that they name
     +-- Unavailable              the same request may succeed later
         +-- QueueFull
+        +-- TooManyTokens        a key with as many living tokens as it may have
         +-- ScoringTimeout
         +-- Unreachable          no connection, refused, TLS failure
         |   +-- Untrusted        a certificate that was not accepted
@@ -124,6 +125,11 @@ class Unavailable(QScoreError):
 
 class QueueFull(Unavailable):
     code = "queue_full"
+    status = 429
+
+
+class TooManyTokens(Unavailable):
+    code = "too_many_tokens"
     status = 429
 
 
