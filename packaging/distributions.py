@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements" / "run.txt"
 _LINE = re.compile(r"^(?P<name>[A-Za-z0-9_.-]+)==(?P<version>[^ ;\\]+)(?: ; (?P<marker>[^\\]+))?", re.MULTILINE)
@@ -59,7 +60,7 @@ def locked(text: str) -> Iterator[tuple[str, str, bool]]:
         yield found["name"], found["version"], found["marker"] is not None
 
 
-def licence_of(about: metadata.PackageMetadata) -> str:
+def licence_of(about: Any) -> str:
     """The licence that a distribution names: its expression, its field, or its classifiers."""
     if expression := about.get("License-Expression"):
         return str(expression)
@@ -88,7 +89,7 @@ def distributions(text: str) -> list[Distribution]:
 
 
 def _described(installed: metadata.Distribution) -> Distribution:
-    about = installed.metadata
+    about: Any = installed.metadata  # a message; its type does not say all that it has
     needs = {normal(re.split(r"[^A-Za-z0-9_.-]", line, maxsplit=1)[0]) for line in installed.requires or ()}
     files = {Path(str(file)).name for file in installed.files or ()}
     of_gcc = sorted(file for file in files if _OF_GCC.match(file))

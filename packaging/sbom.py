@@ -88,7 +88,7 @@ def _component(one: Distribution, licences: LicenseFactory) -> Component:
 
 def validated(bom: Bom) -> str:
     """The document's JSON. Raises SystemExit where it does not hold against the schema."""
-    text = JsonV1Dot6(bom).output_as_string(indent=1)
+    text: str = JsonV1Dot6(bom).output_as_string(indent=1)
     fault = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if fault is not None:
         raise SystemExit(f"the bill of materials is not CycloneDX 1.6: {fault}")

@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.claims import reached
@@ -54,7 +55,7 @@ def worker(settings: Settings, lane: str, ready: bool = False) -> str:
     client = redis_client(settings, connections=1, server=LANES.by_name[lane].server)
     try:
         with reached():
-            names = client.zrangebyscore(WORKERS + lane, time.time(), "+inf")
+            names: Any = client.zrangebyscore(WORKERS + lane, time.time(), "+inf")
     except Unavailable as error:
         return error.sentence() if ready else ""
     here = f"{socket.gethostname()}:".encode()

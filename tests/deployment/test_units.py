@@ -29,7 +29,7 @@ def analyze(require: Callable[[bool, str], None]) -> str:
 def unit(request: pytest.FixtureRequest, repository: Path, tmp_path: Path) -> Path:
     """A unit whose program is there, as an instance where it is a template."""
     text = (repository / "packaging" / "systemd" / request.param).read_text()
-    path = tmp_path / request.param.replace("@.", "@score.")
+    path: Path = tmp_path / request.param.replace("@.", "@score.")
     path.write_text(re.sub(r"/opt/qscore/bin/(qscore|python)", "/bin/true", text))
     return path
 

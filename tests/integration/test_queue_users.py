@@ -32,10 +32,11 @@ from scorer.service.queue.jobs import ScoreJob
 from scorer.service.queue.lanes import BULK
 from scorer.service.queue.submit import Admission, Submitter, packed_task
 from scorer.service.settings import Settings, load_settings
-from scorer.wire.client import GatewayClient
+from scorer.wire.client import GATEWAY, GatewayClient
 from scorer.wire.errors import Unavailable
 from scorer.wire.names import MEDIA_CSV, QUEUE_BULK
 from scorer.wire.options import ScoreOptions
+from scorer.wire.transport import HttpAnswer, TlsConnection, Trust
 from tests.integration.stack_tools import body, eventually
 
 SERVERS = ("durable", "fast")
@@ -83,11 +84,15 @@ class Site:
     def settings(self, user: str, server: str = "durable") -> Settings:
         return load_settings(home=self.home, broker_url=self.url(user, server), broker_ca=self.folder / "queue_ca.pem")
 
+    @property
+    def gateway_url(self) -> str:
+        return f"https://localhost:{self.gateway_port}"
+
+    def new_key(self) -> str:
+        return KeyFile(self.home / "api_keys.json").add(("read", "score", "write"))[1]
+
     def client(self) -> GatewayClient:
-        key = KeyFile(self.home / "api_keys.json").add(("read", "score", "write"))[1]
-        return GatewayClient(
-            f"https://localhost:{self.gateway_port}", key, str(self.home / "tls" / "ca.pem"), timeout=20.0
-        )
+        return GatewayClient(self.gateway_url, self.new_key(), str(self.home / "tls" / "ca.pem"), timeout=20.0)
 
 
 @contextmanager
@@ -150,12 +155,12 @@ def site(
             users.write_text(as_known_to(str(program), users.read_text()) + ADMIN)
             command = [str(program), *configured(repository, site.folder, name, port)]
             stack.enter_context(running(command, folder / f"{name}.log"))
-        assert eventually(lambda: all(answers(site.admin(name)) for name in SERVERS))
+        assert eventually(lambda: all(answers(site.admin(name)) for name in SERVERS), 60)
         for user, commands in PROCESSES.items():
             for module in commands:
                 command = [sys.executable, "-m", *module]
                 stack.enter_context(running(command, folder / f"{'-'.join(module)}.log", **site.variables(user)))
-        assert eventually(lambda: scores(site), 40), [log.read_text()[-500:] for log in folder.glob("*.log")]
+        assert eventually(lambda: scores(site), 150), [log.read_text()[-500:] for log in folder.glob("*.log")]
         yield site
 
 
@@ -175,6 +180,23 @@ def scores(site: Site) -> bool:
             return all(client.score("lateral", body(2), 2, bulk=bulk).scored == 2 for bulk in (False, True))
     except Unavailable:
         return False
+
+
+def asked(site: Site, method: str, path: str) -> HttpAnswer:
+    connection = TlsConnection(site.gateway_url, GATEWAY, Trust(str(site.home / "tls" / "ca.pem")))
+    headers = {"Authorization": f"Bearer {site.new_key()}"}
+    try:
+        return connection.exchange(method, path, b"" if method == "POST" else None, headers, 20.0, 1_000_000)
+    finally:
+        connection.close()
+
+
+def alive(site: Site, user: str, *words: str, **more: str) -> tuple[int, str]:
+    """What the liveness check says of a process of the site."""
+    command = [sys.executable, "-m", "scorer.service.alive", *words]
+    variables = os.environ | site.variables(user) | more
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stderr.strip()
 
 
 def refusals(site: Site) -> list[str]:
@@ -198,6 +220,9 @@ def test_each_process_may_do_what_its_work_needs(site: Site) -> None:
         for bulk in (False, True):
             for write in (False, True):
                 assert client.score("lateral", body(300), 300, ScoreOptions(write=write), bulk=bulk).scored == 300
+    token = json.loads(asked(site, "POST", "/v1/token").body)["token"]
+    assert GatewayClient(site.gateway_url, token, str(site.home / "tls" / "ca.pem"), timeout=20.0).models()
+    assert b'qscore_backlog_seconds{queue="bulk"}' in asked(site, "GET", "/metrics").body
     settings = site.settings("connector")
     queue = redis_client(settings, connections=2, longest_wait=20.0)
     exchange, submitter = Exchange(queue), Submitter.of(settings, queue)
@@ -223,6 +248,22 @@ def test_a_batch_whose_worker_was_lost_comes_again(site: Site) -> None:
     outcome = Exchange(redis_client(settings, connections=1, longest_wait=30.0)).wait_outcome(SUBMITTER, 30.0)
     assert outcome == BatchOutcome.of(Acknowledgement("held-by-nobody", 3))
     assert refusals(site) == []
+
+
+def test_the_liveness_check_sees_each_process(site: Site) -> None:
+    assert alive(site, "gateway", "gateway") == (0, "alive")
+    for user, lane in (("worker", "score"), ("worker", "bulk"), ("deliver", "deliver")):
+        assert alive(site, user, "worker", lane, "--ready") == (0, "alive")
+    assert alive(site, "worker", "worker", "qpu") == (1, "no worker of the lane qpu beats on this host")
+    nowhere = {"QSCORE_GATEWAY__PORT": "1", "QSCORE_ELASTIC__HEALTH_PORT": "1"}
+    assert alive(site, "gateway", "gateway", **nowhere)[0] == 1
+    assert alive(site, "worker", "connector", **nowhere)[0] == 1
+
+
+def test_a_worker_whose_queue_is_away_is_alive_and_not_ready(site: Site) -> None:
+    away = {"QSCORE_BROKER_URL": "rediss://localhost:1/0"}
+    assert alive(site, "worker", "worker", "bulk", **away) == (0, "alive")
+    assert alive(site, "worker", "worker", "bulk", "--ready", **away)[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -263,7 +304,7 @@ def test_and_no_more(site: Site, user: str, server: str, command: list[str]) -> 
 @pytest.mark.parametrize("server", SERVERS)
 def test_nobody_without_a_password_and_nothing_without_tls(site: Site, server: str) -> None:
     ca = str(site.folder / "queue_ca.pem")
-    once = Retry(NoBackoff(), 0)  # type: ignore[no-untyped-call]
+    once = Retry(NoBackoff(), 0)
     stranger = redis.Redis("localhost", site.ports[server], ssl=True, ssl_ca_certs=ca, retry=once)
     plain = redis.Redis("localhost", site.ports[server], retry=once)
     with stranger, pytest.raises(redis.exceptions.AuthenticationError):

@@ -43,13 +43,13 @@ def test_a_process_writes_now_and_then_and_loses_nothing(client: redis.Redis) ->
     for _ in range(50):
         notes.add(10, 0.01)
     (key,) = client.scan_iter(f"{PACE}*")
-    written = int(client.hget(key, "batches") or 0)  # type: ignore[arg-type]
+    written = int(client.hget(key, "batches") or 0)
     assert 1 <= written < 50
     assert 0 < client.ttl(key) <= 360
 
 
 def test_a_server_that_is_away_stops_no_worker(client: redis.Redis) -> None:
-    away = redis.Redis(unix_socket_path="/nonexistent.sock", retry=None)
+    away = redis.Redis(unix_socket_path="/nonexistent.sock")
     PaceNotes(away, SCORE.name).add(10, 0.01)
 
 
