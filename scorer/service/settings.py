@@ -41,12 +41,32 @@ class OidcSettings(_Section):
     max_age: float = Field(3600.0, gt=0)  # seconds after which a token is not exchanged any more
 
 
+class OwnLimits(_Section):
+    """The limits of one key where they differ from those of every key; None: they do not."""
+
+    bytes_under_way: int | None = Field(None, ge=1)
+    rows_under_way: int | None = Field(None, ge=1)
+    batches_under_way: int | None = Field(None, ge=1)
+    requests_per_minute: int | None = Field(None, ge=1)
+
+
+class LimitSettings(_Section):
+    """The most that one key may have in one gateway at a time. ``keys``: key id -> limits of its own."""
+
+    # A search head with one key and 16 searches at once, each with 3 requests of a chunk of 50,000 rows, stays below.
+    bytes_under_way: int = Field(256 * 1024 * 1024, ge=1)
+    rows_under_way: int = Field(1_000_000, ge=1)
+    batches_under_way: int = Field(48, ge=1)
+    requests_per_minute: int = Field(60_000, ge=1)
+    keys: dict[str, OwnLimits] = Field(default_factory=dict)
+
+
 class GatewaySettings(_Section):
     """The address at which the gateway listens, and how many requests it holds."""
 
     host: str = "127.0.0.1"
     port: int = Field(8417, ge=0, le=65535)
-    threads: int = Field(16, ge=1, le=512)
+    threads: int = Field(64, ge=1, le=512)  # made when they are needed; they wait more than they work
     certificate: Path | None = None  # PEM; default: made by the local CA in <home>/tls
     private_key: Path | None = None
     # Names in the certificate that the local CA makes.
@@ -59,6 +79,7 @@ class GatewaySettings(_Section):
     oidc: OidcSettings = OidcSettings()
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()  # whose word is taken for who calls
     forwarded_header: Literal["X-Forwarded-For", "Forwarded"] = "X-Forwarded-For"  # the one in which they say it
+    limits: LimitSettings = LimitSettings()
     connections: int = Field(512, ge=2, le=65536)  # at once, in all
     connections_per_address: int = Field(256, ge=1, le=65536)  # of one IPv4 address or one /64 network
     head_seconds: float = Field(10.0, gt=0)  # for a TLS handshake and a request's head together
@@ -81,6 +102,8 @@ class WorkerSettings(_Section):
     visibility_seconds: int = Field(20, ge=4)  # after which a silent worker's messages are given to another
     qpu_processes: int = Field(0, ge=0, le=64)  # of the qpu lane: models above 12 qubits; needs qscore[qiskit]
     qpu_task_seconds: float = Field(50.0, gt=0)  # hard limit of one task of the qpu lane
+    memory_limit_mb: int = Field(1536, ge=512)  # MiB by which a process may grow from its start
+    qpu_memory_limit_mb: int = Field(4096, ge=1024)  # the same of the qpu lane, which loads a simulator
 
 
 class HecSettings(_Section):
@@ -209,7 +232,7 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigurationError(
             _first_fault(error), f"Correct it in {config_file()} or in its QSCORE_ variable."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{config_file()} cannot be read: {error}", "It must be TOML.") from None
     return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
 

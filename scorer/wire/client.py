@@ -65,6 +65,7 @@ _PROBLEM_CAP = 64 * 1024
 _REPLY_CAP_PER_ROW = 4096  # a row's ten columns are about 100 bytes; a reason or a status may add a few hundred
 _KEY = re.compile(r"[\x21-\x7e]{8,512}\Z")
 _DEFAULTS = ScoreOptions()
+_PAUSE_DIGITS = 5  # of a Retry-After: a day
 
 
 @dataclass(frozen=True)
@@ -219,9 +220,17 @@ def _refusal(answer: HttpAnswer) -> QScoreError:
             "HTTP status %d came back without a problem document, so this is no qscore gateway" % answer.status, REMEDY
         )
     try:
-        return Problem.from_dict(_json(answer.body)).error()
-    except NonsenseReply as error:
-        return error
+        error = Problem.from_dict(_json(answer.body)).error()
+    except NonsenseReply as nonsense:
+        return nonsense
+    if error.retry_after is None:
+        error.retry_after = _seconds(answer.headers.get("retry-after", ""))
+    return error
+
+
+def _seconds(text: str) -> Optional[float]:
+    """Read a Retry-After in seconds; None for a date, which no gateway sends, and for what is neither."""
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= _PAUSE_DIGITS else None
 
 
 def _checked_reply(answer: HttpAnswer, rows: int) -> ScoreReply:

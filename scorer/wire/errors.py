@@ -15,6 +15,7 @@
     +-- ConfigurationError       qscore.toml, QSCORE_* variables, files that they name
     +-- Unavailable              the same request may succeed later
         +-- QueueFull
+        |   +-- OverLimit        the caller's own key has all that one key may have
         +-- TooManyTokens        a key with as many living tokens as it may have
         +-- ScoringTimeout
         +-- Unreachable          no connection, refused, TLS failure
@@ -29,19 +30,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, Type
+from typing import Any, Dict, Optional, Type
+
+_LONGEST_PAUSE = 86_400.0  # seconds; who asks for more makes no sense
 
 
 class QScoreError(Exception):
     """Base of every error that qscore raises on purpose.
 
     ``code`` is stable and machine-readable; ``status`` is the HTTP status at the gateway; ``retryable`` says whether
-    the same request may succeed later.
+    the same request may succeed later; ``retry_after``: seconds after which it probably does, None where nobody knows.
     """
 
     code = "internal"
     status = 500
     retryable = False
+    retry_after: Optional[float] = None
 
     def __init__(self, detail: str, remedy: str = "") -> None:
         super().__init__(detail)
@@ -128,6 +132,10 @@ class QueueFull(Unavailable):
     status = 429
 
 
+class OverLimit(QueueFull):
+    code = "over_limit"
+
+
 class TooManyTokens(Unavailable):
     code = "too_many_tokens"
     status = 429
@@ -162,19 +170,25 @@ def _tree(cls: Type[QScoreError]) -> Dict[str, Type[QScoreError]]:
     return found
 
 
+def _text(value: Any) -> str:
+    """Take text as it is, up to a length; anything else is none, however deep its lists may be."""
+    return value[:2000] if isinstance(value, str) else ""
+
+
 @dataclass(frozen=True)
 class Problem:
-    """RFC 9457 problem details: the form that an error takes on the wire."""
+    """RFC 9457 problem details: the form that an error takes on the wire. ``retry_after``: seconds, or None."""
 
     code: str
     detail: str
     remedy: str = ""
     status: int = 500
     retryable: bool = False
+    retry_after: Optional[float] = None
 
     @classmethod
     def of(cls, error: QScoreError) -> Problem:
-        return cls(error.code, error.detail, error.remedy, error.status, error.retryable)
+        return cls(error.code, error.detail, error.remedy, error.status, error.retryable, error.retry_after)
 
     @classmethod
     def from_dict(cls, raw: Any) -> Problem:
@@ -184,14 +198,18 @@ class Problem:
         status = raw.get("status", 500)
         return cls(
             code=raw["code"][:64],
-            detail=str(raw.get("detail", ""))[:2000],
-            remedy=str(raw.get("remedy", ""))[:2000],
+            detail=_text(raw.get("detail")),
+            remedy=_text(raw.get("remedy")),
             status=status if isinstance(status, int) and 400 <= status <= 599 else 500,
             retryable=raw.get("retryable") is True,
+            retry_after=_pause(raw.get("retry_after")),
         )
 
     def to_dict(self) -> Dict[str, Any]:
-        return {"type": "about:blank", "title": self.code.replace("_", " "), **asdict(self)}
+        told = {"type": "about:blank", "title": self.code.replace("_", " "), **asdict(self)}
+        if self.retry_after is None:
+            del told["retry_after"]
+        return told
 
     def to_json(self) -> bytes:
         return json.dumps(self.to_dict()).encode()
@@ -201,4 +219,11 @@ class Problem:
         error = _tree(QScoreError).get(self.code, QScoreError)(self.detail, self.remedy)
         error.status = self.status
         error.retryable = self.retryable
+        error.retry_after = self.retry_after
         return error
+
+
+def _pause(raw: Any) -> Optional[float]:
+    """Read seconds that came from outside; None where they are none."""
+    number = isinstance(raw, (int, float)) and not isinstance(raw, bool)
+    return float(raw) if number and 0 <= raw <= _LONGEST_PAUSE else None

@@ -119,6 +119,27 @@ def test_a_full_queue_is_waited_for(app: InstalledApp, gateway: ScriptedGateway)
     assert first.batch_id == second.batch_id
 
 
+def test_a_key_over_its_limit_comes_again_when_the_gateway_says(app: InstalledApp, gateway: ScriptedGateway) -> None:
+    gateway.score_script.extend(["over_limit", "over_limit"])
+    outcome = app.search(["model=lateral"], [CHUNK])
+    assert outcome.messages == ()
+    assert b",ok\n" in outcome.answers[0].body
+    first, second, third = gateway.moments
+    assert min(second - first, third - second) >= gateway.retry_after
+    assert len({request.batch_id for request in gateway.requests}) == 1
+
+
+def test_a_pause_beyond_the_searchs_time_is_not_waited_for(app: InstalledApp, gateway: ScriptedGateway) -> None:
+    gateway.retry_after = 3600
+    gateway.score_script.extend(["over_limit"])
+    outcome = app.search(["model=lateral"], [CHUNK, CHUNK])
+    first, second = gateway.moments  # of two chunks
+    assert second - first < 20
+    statuses = [[row["qscore_status"] for row in csv.DictReader(io.StringIO(a.body.decode()))] for a in outcome.answers]
+    assert statuses[1] == ["ok", "ok"]
+    assert all(status.startswith("not_scored: key k1 has 48 batches under way") for status in statuses[0])
+
+
 def test_an_unknown_model_stops_a_search_that_learns_of_it_late(app: InstalledApp, gateway: ScriptedGateway) -> None:
     gateway.card_script.append("error")
     outcome = app.search(["model=unknown"], [CHUNK])

@@ -242,7 +242,7 @@ def _read(path: Path) -> tuple[ApiKey, ...]:
         with path.open("rb") as stream:
             raw = json.loads(stream.read(_FILE_CAP))
         return tuple(_key(entry) for entry in raw["keys"])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise ConfigurationError(
             f"{path} cannot be read as a list of keys: {error}", "Restore it, or remove it and make the keys again."
         ) from None

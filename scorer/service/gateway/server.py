@@ -21,7 +21,7 @@ from scorer.logs import configure_logs
 from scorer.service.access.authority import TlsFiles, server_files
 from scorer.service.access.effective import audit_start
 from scorer.service.gateway.app import QUICK_THREADS, Gateway, application_of
-from scorer.service.gateway.client_certificates import ask_for_certificates
+from scorer.service.gateway.entrance.client_certificates import ask_for_certificates
 from scorer.service.gateway.front.application import Application
 from scorer.service.gateway.front.bodies import BodyRooms, Pace
 from scorer.service.gateway.front.census import Census

@@ -22,7 +22,7 @@ from scorer.service.queue.claims import claimed, reached
 from scorer.service.queue.full_server import Command, in_one_step
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
-from scorer.wire.errors import NonsenseReply, Problem
+from scorer.wire.errors import MalformedBody, NonsenseReply, Problem
 
 #: Seconds that a reply lies there when its caller has given up.
 REPLY_LIFE = 60
@@ -50,6 +50,18 @@ WORKERS = "qscore:workers:"
 #: Before a batch id: its runs that were begun and not answered, each with its caller's deadline (epoch seconds).
 _RUNS = "qscore:runs:"
 _ACKNOWLEDGEMENT = TypeAdapter(Acknowledgement)
+_BATCH_ID = TypeAdapter(str)
+
+
+def worker_name(host: str, pid: int, processes: int) -> str:
+    """Name a worker among those that live, with the number of its processes."""
+    return f"{host}:{pid}*{processes}"
+
+
+def _processes(name: bytes) -> int:
+    """Read the number of processes in a worker's name; workers of 0.1.0 do not say it, and count as one."""
+    number = name.rpartition(b"*")[2]
+    return int(number) if b"*" in name and number.isdigit() else 1
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,7 @@ class BatchOutcome:
         try:
             raw = msgpack.unpackb(packed)
             if "problem" in raw:
-                return cls(str(raw["batch_id"]), problem=Problem.from_dict(raw["problem"]))
+                return cls(_BATCH_ID.validate_python(raw["batch_id"]), problem=Problem.from_dict(raw["problem"]))
             return cls.of(_ACKNOWLEDGEMENT.validate_python(raw))
         except (KeyError, TypeError, ValueError):
             raise NonsenseReply("an acknowledgement cannot be read", "Run the same version everywhere.") from None
@@ -106,10 +118,13 @@ class WaitingRows(NamedTuple):
 
     @classmethod
     def unpack(cls, packed: bytes) -> WaitingRows:
-        """Read what ``pack`` wrote; 0.1.0 left out a first run's number and time."""
-        raw = msgpack.unpackb(packed)
-        tally = _ACKNOWLEDGEMENT.validate_python(raw["tally"])
-        return cls(raw["rows"], tally, int(raw.get("attempt", 0)), float(raw.get("due", 0.0)))
+        """Read what ``pack`` wrote; 0.1.0 left out a first run's number and time. Raises MalformedBody."""
+        try:
+            raw = msgpack.unpackb(packed)
+            tally = _ACKNOWLEDGEMENT.validate_python(raw["tally"])
+            return cls(raw["rows"], tally, int(raw.get("attempt", 0)), float(raw.get("due", 0.0)))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            raise MalformedBody("rows that wait cannot be read", "Run the same version everywhere.") from None
 
 
 @dataclass(frozen=True)
@@ -244,6 +259,12 @@ class Exchange:
         # The end of its life is kept, not the time of the beat: whoever reads counts, and need not know the life.
         with reached():
             in_one_step(self.client, ("ZADD", key, now + HEARTBEAT_LIFE, worker), ("ZREMRANGEBYSCORE", key, 0, now))
+
+    def processes(self, lane: str) -> int:
+        """Count the processes of a lane's living workers."""
+        with reached():
+            names: Any = self.client.zrangebyscore(WORKERS + lane, time.time(), "+inf")
+        return sum(map(_processes, names))
 
     def sign_off(self, lane: str, worker: str) -> None:
         """Say that a worker ends."""

@@ -56,10 +56,15 @@ class Exchanges:
             {lane.name: workers[lane.name] for lane in self.lanes},
         )
 
-    def backlog(self) -> Mapping[str, float]:
-        """Estimate seconds of work for one process in each scoring queue. Raises Unavailable where a server is away."""
-        durable = backlog(self.durable.client, self.durable.lanes)
-        return durable if self.fast is self.durable else {**durable, **backlog(self.fast.client, self.fast.lanes)}
+    def backlog(self, ahead: Mapping[str, int] | None = None) -> Mapping[str, float]:
+        """Estimate seconds of work for one process in each scoring queue.
+
+        ``ahead``: batches of each lane that are not on the queue yet. Raises Unavailable where a server is away.
+        """
+        durable = backlog(self.durable.client, self.durable.lanes, ahead)
+        if self.fast is self.durable:
+            return durable
+        return {**durable, **backlog(self.fast.client, self.fast.lanes, ahead)}
 
     def close(self) -> None:
         """Close all connections."""

@@ -74,17 +74,22 @@ class Pace:
         return self.seconds / self.batches if self.batches else UNKNOWN
 
 
-def backlog(client: redis.Redis, lanes: Lanes) -> Mapping[str, float]:
+def backlog(client: redis.Redis, lanes: Lanes, ahead: Mapping[str, int] | None = None) -> Mapping[str, float]:
     """Estimate, for each queue of the scoring lanes on a server, the seconds that one process would be busy.
 
-    What a worker holds already counts for its lane's first queue. Raises Unavailable where the server does not answer.
+    ``ahead``: batches of each lane that wait before they are on its queue. They, and what a worker holds already, count
+    for the lane's first queue. Raises Unavailable where the server does not answer.
     """
     scoring = [lane for lane in lanes if lane.scores]
     with reached(), client.pipeline(transaction=False) as pipe:
         for lane in scoring:
             _ask(pipe, lane)
         answers = iter(pipe.execute())
-    return {queue: seconds for lane in scoring for queue, seconds in _seconds(lane, answers)}
+    return {
+        queue: seconds
+        for lane in scoring
+        for queue, seconds in _seconds(lane, answers, (ahead or {}).get(lane.name, 0))
+    }
 
 
 def _ask(pipe: Any, lane: Lane) -> None:
@@ -96,9 +101,9 @@ def _ask(pipe: Any, lane: Lane) -> None:
         pipe.llen(key)
 
 
-def _seconds(lane: Lane, answers: Iterator[Any]) -> Iterator[tuple[str, float]]:
+def _seconds(lane: Lane, answers: Iterator[Any], ahead: int) -> Iterator[tuple[str, float]]:
     pace = _sum([next(answers) for _ in range(_MINUTES)])
-    held = int(next(answers))
+    held = int(next(answers)) + ahead
     for queue in lane.keys:
         yield queue, (int(next(answers)) + held) * pace.batch_seconds
         held = 0

@@ -75,6 +75,15 @@ class Admission:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A scoring job as it lies on a queue, and its message there."""
+
+    job: ScoreJob
+    queue: str
+    message: bytes
+
+
+@dataclass(frozen=True)
 class Submitter:
     """The way onto the queue. ``app``: makes messages, which say nothing of the lane that they are for.
 
@@ -93,8 +102,8 @@ class Submitter:
         """Make one for the lanes of the one server that ``client`` reaches."""
         return cls(client, build_app(settings, SCORE), lanes)
 
-    def put(self, job: ScoreJob, queue: str, body: bytes, life: float, admission: Admission) -> ScoreJob:
-        """Put a job with its body on a queue; returns the job as it lies there.
+    def put(self, job: ScoreJob, queue: str, body: bytes, life: float, admission: Admission) -> Placed:
+        """Put a job with its body on a queue; returns the job as it lies there, for ``take_back``.
 
         A large body travels under a key of its own, for ``life`` seconds. Raises QueueFull where ``admission`` leaves
         no room, Unavailable where the batch would only wait in vain.
@@ -105,8 +114,7 @@ class Submitter:
         message = packed_task(self.app, lane.task, job.to_kwargs(), queue, job.batch_id)
         limits = (repr(time.time()), admission.most, int(admission.alive), message, len(counted))
         # A script alone is one step already; only a body beside it needs the transaction.
-        client = self.fast if lane.server == FAST and self.fast is not None else self.client
-        with reached(), client.pipeline(transaction=job.body_key is not None) as pipe:
+        with reached(), self._of(lane).pipeline(transaction=job.body_key is not None) as pipe:
             if job.body_key is not None:
                 # It has a life, for no worker takes it away where none comes in time.
                 pipe.set(job.body_key, body, px=int(life * 1000))
@@ -117,7 +125,15 @@ class Submitter:
             raise QueueFull(f"{waiting} batches wait for a worker", admission.remedy)
         if admission.alive and not workers:
             raise lane.nobody()
-        return job
+        return Placed(job, queue, message)
+
+    def take_back(self, placed: Placed) -> None:
+        """Take a job for which nobody waits from its queue, with its body; one that a worker has is left to it."""
+        with reached(), self._of(self.lanes.serving(placed.queue)).pipeline(transaction=True) as pipe:
+            pipe.lrem(self.lanes.keys[placed.queue], 1, placed.message)  # type: ignore[arg-type]  # bytes are taken
+            if placed.job.body_key is not None:
+                pipe.unlink(placed.job.body_key)
+            pipe.execute()
 
     def put_rows(self, job: DeliveryJob, waiting: WaitingRows) -> None:
         """Store a part's rows under the job's key and put the message of their first run on the queue: both or neither.
@@ -143,6 +159,10 @@ class Submitter:
             for key in lane.inherits:
                 while self.client.lmove(key, lane.keys[lane.queues[0]], "LEFT", "RIGHT") is not None:
                     continue
+
+    def _of(self, lane: Lane) -> redis.Redis:
+        """Choose the client of the server on which a lane lies."""
+        return self.fast if lane.server == FAST and self.fast is not None else self.client
 
     def _put_delivery(
         self, job: DeliveryJob, waiting: WaitingRows | None, pause: float | None, only_new: bool = False

@@ -222,7 +222,7 @@ def _read_state(settings: Settings) -> StackState | None:
     try:
         raw: dict[str, Any] = json.loads((settings.run_dir / "stack.json").read_bytes())
         return StackState(**raw | {"failing": tuple(raw.get("failing", ()))})
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None  # it holds the lock but has not come so far yet
 
 

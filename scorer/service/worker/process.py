@@ -27,12 +27,14 @@ from scorer.logs import configure_logs, get_log
 from scorer.registry.store import Registry
 from scorer.service.process import ONE_THREAD, end_with_parent
 from scorer.service.queue.celery_app import build_app
-from scorer.service.queue.exchange import HEARTBEAT_EVERY
+from scorer.service.queue.exchange import HEARTBEAT_EVERY, worker_name
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import LANES, Lane, Lanes
 from scorer.service.queue.pace import PaceNotes
 from scorer.service.settings import Settings, load_settings
 from scorer.service.worker.delivering import DeliveryWorker, register_delivery
+from scorer.service.worker.lost import PoolWatch, answering
+from scorer.service.worker.memory import limit_memory
 from scorer.service.worker.model_cache import ModelCache
 from scorer.service.worker.scoring import ScoringWorker, register_scoring
 from scorer.service.worker.sinks import Sinks
@@ -48,10 +50,13 @@ def worker_app(settings: Settings, lane: Lane, lanes: Lanes = LANES) -> Celery:
     """Make the lane's Celery application with its task and its heartbeat."""
     app = build_app(settings, lane)
     if lane.scores:
-        register_scoring(app, functools.cache(functools.partial(prepared_worker, settings, lane)))
+        make_worker = functools.cache(functools.partial(prepared_worker, settings, lane))
+        queue = Exchanges.of(settings, connections=2, lanes=lanes)
+        register_scoring(app, make_worker, answering(queue.serving(lane), queue.durable))
     else:
         register_delivery(app, functools.cache(functools.partial(delivery_worker, settings)))
     app.steps["worker"].add(_heartbeat(settings, lane, lanes))
+    app.steps["worker"].add(PoolWatch)
     return app
 
 
@@ -65,6 +70,7 @@ def scoring_worker(settings: Settings, lane: Lane) -> ScoringWorker:
         REASONS * lane.clock(settings).task_seconds,
         settings.sink,
         queue.durable,
+        lane.clock(settings).task_seconds,
         PaceNotes(queue.serving(lane).client, lane.name),
     )
 
@@ -86,7 +92,7 @@ def delivery_worker(settings: Settings) -> DeliveryWorker:
 
 def _heartbeat(settings: Settings, lane: Lane, lanes: Lanes) -> type[bootsteps.StartStopStep]:
     """Make a step that beats from the worker's own event loop: a worker which no longer consumes falls silent."""
-    name = f"{socket.gethostname()}:{os.getpid()}"
+    name = worker_name(socket.gethostname(), os.getpid(), lane.processes(settings))
     queue = Exchanges.of(settings, connections=2, lanes=lanes)
     exchange, submitter = queue.serving(lane), queue.submitter(settings)
 
@@ -141,9 +147,14 @@ def main(arguments: list[str], lanes: Lanes = LANES) -> None:
     configure_logs(f"worker-{lane.name}")
     require_libraries(lane)
     os.nice(lane.nice)
+    signals.worker_process_init.connect(functools.partial(_limit_memory, lane.memory_mb(settings)), weak=False)
     if lane.scores:
         signals.worker_process_init.connect(_load_engine)
     worker_app(settings, lane, lanes).worker_main(options(lane, lane.processes(settings)))
+
+
+def _limit_memory(mib: int, **_kwargs: Any) -> None:
+    limit_memory(mib)
 
 
 def _load_engine(**_kwargs: Any) -> None:

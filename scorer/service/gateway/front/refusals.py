@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,5 +43,5 @@ def problem_answer(error: QScoreError) -> Answer:
 
 def retry_after(error: QScoreError, status: int) -> str:
     """Say the seconds after which a caller may try again: those that the error names, or the status' own."""
-    named = getattr(error, "retry_after", None)
-    return str(max(1, round(named))) if named else _RETRY_AFTER[status]
+    named = error.retry_after
+    return _RETRY_AFTER[status] if named is None else str(max(1, math.ceil(named)))  # whole seconds, never too early

@@ -33,6 +33,11 @@ def test_what_a_worker_holds_counts_too(client: redis.Redis) -> None:
     assert backlog(client, LANES)["bulk"] == 6.0
 
 
+def test_what_waits_for_its_turn_before_the_queue_counts_too(client: redis.Redis) -> None:
+    PaceNotes(client, BULK.name).add(1000, 2.0)
+    assert backlog(client, LANES, {"bulk": 3})["bulk"] == 6.0
+
+
 def test_without_a_measure_a_batch_is_guessed(client: redis.Redis) -> None:
     waiting(client, 10)
     assert backlog(client, LANES)["interactive"] == 10 * UNKNOWN
