@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic chaos overload soak bench-limits attack contract fuzz lint macros wheel test-deployment sbom image-check drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-service bench-elastic quality lock clean
+.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic chaos overload soak bench-limits attack contract upgrade-test fuzz lint macros wheel test-deployment sbom image-check drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-service bench-elastic quality lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -114,6 +114,9 @@ package-elastic: setup ## build dist/qscore-elastic-<version>.zip, the integrati
 	@test -x .venv-go/bin/python || $(PYTHON) -m venv .venv-go
 	@.venv-go/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
+
+upgrade-test: setup ## rolling upgrade from the version before, under load: nothing lost, nothing wrong
+	@$(BIN)/python -m tests.upgrade
 
 .venv-contract/.ready: requirements/contract.txt
 	@test -x .venv-contract/bin/python || $(PYTHON) -m venv .venv-contract

@@ -101,6 +101,7 @@ class ScoringSession:
         self._lanes = lanes
         self._clients: Dict[int, GatewayClient] = {}
         self._patience = Patience(options.timeout)
+        self.skew = ""  # which side is of an older version, as the latest reply says
 
     def close(self) -> None:
         for client in self._clients.values():
@@ -187,6 +188,7 @@ class ScoringSession:
     def _checked(self, reply: ScoreReply) -> Tuple[List[bytes], Mapping[str, int]]:
         if (reply.model, reply.version) != (self._card.name, self._card.version):
             raise NonsenseReply("scores of %s %s came back" % (reply.model[:40], reply.version[:40]), _REMEDY)
+        self.skew = reply.skew
         try:
             return score_lines(reply.body), reply.problems
         except ValueError as error:

@@ -7,6 +7,7 @@ Precedence: arguments, then ``QSCORE_*`` variables (nested with two underscores:
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -89,7 +90,7 @@ class GatewaySettings(_Section):
     body_rate: int = Field(128 * 1024, ge=1024)  # bytes a second
     body_memory: int = Field(128 * 1024 * 1024, ge=16 * 1024 * 1024)  # bytes of all bodies together; more lie in files
     body_disk: int = Field(2 * 1024**3, ge=0)  # bytes of all bodies together in files under <home>/run
-    stop_seconds: float = Field(5.0, ge=0)  # for requests under way when the gateway is told to stop
+    stop_seconds: float = Field(30.0, ge=0)  # for requests under way when the gateway is told to stop
 
 
 class WorkerSettings(_Section):
@@ -188,6 +189,16 @@ class Settings(BaseSettings):
         return self.home / "private" / "local_api_key"
 
     @property
+    def drain_mark(self) -> Path:
+        """The file that is there while this home's stack takes no new batches."""
+        return self.run_dir / "draining"
+
+    @property
+    def switches(self) -> Path:
+        """The file that says which models are disabled."""
+        return self.home / "switches.json"
+
+    @property
     def local_client(self) -> Path:
         """The client certificate, with its key, that those commands present where the gateway requires one."""
         return self.home / "private" / "local_client.pem"
@@ -208,6 +219,11 @@ class Settings(BaseSettings):
         return self.home / "state"
 
     @property
+    def seen_aliases(self) -> Path:
+        """The newest aliases that this machine saw, so that old ones put back are refused."""
+        return self.state_dir / "aliases.json"
+
+    @property
     def dead_letters(self) -> Path:
         return self.home / "dead_letters.sqlite"
 
@@ -226,6 +242,7 @@ def load_settings(**overrides: Any) -> Settings:
     named = os.environ.get("QSCORE_CONFIG")
     if named and not Path(named).expanduser().is_file():
         raise ConfigurationError(f"QSCORE_CONFIG={named} is not a file", "Name an existing qscore.toml or unset it.")
+    _check_config(config_file())
     try:
         settings = Settings(**overrides)
     except ValidationError as error:
@@ -235,6 +252,15 @@ def load_settings(**overrides: Any) -> Settings:
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{config_file()} cannot be read: {error}", "It must be TOML.") from None
     return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
+
+def _check_config(path: Path) -> None:
+    """Refuse a file of settings that everybody may write, or that is a pipe; a group that edits it together may."""
+    if os.path.lexists(path) and not path.is_file():
+        raise ConfigurationError(f"{path} is not a regular file", "Put the settings themselves there.")
+    writable = path.is_file() and path.stat().st_mode & stat.S_IWOTH
+    if writable and not os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise ConfigurationError(f"{path} can be written by others", f"Run: chmod o-w {path}")
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -12,10 +12,13 @@
     +-- Forbidden                a known key without the scope
     +-- UnknownModel             no model, version or alias of that name
     +-- ArtifactRejected         signature, digest, shape or cap of a model file
+    |   +-- ModelRevoked         signed by a key that was revoked
     +-- ConfigurationError       qscore.toml, QSCORE_* variables, files that they name
     +-- Unavailable              the same request may succeed later
         +-- QueueFull
         |   +-- OverLimit        the caller's own key has all that one key may have
+        +-- Draining             a stack that takes no new batches, for it is to be stopped
+        +-- Disabled             a model that its operators switched off
         +-- TooManyTokens        a key with as many living tokens as it may have
         +-- ScoringTimeout
         +-- Unreachable          no connection, refused, TLS failure
@@ -116,6 +119,11 @@ class ArtifactRejected(QScoreError):
     status = 500
 
 
+class ModelRevoked(ArtifactRejected):
+    code = "model_revoked"
+    status = 410
+
+
 class ConfigurationError(QScoreError):
     code = "configuration"
     status = 500
@@ -134,6 +142,14 @@ class QueueFull(Unavailable):
 
 class OverLimit(QueueFull):
     code = "over_limit"
+
+
+class Draining(Unavailable):
+    code = "draining"
+
+
+class Disabled(Unavailable):
+    code = "disabled"
 
 
 class TooManyTokens(Unavailable):

@@ -19,6 +19,7 @@ from demo.standins.https_server import EndpointHandler, HttpsEndpoint, endpoint_
 from scorer.wire.card import ModelCard
 from scorer.wire.errors import Forbidden, OverLimit, Problem, QScoreError, QueueFull, Unauthorised, UnknownModel
 from scorer.wire.names import MEDIA_CSV, MEDIA_JSON, MEDIA_PROBLEM, OUTPUT_COLUMNS
+from scorer.wire.release import RELEASE
 
 KEY = "scripted-gateway-key"
 CARD = ModelCard(
@@ -67,6 +68,7 @@ class ScriptedGateway(HttpsEndpoint):
         self.score_script: deque[str] = deque()
         self.always = ""
         self.retry_after = 1
+        self.releases: dict[str, str] = {"X_QScore_Release": RELEASE, "X_QScore_Worker_Release": RELEASE}
         self.requests: list[Request] = []
         self.moments: list[float] = []
         self.card_requests = 0
@@ -123,6 +125,7 @@ class _Handler(EndpointHandler):
             X_QScore_Model="lateral",
             X_QScore_Version="999" if failure == "wrong_version" else version,
             X_QScore_Problems="{}",
+            **endpoint_of(self).releases,
         )
 
     def _fail(self, failure: str) -> None:

@@ -89,10 +89,12 @@ def _callers(
         return play.stage.client(key)
 
     return [
-        Program("api-a", play.book, stop, 4_100, 0.5, connect),
-        Program("api-b", play.book, stop, 2_100, 0.7, connect),
-        Program("file-a", play.book, stop, 6_100, 1.0, connect, bulk=True),
-        Searcher("search-a", play.book, stop, 500, 1.0, command, searchinfo),
+        # Batches of two parts and three: one part may be on its way while the batch is still scored. In all no more
+        # than the collector, a Python program on the same machine, takes.
+        Program("api-a", play.book, stop, 2_100, 2.0, connect),
+        Program("api-b", play.book, stop, 2_100, 3.0, connect),
+        Program("file-a", play.book, stop, 4_100, 5.0, connect, bulk=True),
+        Searcher("search-a", play.book, stop, 200, 2.0, command, searchinfo),
     ]
 
 
@@ -140,6 +142,7 @@ def _settled(play: Play) -> Verdict:
     most, verdict = -1, _judged(play)
     while verdict.lost and play.stage.recorded_bytes() + verdict.dead > most:
         most = play.stage.recorded_bytes() + verdict.dead
+        play.say(f"  {verdict.lost} accepted rows are on their way")
         # Longer than the redelivery of what a lost delivery worker held.
         _tended(play, lambda most=most: play.stage.recorded_bytes() > most, 200.0)  # type: ignore[misc]
         _tended(play, lambda: False, 3.0)

@@ -77,7 +77,7 @@ def _phase(stack: Loaded, name: str, rate: float, seconds: float) -> Phase:
         probe.start()
         time.sleep(seconds)
         return Phase(name, probe.finish(), sent, seconds)
-    senders = min(96, max(12, int(rate)))
+    senders = min(200, max(24, int(rate)))
     with sending(stack.order(key=1, keys=3, senders=senders, rows=ROWS, rate=rate, nice=10), sent):
         time.sleep(2.0)
         probe.start()

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import QScoreError
@@ -104,7 +104,8 @@ def main() -> None:
         stop.set()
 
     threading.Thread(target=until_told, daemon=True).start()
-    sys.stdout.write(json.dumps(asdict(send(order, stop))) + "\n")
+    sent = send(order, stop)
+    sys.stdout.write(json.dumps({"codes": sent.codes, "seconds": sent.seconds, "missed": sent.missed}) + "\n")
 
 
 if __name__ == "__main__":

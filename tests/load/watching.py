@@ -8,6 +8,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import redis
+
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.settings import Settings
 from tests.integration.stack_tools import processes
@@ -46,8 +48,9 @@ class Watch(threading.Thread):
                 pids = processes(self.settings.home, word)
                 self.samples[f"{part} MiB"].append(sum(map(_resident, pids)))
                 self.samples[f"{part} descriptors"].append(sum(map(_descriptors, pids)))
-            for name, exchange in (("valkey", queue.durable), ("valkey-fast", queue.fast)):
-                self.samples[f"{name} keys"].append(float(str(exchange.client.dbsize())))
+            with contextlib.suppress(redis.RedisError):
+                for name, exchange in (("valkey", queue.durable), ("valkey-fast", queue.fast)):
+                    self.samples[f"{name} keys"].append(float(str(exchange.client.dbsize())))
         queue.close()
 
     def peak(self, name: str) -> float:

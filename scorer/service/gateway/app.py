@@ -15,11 +15,14 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import KeyFile
+from scorer.service.access.disclosure import disclosed, roots_of
 from scorer.service.access.door.callers import Caller
 from scorer.service.access.door.door import Door
 from scorer.service.access.door.tokens import Tokens
 from scorer.service.access.oidc.people import People
+from scorer.service.access.trust.anchors import gateway_cards
 from scorer.service.gateway.contract.pages import add_contract_routes
+from scorer.service.gateway.doors import Doors
 from scorer.service.gateway.entrance.enter import enter
 from scorer.service.gateway.entrance.token_route import add_token_route
 from scorer.service.gateway.front.bodies import HeldBody
@@ -52,17 +55,28 @@ from scorer.wire.names import (
     HEADER_BATCH,
     HEADER_MODEL,
     HEADER_PROBLEMS,
+    HEADER_RELEASE,
     HEADER_ROWS,
     HEADER_SCORED,
     HEADER_VERSION,
+    HEADER_WORKER_RELEASE,
     MAX_BODY_BYTES,
     MEDIA_CSV,
 )
+from scorer.wire.release import RELEASE
 
 #: Threads for checks and for questions that are answered without a worker.
 QUICK_THREADS = 8
 #: Replies that may pass from a worker to a caller.
-_REPLY_HEADERS = (HEADER_BATCH, HEADER_MODEL, HEADER_VERSION, HEADER_ROWS, HEADER_SCORED, HEADER_PROBLEMS)
+_REPLY_HEADERS = (
+    HEADER_BATCH,
+    HEADER_MODEL,
+    HEADER_VERSION,
+    HEADER_ROWS,
+    HEADER_SCORED,
+    HEADER_PROBLEMS,
+    HEADER_WORKER_RELEASE,
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,7 @@ class Gateway:
     metrics: GatewayMetrics
     log: RequestLog
     traffic: Traffic
+    doors: Doors
 
     @classmethod
     def of(cls, settings: Settings, lanes: Lanes = LANES) -> Gateway:
@@ -86,7 +101,7 @@ class Gateway:
         traffic = Traffic.of(settings.gateway, queue)
         metrics = new_metrics(queue.state, lambda: queue.backlog(traffic.waiting()))
         metrics.registry.register(TrafficMetrics(traffic))
-        keys, cards = KeyFile(settings.api_keys), CardStore(settings.registry, settings.trusted_keys)
+        keys, cards = KeyFile(settings.api_keys), gateway_cards(settings)
         tokens = Tokens(queue.fast.client, settings.gateway.tokens_per_key)
         return cls(
             settings,
@@ -97,11 +112,12 @@ class Gateway:
             metrics,
             RequestLog.of(settings, keys, cards),
             traffic,
+            Doors.of(settings, queue),
         )
 
     @property
     def checks(self) -> RequestChecks:
-        return RequestChecks(self.settings, self.door, self.cards, self.queue.lanes, self.traffic)
+        return RequestChecks(self.settings, self.door, self.cards, self.queue.lanes, self.traffic, self.doors)
 
     @property
     def journal(self) -> Journal:
@@ -198,6 +214,7 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
 
     @app.get("/readyz")
     def readyz() -> Response:
+        gateway.doors.check()
         state = readiness.state()
         # Whoever asks without a key learns whether, not how much.
         details = {"workers": dict(state.workers), "waiting": dict(state.waiting)} if gateway.may("read") else {}
@@ -246,6 +263,8 @@ def _scored(gateway: Gateway, permit: ScorePermit) -> Response:
     body = request.environ.get(ENVIRON_BODY) or HeldBody(request.get_data(cache=False), _nothing)
     if asked.rows == 0 and not body.content():
         return _response(asked, WorkerReply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
+    if (closed := gateway.doors.closed(asked, gateway.queue)) is not None:
+        return _response(asked, closed)
     gateway.metrics.rows.labels(asked.model).inc(asked.rows)
     with gateway.metrics.seconds.time():
         reply = gateway.run(asked, body, permit.passage)
@@ -288,7 +307,7 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
     @app.errorhandler(QScoreError)
     def refused(error: QScoreError) -> Response:
         g.code = error.code
-        return problem_response(error)
+        return problem_response(disclosed(error, roots_of(gateway.settings)))
 
     @app.errorhandler(HTTPException)
     def not_found(error: HTTPException) -> Response:
@@ -308,6 +327,7 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
         line = Line(request.endpoint, response.status_code, g.get("code", "ok"), time.perf_counter() - g.started)
         gateway.journal.note(g.head, line)
         response.headers["Cache-Control"] = "no-store"
+        response.headers[HEADER_RELEASE] = RELEASE
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scorer.service.access.api_keys import ApiKey
+from scorer.service.access.disclosure import disclosed, roots_of
 from scorer.service.access.door.door import Door
 from scorer.service.access.door.tokens import MOST_BODY
 from scorer.service.access.rights import write_target
+from scorer.service.gateway.doors import Doors
 from scorer.service.gateway.entrance.enter import enter
 from scorer.service.gateway.front.gate import OpenPermit, Permit, RequestHead
 from scorer.service.gateway.journal import Journal
@@ -66,10 +68,21 @@ class RequestChecks:
     cards: CardStore
     lanes: Lanes
     traffic: Traffic
+    doors: Doors
 
     def score(self, head: RequestHead, name: str) -> Checked:
-        """Check who asks for what, and pin it to one exact version. Raises QScoreError's kinds."""
+        """Check who asks for what, and pin it to one exact version.
+
+        Raises QScoreError's kinds, as their caller may see them.
+        """
+        try:
+            return self._score(head, name)
+        except QScoreError as error:
+            raise disclosed(error, roots_of(self.settings)) from None
+
+    def _score(self, head: RequestHead, name: str) -> Checked:
         caller = enter(self.door, head, "score", name, self.traffic.limits.count_request)
+        self.doors.check()
         asked = score_request(name, head, self.settings)
         caller.check_submitter(asked.submitter)
         if asked.options.write:

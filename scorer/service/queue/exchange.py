@@ -60,6 +60,7 @@ def worker_name(host: str, pid: int, processes: int) -> str:
 
 def _processes(name: bytes) -> int:
     """Read the number of processes in a worker's name; workers of 0.1.0 do not say it, and count as one."""
+    name = name.partition(b" ")[0]  # its release stands behind
     number = name.rpartition(b"*")[2]
     return int(number) if b"*" in name and number.isdigit() else 1
 
