@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic chaos overload soak bench-limits attack contract upgrade-test fuzz lint macros wheel drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-service bench-elastic quality lock clean
+.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic chaos overload soak bench-limits attack contract upgrade-test fuzz lint macros wheel test-deployment sbom image-check drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-service bench-elastic quality lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -72,6 +72,19 @@ macros: setup ## renew the generated part of default/macros.conf, after a recipe
 wheel: setup ## build dist/qscore-<version>-py3-none-any.whl, which pip installs
 	@$(BIN)/python -m hatchling build -t wheel
 
+test-deployment: setup .venv-deployment/.ready ## Dockerfile, compose file, chart, manifests and units against the tools that know them
+	@$(BIN)/python -m pytest -q tests/deployment
+
+sbom: setup .venv-deployment/.ready ## dist/qscore-<version>.cdx.json and dist/licences.md of what requirements/run.txt installs
+	@mkdir -p dist
+	@$(BIN)/python packaging/distributions.py > dist/distributions.json
+	@.venv-deployment/bin/python packaging/sbom.py --version $(VERSION) --out dist < dist/distributions.json
+	@rm dist/distributions.json
+
+image-check: wheel ## the Dockerfile's instructions and start commands without Docker, in a read-only root (root, mmdebstrap)
+	@QSCORE_IN_OWN_MOUNTS=1 unshare --mount --pid --fork --kill-child --mount-proc \
+	  $(BIN)/python packaging/docker/try_without_docker.py
+
 drawing: setup ## draw docs/dataflow.svg anew
 	@$(BIN)/python packaging/draw_dataflow.py
 
@@ -90,6 +103,11 @@ package-elastic: setup ## build dist/qscore-elastic-<version>.zip, the integrati
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-deployment/.ready: requirements/deployment.txt
+	@test -x .venv-deployment/bin/python || $(PYTHON) -m venv .venv-deployment
+	@.venv-deployment/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 .venv-go/.ready: requirements/go.txt
@@ -157,6 +175,7 @@ lock: setup ## renew requirements/*.txt from pyproject.toml (needs uv)
 	$(LOCK) --group contract -o requirements/contract.txt
 	$(LOCK) --group elastic9 -o requirements/elastic9.txt
 	$(LOCK) --group go -o requirements/go.txt
+	$(LOCK) --group deployment -o requirements/deployment.txt
 
 clean: ## remove the environments and what was built
-	rm -rf .venv .venv-appinspect .venv-bench .venv-contract .venv-go dist build
+	rm -rf .venv .venv-appinspect .venv-bench .venv-contract .venv-deployment .venv-go dist build

@@ -50,6 +50,9 @@ def test_a_restored_stack_scores_as_before_and_remembers_what_it_had_to_write(tm
     restored = qscore(tmp_path / "none", "restore", str(archive), "--home", str(new), "--sha256", digest)
     assert restored.returncode == 0, restored.stderr
     assert "model lateral: 1 version(s), live = 1-starter" in restored.stdout
+    told = qscore(new, "audit").stdout
+    assert "backed_up" not in told  # an archive cannot hold the entry that it was made
+    assert "restored" in told
     with running_stack(new, *UP, environment=away) as state:
         assert waiting_rows(new) == owed
         assert scored(state, key, ROWS, ScoreOptions(explain="all")) == before

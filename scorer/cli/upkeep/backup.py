@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scorer.cli import terminal
+from scorer.service.access.audit import audit_quietly, audited
 from scorer.service.backup.restore import restore
 from scorer.service.backup.save import Saved, back_up
 from scorer.service.settings import load_settings
@@ -41,7 +42,11 @@ def backup_command(
       qscore backup /var/backups/qscore-monday.tar.zst
       qscore backup /media/safe/qscore-whole.tar.zst --private-keys
     """
-    _tell(file, back_up(load_settings(), file, private_keys))
+    settings = load_settings()
+    with audited(settings, "backed_up", archive=str(file.absolute()), private_keys=private_keys) as note:
+        saved = back_up(settings, file, private_keys)
+        note.facts |= {"files": saved.files, "sha256": saved.sha256}
+    _tell(file, saved)
 
 
 def _tell(file: Path, saved: Saved) -> None:
@@ -67,13 +72,15 @@ def restore_command(
     """
     home = home.expanduser().absolute()
     manifest = restore(file, home, sha256)
+    settings = load_settings(home=home, registry_dir=None, trusted_keys_dir=None)
+    audit_quietly(settings, "restored", archive=str(file.absolute()), made=manifest.made, version=manifest.version)
     for name in manifest.moved:
         terminal.say(f"{name} named another place when the backup was made; what lay there is now in {home}", err=True)
     if not manifest.private_keys:
         terminal.say("the backup holds no private keys; `qscore up` and `qscore train` make new ones", err=True)
     terminal.say(f"{len(manifest.files)} files in {home}, as qscore {manifest.version} left them")
     try:
-        for line in model_lines(load_settings(home=home, registry_dir=None, trusted_keys_dir=None)):
+        for line in model_lines(settings):
             terminal.say(f"model {line}")
     except QScoreError as error:
         terminal.say(f"qscore: {error.sentence()}", err=True)

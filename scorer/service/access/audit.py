@@ -42,6 +42,8 @@ EVENTS = {
     "drained": "the machine was told to finish its work and take no more",
     "disabled": "scoring with a model, or with all, was switched off",
     "enabled": "scoring with a model, or with all, was switched on again",
+    "backed_up": "the home was copied into an archive, with or without private keys",
+    "restored": "the home was unpacked from an archive",
     "score_conflict": "a second, different value came under the id of a score that was written before",
 }
 _NO_LOGIN = 2**32 - 1  # what the kernel says of a process that nobody's login began

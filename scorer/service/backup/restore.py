@@ -189,7 +189,8 @@ def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
 
 def _write(archive: tarfile.TarFile, entry: tarfile.TarInfo, member: Member, folder: Path) -> None:
     target = folder / member.name
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for above in reversed(target.relative_to(folder).parents):  # `parents=True` would leave them to the umask
+        (folder / above).mkdir(mode=0o700, exist_ok=True)
     digest = hashlib.sha256()
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as writer:
         content = _content(archive, entry)

@@ -98,7 +98,8 @@ class Gateway:
         """Make the parts. Connects to nothing until the first request."""
         connections, longest = settings.gateway.threads + QUICK_THREADS + 2, settings.gateway.max_timeout
         queue = Exchanges.of(settings, connections, longest, lanes)
-        traffic, metrics = Traffic.of(settings.gateway, queue), new_metrics(queue.state)
+        traffic = Traffic.of(settings.gateway, queue)
+        metrics = new_metrics(queue.state, lambda: queue.backlog(traffic.waiting()))
         metrics.registry.register(TrafficMetrics(traffic))
         keys, cards = KeyFile(settings.api_keys), gateway_cards(settings)
         tokens = Tokens(queue.fast.client, settings.gateway.tokens_per_key)

@@ -5,7 +5,7 @@ The gateway is one process (server.py says why), so that one registry in memory 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -34,10 +34,10 @@ class GatewayMetrics:
         return bytes(generate_latest(self.registry))
 
 
-def new_metrics(state: Callable[[], QueueState]) -> GatewayMetrics:
-    """Make metrics in a registry of their own; ``state`` is asked at every scrape."""
+def new_metrics(state: Callable[[], QueueState], backlog: Callable[[], Mapping[str, float]] = dict) -> GatewayMetrics:
+    """Make metrics in a registry of their own; ``state`` and ``backlog`` are asked at every scrape."""
     registry = CollectorRegistry()
-    registry.register(_Queue(state))
+    registry.register(_Queue(state, backlog))
     return GatewayMetrics(
         registry,
         Counter("qscore_requests", "Requests by endpoint and outcome", ["endpoint", "code"], registry=registry),
@@ -51,13 +51,17 @@ def new_metrics(state: Callable[[], QueueState]) -> GatewayMetrics:
 @dataclass(frozen=True)
 class _Queue(Collector):
     state: Callable[[], QueueState]
+    backlog: Callable[[], Mapping[str, float]]
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         waiting = GaugeMetricFamily("qscore_queue_waiting", "Messages that no worker has taken", labels=["queue"])
         workers = GaugeMetricFamily("qscore_workers_alive", "Workers with a recent heartbeat", labels=["lane"])
         up = GaugeMetricFamily("qscore_queue_up", "1 when the queue's server answers")
+        seconds = GaugeMetricFamily(
+            "qscore_backlog_seconds", "Work that waits or runs, in seconds of one scoring process", labels=["queue"]
+        )
         try:
-            state = self.state()
+            state, backlog = self.state(), self.backlog()
         except Unavailable:
             up.add_metric([], 0)
             return [up]
@@ -66,7 +70,9 @@ class _Queue(Collector):
             waiting.add_metric([queue], count)
         for lane, count in state.workers.items():
             workers.add_metric([lane], count)
-        return [up, waiting, workers]
+        for queue, work in backlog.items():
+            seconds.add_metric([queue], work)
+        return [up, waiting, workers, seconds]
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         return []  # so that registering asks nothing of the queue

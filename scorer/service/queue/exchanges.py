@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scorer.service.queue.broker import DURABLE, FAST, redis_client, shared
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.exchange import Exchange, QueueState
 from scorer.service.queue.lanes import LANES, SCORE, Lane, Lanes
+from scorer.service.queue.pace import backlog
 from scorer.service.queue.submit import Submitter
 from scorer.service.settings import Settings
 
@@ -53,6 +55,16 @@ class Exchanges:
             {queue: waiting[queue] for queue in self.lanes.keys},
             {lane.name: workers[lane.name] for lane in self.lanes},
         )
+
+    def backlog(self, ahead: Mapping[str, int] | None = None) -> Mapping[str, float]:
+        """Estimate seconds of work for one process in each scoring queue.
+
+        ``ahead``: batches of each lane that are not on the queue yet. Raises Unavailable where a server is away.
+        """
+        durable = backlog(self.durable.client, self.durable.lanes, ahead)
+        if self.fast is self.durable:
+            return durable
+        return {**durable, **backlog(self.fast.client, self.fast.lanes, ahead)}
 
     def close(self) -> None:
         """Close all connections."""

@@ -33,6 +33,7 @@ from scorer.service.queue.exchange import HEARTBEAT_EVERY, worker_name
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import LANES, Lane, Lanes
 from scorer.service.queue.living import member
+from scorer.service.queue.pace import PaceNotes
 from scorer.service.settings import Settings, load_settings
 from scorer.service.worker.delivering import DeliveryWorker, register_delivery
 from scorer.service.worker.lost import PoolWatch, answering
@@ -74,6 +75,7 @@ def scoring_worker(settings: Settings, lane: Lane) -> ScoringWorker:
         queue.durable,
         lane.clock(settings).task_seconds,
         SwitchBoard(settings.switches, queue.durable.client),
+        PaceNotes(queue.serving(lane).client, lane.name),
     )
 
 

@@ -35,6 +35,7 @@ from scorer.service.queue.closing.switches import SwitchBoard, Switches
 from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import TASK_SCORE
+from scorer.service.queue.pace import PaceNotes
 from scorer.service.queue.submit import Submitter
 from scorer.service.worker.lost import answer
 from scorer.service.worker.memory import out_of_memory
@@ -160,7 +161,8 @@ class ScoringWorker:
     """Runs scoring jobs. ``submitter`` puts rows to write on their queue. ``reason_seconds``: after how many a batch's
     reasons end; None: when they are done. ``sink``: the configured one, for jobs that name none. ``durable``: where
     submitters hear of their rows and streams have leaders; None: ``exchange``, on which bodies and replies are.
-    ``task_seconds``: hard limit of a task. ``switches``: which models are disabled; None: none is."""
+    ``task_seconds``: hard limit of a task. ``switches``: which models are disabled; None: none is. ``pace``: where this
+    process notes how fast it is."""
 
     exchange: Exchange
     models: ModelCache
@@ -170,6 +172,7 @@ class ScoringWorker:
     durable: Exchange | None = None
     task_seconds: float | None = None
     switches: SwitchBoard | None = None
+    pace: PaceNotes | None = None
 
     @property
     def streams(self) -> Exchange:
@@ -190,7 +193,10 @@ class ScoringWorker:
             return
         reply = self._guarded(job, log)
         answer(self.exchange, self.streams, job, reply)
-        log.info("answered", seconds=round(time.perf_counter() - started, 4), code=_code(reply))
+        seconds = time.perf_counter() - started
+        if self.pace is not None:
+            self.pace.add(job.rows, seconds)
+        log.info("answered", seconds=round(seconds, 4), code=_code(reply))
 
     def _guarded(self, job: ScoreJob, log: Any) -> WorkerReply:
         """Make the reply to a job; every failure becomes a problem."""

@@ -49,6 +49,10 @@ class Traffic:
         waits. Raises OverLimit, and BodyTooLarge for a batch that is more than its key may have."""
         return Passage(self.limits.reserve(key_id, Load(size, rows)), self.turns[lane.name], key_id, timeout)
 
+    def waiting(self) -> Mapping[str, int]:
+        """Count batches of each lane that wait for their turn."""
+        return {lane: turns.waiting for lane, turns in self.turns.items()}
+
 
 class Passage:
     """One batch's way through the gateway: what it has reserved, and its place on the queue."""

@@ -42,7 +42,8 @@ def test_a_restored_home_holds_the_very_bytes(home: Path, tmp_path: Path, end: s
     restore(archive, tmp_path / "new", saved.sha256)
     expected = {name: data for name, data in contents(home).items() if not name.endswith(".lock")}
     assert contents(tmp_path / "new") == expected
-    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    folders = [tmp_path / "new", *(path for path in (tmp_path / "new").rglob("*") if path.is_dir())]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
     assert stat.S_IMODE((tmp_path / "new" / "private" / "signing_key.pem").stat().st_mode) == 0o600
 
 
