@@ -25,7 +25,7 @@ from scorer.service.gateway.permits import RequestChecks, ScorePermit
 from scorer.service.gateway.readiness import Readiness
 from scorer.service.gateway.request_checks import ScoreRequest
 from scorer.service.queue.exchanges import Exchanges
-from scorer.service.queue.jobs import ScoreJob, WorkerReply
+from scorer.service.queue.jobs import REPLY, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
 from scorer.service.queue.submit import Admission, Submitter
 from scorer.service.settings import Settings
@@ -136,7 +136,7 @@ def _job(asked: ScoreRequest) -> ScoreJob:
         asked.media_type,
         deadline=now + asked.timeout,
         submitted=now,
-        reply_key=f"qscore:reply:{uuid.uuid4().hex}",
+        reply_key=REPLY + uuid.uuid4().hex,
         submitter=asked.submitter,
         writer=asked.writer,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,15 +17,15 @@ import msgpack
 import redis
 from pydantic import TypeAdapter
 
+from scorer.logs import get_log
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.claims import claimed, reached
 from scorer.service.queue.full_server import Command, in_one_step
-from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
+from scorer.service.queue.jobs import REPLY_LIFE, DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
+from scorer.service.queue.seal import NO_SEAL, Forged, Seal
 from scorer.wire.errors import NonsenseReply, Problem
 
-#: Seconds that a reply lies there when its caller has given up.
-REPLY_LIFE = 60
 #: Seconds that a submitter may be away before it no longer learns what became of its batches, and sends them again.
 ACK_LIFE = 3600
 #: Seconds that a batch's runs are remembered: as the settings come, five times as long as a lost worker's message
@@ -118,6 +118,7 @@ class Exchange:
 
     client: redis.Redis
     lanes: Lanes = LANES
+    seal: Seal = NO_SEAL
 
     def drop(self, *keys: str | None) -> None:
         """Remove what lies under these keys; None is no key."""
@@ -144,28 +145,51 @@ class Exchange:
             answers = pipe.execute()
         own = job.message.encode() + b" "
         deaths = sum(run.startswith(own) or deadline < now for run, deadline in answers[0])
-        return deaths, answers[3] if job.body_key is not None else None
+        if job.body_key is None or answers[3] is None:
+            return deaths, None
+        return deaths, self.seal.open(job.body_key, answers[3])
 
     def finish(self, job: ScoreJob, reply: WorkerReply) -> None:
         """Answer the caller that waits and remove what its batch left here."""
         # Together: an answer beside a run that still stands would let the next run count a death.
         steps: list[Command] = [("UNLINK", key) for key in (job.body_key, _RUNS + job.batch_id) if key]
         if job.reply_key is not None:
-            steps += [("RPUSH", job.reply_key, reply.pack()), ("EXPIRE", job.reply_key, REPLY_LIFE)]
+            sealed = self.seal.close(job.reply_key, reply.pack())
+            steps += [("RPUSH", job.reply_key, sealed), ("EXPIRE", job.reply_key, REPLY_LIFE)]
         with reached():
             in_one_step(self.client, *steps)
 
     def wait_reply(self, key: str, seconds: float) -> WorkerReply | None:
         """Wait for the reply; None when ``seconds`` passed without one."""
-        with reached():
-            found: Any = self.client.blpop([key], timeout=max(0.01, seconds))  # 0 would be for ever
-        return WorkerReply.unpack(found[1]) if found else None
+        packed = self._waited(key, seconds)
+        return None if packed is None else WorkerReply.unpack(packed)
+
+    def _waited(self, key: str, seconds: float) -> bytes | None:
+        """Take the next value of a list; one that is forged is said and passed over. None after so many seconds."""
+        until = time.monotonic() + seconds
+        while True:
+            with reached():  # 0 would be for ever
+                found: Any = self.client.blpop([key], timeout=max(0.01, until - time.monotonic()))
+            if not found:
+                return None
+            try:
+                return self._opened(key, found[1])
+            except Forged as error:
+                if not self.seal.keys:  # ours is the process that was not told of the key
+                    raise NonsenseReply(error.detail, error.remedy) from None
+
+    def _opened(self, key: str, sealed: bytes) -> bytes:
+        try:
+            return self.seal.open(key, sealed)
+        except Forged as error:
+            get_log().error("refused", key=key, reason=error.sentence())
+            raise
 
     def get_rows(self, key: str) -> WaitingRows | None:
         """Fetch the rows of a part; None when the part is settled or too old."""
         with reached():
             packed: Any = self.client.get(key)
-        return None if packed is None else WaitingRows.unpack(packed)
+        return None if packed is None else WaitingRows.unpack(self.seal.open(key, packed))
 
     def begun(self, key: str) -> bool:
         """Note that rows under ``key`` are about to be written; whether an earlier run noted it already."""
@@ -204,7 +228,7 @@ class Exchange:
         """
         # Messages of 0.1.0 name no submission; their parts are counted under the key that they were counted under then.
         key = f"qscore:settled:{ack.batch_id}" + (job.submission and f":{job.submission}")
-        counts = msgpack.packb([ack.written, ack.already_there, ack.dead])
+        counts = self.seal.close(key, msgpack.packb([ack.written, ack.already_there, ack.dead, job.part]))
         with reached():
             # By part, not added up: a part that is settled twice counts once. Read in the same step: of two that
             # settle the last parts at once, one sees them all.
@@ -212,26 +236,36 @@ class Exchange:
             settled = in_one_step(self.client, *steps)[2]
         if job.submitter is None or len(settled) < job.parts:
             return
-        written, there, dead = (sum(column) for column in zip(*map(msgpack.unpackb, settled), strict=True))
+        # The part is in the sealed value: one that was copied to another part's place counts once. Versions up to 0.1.0
+        # left it out.
+        counted = [tuple(msgpack.unpackb(self.seal.open(key, value))) for value in settled]
+        if len({value[3] for value in counted if len(value) > 3}) < sum(len(value) > 3 for value in counted):
+            get_log().error("refused", key=key, reason="a part is counted twice")
+            return
+        written, there, dead = (sum(column) for column in zip(*(value[:3] for value in counted), strict=True))
         self.report(job.submitter, BatchOutcome.of(Acknowledgement(ack.batch_id, written, there, dead)))
 
     def report(self, submitter: str, outcome: BatchOutcome) -> None:
         """Tell a submitter what became of its batch."""
         key = f"qscore:ack:{submitter}"
         with reached():
-            in_one_step(self.client, ("RPUSH", key, outcome.pack()), ("EXPIRE", key, ACK_LIFE))
+            in_one_step(self.client, ("RPUSH", key, self.seal.close(key, outcome.pack())), ("EXPIRE", key, ACK_LIFE))
 
     def take_outcomes(self, submitter: str, most: int = 200) -> list[BatchOutcome]:
         """Take what has become of a submitter's batches, acknowledged or refused; never waits."""
+        key = f"qscore:ack:{submitter}"
         with reached():
-            found: Any = self.client.lpop(f"qscore:ack:{submitter}", most)
-        return [BatchOutcome.unpack(packed) for packed in found or ()]
+            found: Any = self.client.lpop(key, most)
+        outcomes = []
+        for packed in found or ():
+            with suppress(Forged):
+                outcomes.append(BatchOutcome.unpack(self._opened(key, packed)))
+        return outcomes
 
     def wait_outcome(self, submitter: str, seconds: float) -> BatchOutcome | None:
         """Wait for the submitter's next outcome; None when ``seconds`` passed without one."""
-        with reached():
-            found: Any = self.client.blpop([f"qscore:ack:{submitter}"], timeout=max(0.01, seconds))
-        return BatchOutcome.unpack(found[1]) if found else None
+        packed = self._waited(f"qscore:ack:{submitter}", seconds)
+        return None if packed is None else BatchOutcome.unpack(packed)
 
     def prove_writable(self) -> None:
         """Write a small key with a life, as a batch would be. Raises Unavailable where the server takes nothing."""
