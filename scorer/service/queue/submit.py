@@ -152,8 +152,8 @@ class Submitter:
         """Take over messages that an earlier version left under other keys; they come before what waits here."""
         with reached():
             for key in lane.inherits:
-                while self.client.lmove(key, lane.keys[lane.queues[0]], "LEFT", "RIGHT") is not None:
-                    continue
+                for _ in range(int(self.client.llen(key))):
+                    self.client.lmove(key, lane.keys[lane.queues[0]], "LEFT", "RIGHT")
 
     def _put_delivery(
         self, job: DeliveryJob, waiting: WaitingRows | None, pause: float | None, only_new: bool = False

@@ -97,6 +97,7 @@ def test_a_server_that_refuses_ends_nobody_and_its_rows_are_written(
         with pytest.raises(Unavailable):
             client.score("lateral", body(3), 3, bulk=True)
         if refusal[0] == "maxmemory":
+            assert "the queue's server is full" in " ".join(qscore(stack.home, "status").stdout.split())
             assert stack.all_written(before)  # what lies there leaves it, which is how it becomes empty
     finally:
         durable.config_set(*mended)
