@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic attack contract lint macros wheel drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-service bench-elastic quality lock clean
+.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic attack contract fuzz lint macros wheel drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-service bench-elastic quality lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ test-elastic: setup ## the tests that need a real Elasticsearch (given by URL, o
 
 chaos-elastic: setup ## kills everything while documents arrive: in the end each has one score  [KILLS=20 SEED=1]
 	@$(BIN)/python -m tests.elastic.chaos --kills $(or $(KILLS),20) --seed $(or $(SEED),1)
+
+fuzz: setup ## every decoder and loader on inputs made from valid ones  [N=100000 SEED=1]
+	@$(BIN)/python -m tests.fuzz --inputs $(or $(N),100000) --seed $(or $(SEED),1)
 
 attack: setup ## a real `qscore up` under attack: another caller must be answered all the while  [SECONDS=30 PROBES=200 SEED=1]
 	@$(BIN)/python -m tests.attack --seconds $(or $(SECONDS),30) --probes $(or $(PROBES),200) --seed $(or $(SEED),1)

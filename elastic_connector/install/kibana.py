@@ -181,7 +181,7 @@ class Kibana:
     def _decoded(self, content: bytes) -> Any:
         try:
             return json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise NonsenseReply(f"{self._connection.url} did not answer with JSON", _CHECK) from None
 
 
@@ -203,7 +203,7 @@ def _message(content: bytes) -> str:
     try:
         raw = json.loads(content)
         text = raw.get("message") or raw.get("error") or ""
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         text = content[:200].decode("utf-8", "replace")
     return "".join(c if c.isprintable() else " " for c in str(text)[:300]).strip() or "no reason given"
 

@@ -18,7 +18,8 @@ from scorer.circuits.errors import CircuitError
 from scorer.circuits.evaluate import Evaluator
 from scorer.circuits.expressions import MAX_ANGLE, Expression, largest
 from scorer.circuits.limits import MAX_QUBITS
-from scorer.circuits.steps.checks import check_expressions, check_shape, check_steps
+from scorer.circuits.steps.checks import check_cost, check_expressions, check_shape, check_steps
+from scorer.circuits.steps.cost import operations
 from scorer.circuits.steps.kinds import (
     Step,
     angle_indices,
@@ -53,6 +54,12 @@ class Plan:
         check_shape(self.name, self.qubits, self.features, self.bandwidth)
         check_expressions(self.expressions, self.features)
         check_steps(self.steps, self.qubits, len(self.expressions))
+        check_cost(self.steps, self.expressions, self.qubits)
+
+    @cached_property
+    def operations(self) -> int:
+        """Estimate what one row takes: operations of about a nanosecond each."""
+        return operations(self.steps, self.expressions, self.qubits)
 
     @property
     def plan(self) -> Plan:

@@ -68,6 +68,7 @@ def status() -> None:
     found = checks(load_settings())
     for check in found:
         sign = "[green]ok  [/green]" if check.good else "[red]FAIL[/red]"
+        sign = "[yellow]warn[/yellow]" if check.warning else sign
         terminal.console().print(f"{sign} {escape(check.line)}", highlight=False)
     if not all(check.good for check in found):
         raise typer.Exit(1)

@@ -58,7 +58,7 @@ def unpack(content: bytes, described: Mapping[str, Any], what: str) -> dict[str,
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, wanted: Any, what: str) -> np.ndarray[Any, Any]:
     name = f"array {info.filename.removesuffix('.npy')} of {what}"
-    if not isinstance(wanted, dict) or wanted.get("dtype") not in _DTYPES:
+    if not isinstance(wanted, dict) or str(wanted.get("dtype")) not in _DTYPES:
         raise ArtifactRejected(f"{name} has a type that models do not use (pickled objects never load)", _REMEDY)
     if info.compress_type != zipfile.ZIP_STORED or info.file_size > FILE_CAP:
         raise ArtifactRejected(f"{name} is compressed or larger than {FILE_CAP} bytes", _REMEDY)

@@ -11,7 +11,7 @@ from typing import Any
 from scorer.registry.files import read_bounded
 from scorer.registry.keys import verify
 from scorer.wire.card import ModelCard
-from scorer.wire.errors import ArtifactRejected, UnknownModel
+from scorer.wire.errors import ArtifactRejected, NonsenseReply, UnknownModel
 from scorer.wire.names import ALIASES, check_model_name, check_version
 
 MANIFEST = "manifest.json"
@@ -76,7 +76,7 @@ class CardStore:
         try:
             raw = json.loads(read_bounded(path, _ALIAS_CAP))
             return {alias: check_version(raw[alias]["version"]) for alias in ALIASES if alias in raw}
-        except (ValueError, TypeError, KeyError, UnknownModel):
+        except (ValueError, TypeError, KeyError, RecursionError, UnknownModel):
             raise ArtifactRejected(f"{path} is damaged", "Set the alias again with `qscore train --promote`.") from None
 
     def manifest(self, name: str, version: str) -> Mapping[str, Any]:
@@ -96,7 +96,7 @@ class CardStore:
         manifest = self.manifest(name, version)
         read, card = self._cards.get((name, version), (None, None))
         if card is None or read is not manifest:
-            card = ModelCard.from_dict(manifest["card"])
+            card = _card(manifest, f"model {name} version {version}")
             self._cards[name, version] = manifest, card
         return card
 
@@ -143,6 +143,13 @@ class CardStore:
                 f"Models here: {known}. `qscore train --model {name}` makes one, `qscore models` lists them.",
             )
         return UnknownModel(f"model {name} has no version {reference}", f"It has {', '.join(versions)}.")
+
+
+def _card(manifest: Mapping[str, Any], what: str) -> ModelCard:
+    try:
+        return ModelCard.from_dict(manifest.get("card"))
+    except NonsenseReply as error:
+        raise ArtifactRejected(f"the card of {what} cannot be read: {error.detail}", "Sign it again.") from None
 
 
 def version_number(version: str) -> tuple[int, str]:

@@ -52,5 +52,5 @@ def _read(file: Path) -> Recipe:
         raise BadTrainingData(f"the recipe {file} cannot be read: {error.strerror}", "Name a readable file.") from None
     except RecipeError as error:
         raise BadTrainingData(f"the recipe {file}: {error}", _REMEDY) from None
-    except ValueError as error:  # of the text, of TOML, or of a number without end
+    except (ValueError, RecursionError) as error:  # of the text, of TOML, of a number or of lists without end
         raise BadTrainingData(f"the recipe {file} is no TOML: {error}", _REMEDY) from None

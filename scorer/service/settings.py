@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from scorer.elastic_client.settings import ElasticSettings
@@ -22,6 +22,23 @@ _HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9*._:-]{1,253}$")]
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+#: Signatures by public keys alone: a shared secret, or none, proves nothing.
+_Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+class OidcSettings(_Section):
+    """The identity provider whose ID tokens people exchange at POST /v1/token."""
+
+    issuer: str = ""  # as it calls itself: https://login.example/realms/soc
+    client_id: str = ""  # under which it knows qscore
+    audience: str = ""  # of the tokens; empty: client_id
+    ca_file: Path | None = None  # PEM; default: the system's certificate authorities
+    algorithms: tuple[_Algorithm, ...] = Field(("RS256", "ES256"), min_length=1)
+    subject_claim: str = "sub"  # what the log calls people by
+    leeway: float = Field(30.0, ge=0, le=300)  # seconds that the provider's clock may differ
+    max_age: float = Field(3600.0, gt=0)  # seconds after which a token is not exchanged any more
 
 
 class GatewaySettings(_Section):
@@ -36,6 +53,12 @@ class GatewaySettings(_Section):
     hostnames: tuple[_HostName, ...] = Field(("localhost", "127.0.0.1"), min_length=1)
     max_timeout: float = Field(55.0, gt=0)  # seconds a caller may wait at most
     max_waiting: int = Field(64, ge=1)  # batches on the queue before callers get 429
+    client_ca: Path | None = None  # PEM: whose certificates callers may present
+    client_certificates: Literal["optional", "required"] = "optional"
+    tokens_per_key: int = Field(1000, ge=1)  # living at once
+    oidc: OidcSettings = OidcSettings()
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()  # whose word is taken for who calls
+    forwarded_header: Literal["X-Forwarded-For", "Forwarded"] = "X-Forwarded-For"  # the one in which they say it
     connections: int = Field(512, ge=2, le=65536)  # at once, in all
     connections_per_address: int = Field(256, ge=1, le=65536)  # of one IPv4 address or one /64 network
     head_seconds: float = Field(10.0, gt=0)  # for a TLS handshake and a request's head together
@@ -58,6 +81,8 @@ class WorkerSettings(_Section):
     visibility_seconds: int = Field(20, ge=4)  # after which a silent worker's messages are given to another
     qpu_processes: int = Field(0, ge=0, le=64)  # of the qpu lane: models above 12 qubits; needs qscore[qiskit]
     qpu_task_seconds: float = Field(50.0, gt=0)  # hard limit of one task of the qpu lane
+    memory_limit_mb: int = Field(1536, ge=512)  # MiB by which a process may grow from its start
+    qpu_memory_limit_mb: int = Field(4096, ge=1024)  # the same of the qpu lane, which loads a simulator
 
 
 class HecSettings(_Section):
@@ -143,6 +168,16 @@ class Settings(BaseSettings):
         return self.home / "private" / "local_api_key"
 
     @property
+    def local_client(self) -> Path:
+        """The client certificate, with its key, that those commands present where the gateway requires one."""
+        return self.home / "private" / "local_client.pem"
+
+    @property
+    def presented_certificate(self) -> str | None:
+        """The certificate file that commands on this machine present; None where the gateway requires none."""
+        return str(self.local_client) if self.gateway.client_certificates == "required" else None
+
+    @property
     def audit_dir(self) -> Path:
         """The audit record: who made, changed and removed what."""
         return self.home / "audit"
@@ -177,7 +212,7 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigurationError(
             _first_fault(error), f"Correct it in {config_file()} or in its QSCORE_ variable."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{config_file()} cannot be read: {error}", "It must be TOML.") from None
     return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
 

@@ -174,5 +174,5 @@ def _next_steps(stanza: Mapping[str, str]) -> str:
 def _json(stanza: Mapping[str, str], key: str, default: str) -> Any:
     try:
         return json.loads(stanza.get(key, default))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SplError(f"{key} is not JSON: {error}") from None

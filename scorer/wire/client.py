@@ -12,6 +12,7 @@ slowly its bytes arrive.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -84,7 +85,8 @@ class GatewayClient:
 
     ``url``: https://host[:port]. ``ca_file``: PEM of the authority that signed the gateway's certificate; None: the
     system's authorities. ``timeout``: seconds for a whole exchange. ``server_hostname``: name that the certificate
-    must carry where it differs from the URL's host (a gateway reached by address).
+    must carry where it differs from the URL's host (a gateway reached by address). ``certificate``: PEM of a client
+    certificate and its key, for a gateway that asks for one; ``key`` may be empty then.
 
     Raises ConfigurationError for a URL, key or CA file that cannot work.
     """
@@ -96,14 +98,16 @@ class GatewayClient:
         ca_file: Optional[str] = None,
         timeout: float = 30.0,
         server_hostname: Optional[str] = None,
+        certificate: Optional[str] = None,
     ) -> None:
-        if not _KEY.match(key):
+        if not _KEY.match(key) and not (certificate and not key):
             raise ConfigurationError(
                 "the gateway key is empty or holds characters that a key never has",
                 "Make one with `qscore key new` and store the line that it prints.",
             )
-        self._connection = TlsConnection(url, GATEWAY, Trust(ca_file, server_hostname))
-        self._headers = {"Authorization": "Bearer " + key, "Accept": "*/*"}
+        self._connection = TlsConnection(url, GATEWAY, Trust(ca_file, server_hostname, certificate=certificate))
+        self._key_id = hashlib.sha256(key.encode("ascii")).hexdigest()[:8]
+        self._headers = {"Accept": "*/*", **({"Authorization": "Bearer " + key} if key else {})}
         self._timeout = timeout
 
     def __enter__(self) -> GatewayClient:
@@ -111,6 +115,11 @@ class GatewayClient:
 
     def __exit__(self, *_exc: Any) -> None:
         self.close()
+
+    @property
+    def key_id(self) -> str:
+        """Give the id under which the gateway lists the key; acknowledgement lists of its caller begin with it."""
+        return self._key_id
 
     def close(self) -> None:
         """Close the connection; the next call opens a new one."""
@@ -151,8 +160,9 @@ class GatewayClient:
         """Score one body of ``rows`` data rows; safe to repeat with the same ``batch_id``.
 
         ``timeout``: seconds, of this exchange alone. ``submitter``: whose acknowledgement list learns what became of
-        written rows. ``bulk``: wait on the queue for files, not on that of searches. Raises the gateway's own problem
-        (BadInput, Unauthorised, UnknownModel, QueueFull ...), ScoringTimeout, Unreachable or NonsenseReply.
+        written rows; it begins with the key's id and a colon. ``bulk``: wait on the queue for files, not on that of
+        searches. Raises the gateway's own problem (BadInput, Unauthorised, UnknownModel, QueueFull ...),
+        ScoringTimeout, Unreachable or NonsenseReply.
         """
         if rows > MAX_ROWS:
             raise BodyTooLarge("%d rows are too many" % rows, "Send at most %d rows at a time." % MAX_ROWS)

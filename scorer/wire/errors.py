@@ -15,6 +15,7 @@
     +-- ConfigurationError       qscore.toml, QSCORE_* variables, files that they name
     +-- Unavailable              the same request may succeed later
         +-- QueueFull
+        +-- TooManyTokens        a key with as many living tokens as it may have
         +-- ScoringTimeout
         +-- Unreachable          no connection, refused, TLS failure
         |   +-- Untrusted        a certificate that was not accepted
@@ -127,6 +128,11 @@ class QueueFull(Unavailable):
     status = 429
 
 
+class TooManyTokens(Unavailable):
+    code = "too_many_tokens"
+    status = 429
+
+
 class ScoringTimeout(Unavailable):
     code = "scoring_timeout"
     status = 504
@@ -156,6 +162,11 @@ def _tree(cls: Type[QScoreError]) -> Dict[str, Type[QScoreError]]:
     return found
 
 
+def _text(value: Any) -> str:
+    """Take text as it is, up to a length; anything else is none, however deep its lists may be."""
+    return value[:2000] if isinstance(value, str) else ""
+
+
 @dataclass(frozen=True)
 class Problem:
     """RFC 9457 problem details: the form that an error takes on the wire."""
@@ -178,8 +189,8 @@ class Problem:
         status = raw.get("status", 500)
         return cls(
             code=raw["code"][:64],
-            detail=str(raw.get("detail", ""))[:2000],
-            remedy=str(raw.get("remedy", ""))[:2000],
+            detail=_text(raw.get("detail")),
+            remedy=_text(raw.get("remedy")),
             status=status if isinstance(status, int) and 400 <= status <= 599 else 500,
             retryable=raw.get("retryable") is True,
         )

@@ -61,13 +61,15 @@ class Trust:
 
     ``ca_file``: PEM of the peer's authority; None: the system's. ``server_hostname``: the name that the certificate
     must carry where it is not the URL's host. ``any_name``: no name is compared, for a peer on this machine.
-    ``old_authority``: the authority may lack the extensions that Python 3.13 asks for by default.
+    ``old_authority``: the authority may lack the extensions that Python 3.13 asks for by default. ``certificate``: PEM
+    of our own certificate and its key, for a peer that asks for one.
     """
 
     ca_file: Optional[str] = None
     server_hostname: Optional[str] = None
     any_name: bool = False
     old_authority: bool = False
+    certificate: Optional[str] = None
 
 
 class TlsConnection:
@@ -267,11 +269,25 @@ def _tls_context(peer: Peer, trust: Trust) -> ssl.SSLContext:
             "the CA file %s cannot be used for %s: %s" % (trust.ca_file, peer.name, error.strerror or error),
             peer.trust,
         ) from error
+    _load_own(context, peer, trust)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = not trust.any_name
     if trust.old_authority:
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
+
+
+def _load_own(context: ssl.SSLContext, peer: Peer, trust: Trust) -> None:
+    if trust.certificate is None:
+        return
+    try:
+        context.load_cert_chain(trust.certificate)
+    except OSError as error:
+        raise ConfigurationError(
+            "the client certificate %s cannot be used for %s: %s"
+            % (trust.certificate, peer.name, error.strerror or error),
+            "Name a PEM file that holds the certificate and its private key.",
+        ) from error
 
 
 def _read(response: http.client.HTTPResponse, cap: int, cut: bool, peer: Peer) -> HttpAnswer:

@@ -31,8 +31,8 @@ def scored(elasticsearch: Server, tmp_path: Path, namespace: str) -> list[dict[s
             body = "\n".join(",".join(line) for line in [["_time", "user", "src", *names], *rows]) + "\n"
             options = ScoreOptions(write=True, threshold=0.25)
             for batch, counts in (("search-one", (20, 0)), ("search-two", (0, 20))):
-                client.score(MODEL, body.encode(), 20, options, batch, submitter="searcher")
-                outcome = exchange.wait_outcome("searcher", 30.0)
+                client.score(MODEL, body.encode(), 20, options, batch, submitter=f"{client.key_id}:searcher")
+                outcome = exchange.wait_outcome(f"{client.key_id}:searcher", 30.0)
                 assert outcome is not None
                 assert outcome.ack is not None
                 assert (outcome.ack.written, outcome.ack.already_there) == counts

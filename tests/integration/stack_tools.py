@@ -52,13 +52,13 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    """Whether ``condition`` came true within ``seconds``."""
+def eventually(condition: Callable[[], bool], seconds: float = 20.0, pause: float = 0.05) -> bool:
+    """Whether ``condition`` came true within ``seconds``, looked at every ``pause`` seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
             return True
-        time.sleep(0.05)
+        time.sleep(pause)
     return condition()
 
 

@@ -41,7 +41,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory, publish_tiny: Callable[[Path
         yield Writing(home, state, file)
 
 
-def acknowledged(stack: Writing, submitter: str) -> Acknowledgement | None:
+def acknowledged(stack: Writing, name: str) -> Acknowledgement | None:
+    """What the local key's acknowledgement list of this name says next."""
+    with client_of(stack.home, stack.state) as client:
+        return told(stack, f"{client.key_id}:{name}")
+
+
+def told(stack: Writing, submitter: str) -> Acknowledgement | None:
     outcome = exchange_of(settings_of(stack.home), longest_wait=30.0).wait_outcome(submitter, 30.0)
     return None if outcome is None else outcome.ack
 
@@ -49,7 +55,10 @@ def acknowledged(stack: Writing, submitter: str) -> Acknowledgement | None:
 def test_a_batch_larger_than_one_delivery_is_written_whole_and_acknowledged_once(stack: Writing) -> None:
     before = len(stack.events())
     with client_of(stack.home, stack.state) as client:
-        assert client.score("lateral", body(5000), 5000, WRITE, "batch-5000", submitter="big").scored == 5000
+        assert (
+            client.score("lateral", body(5000), 5000, WRITE, "batch-5000", submitter=f"{client.key_id}:big").scored
+            == 5000
+        )
     assert acknowledged(stack, "big") == Acknowledgement("batch-5000", 5000)
     events = stack.events()[before:]
     assert len({event["fields"]["qscore_id"] for event in events}) == 5000
@@ -61,7 +70,7 @@ def test_the_same_rows_again_carry_the_same_ids(stack: Writing) -> None:
     with client_of(stack.home, stack.state) as client:
         for number in range(2):
             before = len(stack.events())
-            client.score("lateral", body(3), 3, WRITE, f"batch-again-{number}", submitter="again")
+            client.score("lateral", body(3), 3, WRITE, f"batch-again-{number}", submitter=f"{client.key_id}:again")
             assert acknowledged(stack, "again") == Acknowledgement(f"batch-again-{number}", 3)
             ids.append([event["fields"]["qscore_id"] for event in stack.events()[before:]])
     assert ids[0] == ids[1]
@@ -72,8 +81,9 @@ def written_with(stack: Writing, namespace: str | None, batch: str) -> list[str]
     settings, before = settings_of(stack.home), len(stack.events())
     secret = KeyFile(settings.api_keys).add(("score", "write"), namespace=namespace)[1]
     with GatewayClient(stack.state.url, secret, stack.state.ca_file, timeout=30.0) as client:
-        client.score("lateral", body(3), 3, WRITE, batch, submitter="keys")
-    assert acknowledged(stack, "keys") == Acknowledgement(batch, 3)
+        own = f"{client.key_id}:keys"
+        client.score("lateral", body(3), 3, WRITE, batch, submitter=own)
+    assert told(stack, own) == Acknowledgement(batch, 3)
     return [event["fields"]["qscore_id"] for event in stack.events()[before:]]
 
 
@@ -88,7 +98,7 @@ def test_another_write_key_cannot_make_the_id_of_a_score(stack: Writing) -> None
 def test_rows_without_time_or_identity_are_scored_and_not_written(stack: Writing) -> None:
     content = body(3).replace(b"1700000600,", b"never,")
     with client_of(stack.home, stack.state) as client:
-        reply = client.score("lateral", content, 3, WRITE, "batch-context", submitter="context")
+        reply = client.score("lateral", content, 3, WRITE, "batch-context", submitter=f"{client.key_id}:context")
     assert (reply.scored, reply.problems) == (3, {"bad_context": 1})
     bad = reply.body.decode().splitlines()[2]
     assert bad.split(",")[0] != ""
@@ -98,7 +108,7 @@ def test_rows_without_time_or_identity_are_scored_and_not_written(stack: Writing
 
 def test_nothing_to_write_is_acknowledged_too(stack: Writing) -> None:
     with client_of(stack.home, stack.state) as client:
-        client.score("lateral", b"_time\n1\n", 1, WRITE, "batch-nothing", submitter="nothing")
+        client.score("lateral", b"_time\n1\n", 1, WRITE, "batch-nothing", submitter=f"{client.key_id}:nothing")
     assert acknowledged(stack, "nothing") == Acknowledgement("batch-nothing", 0)
 
 
@@ -119,9 +129,10 @@ def test_a_sink_that_cannot_work_ends_in_the_dead_letters(tmp_path: Path, publis
     wrong = {"QSCORE_SINK": "hec", "QSCORE_HEC__URL": "https://localhost:1"}  # and no token
     with running_stack(home, "--port", "0", "--workers", "1", environment=wrong) as state:
         with client_of(home, state) as client:
-            assert client.score("lateral", body(2), 2, WRITE, "batch-dead", submitter="dead").scored == 2
+            own = f"{client.key_id}:dead"
+            assert client.score("lateral", body(2), 2, WRITE, "batch-dead", submitter=own).scored == 2
         letters = DeadLetters(settings_of(home).dead_letters)
         assert eventually(lambda: len(letters.list()) == 2, 60)
         assert "hec.token_file is not set" in letters.list()[0].reason
-        outcome = exchange_of(settings_of(home), 30.0).wait_outcome("dead", 10.0)
+        outcome = exchange_of(settings_of(home), 30.0).wait_outcome(own, 10.0)
         assert outcome == BatchOutcome.of(Acknowledgement("batch-dead", 0, 0, 2))

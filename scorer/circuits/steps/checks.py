@@ -6,8 +6,19 @@ from typing import Any
 
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.expressions import MAX_ANGLE, MAX_FEATURES, Expression, check_program
-from scorer.circuits.limits import MAX_BANDWIDTH, MAX_NAME, MAX_NODES, MAX_PARTS, MAX_PROJECTED_QUBITS, MAX_STEPS
+from scorer.circuits.limits import (
+    MAX_BANDWIDTH,
+    MAX_NAME,
+    MAX_NODES,
+    MAX_OPERATIONS,
+    MAX_PARTS,
+    MAX_PROJECTED_QUBITS,
+    MAX_QUBITS,
+    MAX_SIMULATED_OPERATIONS,
+    MAX_STEPS,
+)
 from scorer.circuits.steps import bits
+from scorer.circuits.steps.cost import operations
 from scorer.circuits.steps.kinds import GATE_NAMES, Affine, Fixed, Hadamards, Local, Phases, Step, is_constant
 
 #: Terms that a diagonal may have on any number of qubits.
@@ -46,6 +57,17 @@ def check_steps(steps: tuple[Step, ...], qubits: int, angles: int) -> None:
         raise CircuitError(f"the circuit's steps have more than {MAX_PARTS} parts")
     for step in steps:
         _check_step(step, qubits, angles)
+
+
+def check_cost(steps: tuple[Step, ...], expressions: tuple[Expression, ...], qubits: int) -> None:
+    """Raise CircuitError where a row would take too long; the message says how much too long."""
+    most = MAX_OPERATIONS if qubits <= MAX_QUBITS else MAX_SIMULATED_OPERATIONS
+    found = operations(steps, expressions, qubits)
+    if found > most:
+        raise CircuitError(
+            f"a row takes about {found} operations in {len(steps)} steps on {qubits} qubits; {most} are possible. "
+            "Use fewer repetitions or fewer qubits"
+        )
 
 
 def _parts(step: Step) -> int:

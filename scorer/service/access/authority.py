@@ -46,22 +46,24 @@ class Authority:
     certificate: x509.Certificate
     private_key: ec.EllipticCurvePrivateKey
 
-    def issue(self, hostnames: Sequence[str]) -> tuple[bytes, bytes]:
-        """Make certificate and private key (PEM) of a server with these DNS names or addresses."""
+    def issue(
+        self, hostnames: Sequence[str], purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH
+    ) -> tuple[bytes, bytes]:
+        """Make certificate and private key (PEM) of a server with these DNS names or addresses, or of a client."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_name(hostnames[0][:64]), self.certificate.subject, key.public_key(), _SERVER_LIFE)
-        for extension, critical in self._leaf_extensions(key.public_key(), hostnames):
+        for extension, critical in self._leaf_extensions(key.public_key(), hostnames, purpose):
             builder = builder.add_extension(extension, critical)
         signed = builder.sign(self.private_key, hashes.SHA256())
         return signed.public_bytes(serialization.Encoding.PEM), _pem(key)
 
     def _leaf_extensions(
-        self, key: ec.EllipticCurvePublicKey, hostnames: Sequence[str]
+        self, key: ec.EllipticCurvePublicKey, hostnames: Sequence[str], purpose: x509.ObjectIdentifier
     ) -> list[tuple[x509.ExtensionType, bool]]:
         return [
             (x509.BasicConstraints(ca=False, path_length=None), True),
             (_usage(signs_certificates=False), True),
-            (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+            (x509.ExtendedKeyUsage([purpose]), False),
             (x509.SubjectAlternativeName([_alternative(name) for name in hostnames]), False),
             (x509.SubjectKeyIdentifier.from_public_key(key), False),
             (x509.AuthorityKeyIdentifier.from_issuer_public_key(self.private_key.public_key()), False),
@@ -92,6 +94,21 @@ def load_or_create_authority(folder: Path) -> Authority:
     write_private(certificate, authority.certificate.public_bytes(serialization.Encoding.PEM))
     certificate.chmod(0o644)
     return authority
+
+
+def local_client_file(settings: Settings) -> Path | None:
+    """Find the client certificate, with its key, of the commands on this machine; made anew at each call.
+
+    None where callers need none. The local authority is made with it where it is missing.
+    """
+    if settings.gateway.client_certificates != "required":
+        return None
+    folder = private_dir(settings.tls_dir)
+    with FileLock(folder / ".lock", mode=0o600):
+        certificate, key = load_or_create_authority(folder).issue(["local.qscore"], ExtendedKeyUsageOID.CLIENT_AUTH)
+        private_dir(settings.local_client.parent)
+        write_private(settings.local_client, certificate + key)
+    return settings.local_client
 
 
 def server_files(settings: Settings) -> TlsFiles:

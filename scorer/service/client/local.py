@@ -17,4 +17,5 @@ def local_client(settings: Settings, timeout: float = 30.0) -> GatewayClient:
     if state is None or not settings.local_key.is_file():
         raise Unreachable(f"no qscore is running in {settings.home}", "Start it with `qscore up`.")
     key = settings.local_key.read_text("ascii").strip()
-    return GatewayClient(state.url, key, state.ca_file, timeout, settings.gateway.hostnames[0])
+    name, certificate = settings.gateway.hostnames[0], settings.presented_certificate
+    return GatewayClient(state.url, key, state.ca_file, timeout, name, certificate)

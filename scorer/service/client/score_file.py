@@ -83,8 +83,8 @@ def score_file(
     the queue stays full for a minute, and what ``GatewayClient.score`` does.
     """
     table = read_table(file)
-    submitter = f"cli-{uuid.uuid4().hex}" if options.write else None
     with connect() as client:
+        submitter = f"{client.key_id}:cli-{uuid.uuid4().hex}" if options.write else None
         card = client.card(model, options.version)
         _check_columns(table, card, file)
         # The version is pinned: a promotion must not split a file.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from scorer.registry.cards import CardStore
+from scorer.service.access.api_keys import KeyFile
+from scorer.service.access.lifetimes import warning
 from scorer.service.client.local import local_client
 from scorer.service.queue.broker import shown_urls
 from scorer.service.queue.exchange import QueueState
@@ -18,15 +21,19 @@ _GATEWAY_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. ``good``: it does its part of scoring. ``line``: what was found, one sentence."""
+    """One thing that was looked at. ``good``: it does its part of scoring. ``line``: what was found, one sentence.
+
+    ``warning``: it does so still, and somebody should act.
+    """
 
     good: bool
     line: str
+    warning: bool = False
 
 
 def checks(settings: Settings) -> tuple[Check, ...]:
-    """Look at gateway, queue and models; what is out of order is told, not raised."""
-    return _gateway(settings), _queue(settings), _models(settings), *_failing(settings)
+    """Look at gateway, queue, models and keys; what is out of order is told, not raised."""
+    return _gateway(settings), _queue(settings), _models(settings), *_failing(settings), *_keys(settings)
 
 
 def queue_check(settings: Settings, state: QueueState, lanes: Lanes = LANES) -> Check:
@@ -70,6 +77,16 @@ def _queue(settings: Settings) -> Check:
     except QScoreError as error:
         return Check(False, f"queue: {shown_urls(settings)}: {error.sentence()}")
     return queue_check(settings, state)
+
+
+def _keys(settings: Settings) -> tuple[Check, ...]:
+    """Name the keys that end soon or have ended; none where every one lasts."""
+    try:
+        keys = KeyFile(settings.api_keys).keys()
+    except QScoreError as error:
+        return (Check(False, f"keys: {error.sentence()}"),)
+    said = [warning(key.id, key.expires, time.time()) for key in keys]
+    return tuple(Check(True, text, warning=True) for text in said if text)
 
 
 def _models(settings: Settings) -> Check:

@@ -7,23 +7,30 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
-from scorer.service.access.api_keys import ApiKey, KeyFile
+from scorer.service.access.api_keys import KeyFile
+from scorer.service.access.callers import Caller
+from scorer.service.access.door import Door
+from scorer.service.access.oidc.people import People
+from scorer.service.access.tokens import Tokens
 from scorer.service.gateway.contract.pages import add_contract_routes
+from scorer.service.gateway.entrance import enter
 from scorer.service.gateway.front.bodies import HeldBody
-from scorer.service.gateway.front.gate import ENVIRON_BODY, ENVIRON_PERMIT, Peer, RequestHead
+from scorer.service.gateway.front.gate import ENVIRON_BODY, ENVIRON_HEAD, ENVIRON_PERMIT, Peer, RequestHead
 from scorer.service.gateway.front.refusals import problem_answer
-from scorer.service.gateway.journal import Journal, Line
+from scorer.service.gateway.journal import Journal
 from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
 from scorer.service.gateway.permits import RequestChecks, ScorePermit
 from scorer.service.gateway.readiness import Readiness
+from scorer.service.gateway.record.request_log import Line, RequestLog
 from scorer.service.gateway.request_checks import ScoreRequest
+from scorer.service.gateway.token_route import add_token_route
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import REPLY, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
@@ -61,43 +68,49 @@ class Gateway:
     """The parts that every request needs; made once per process."""
 
     settings: Settings
-    keys: KeyFile
+    door: Door
     cards: CardStore
     queue: Exchanges
     submitter: Submitter
     metrics: GatewayMetrics
+    log: RequestLog
 
     @classmethod
     def of(cls, settings: Settings, lanes: Lanes = LANES) -> Gateway:
         """Make the parts. Connects to nothing until the first request."""
         connections, longest = settings.gateway.threads + QUICK_THREADS + 2, settings.gateway.max_timeout
         queue = Exchanges.of(settings, connections, longest, lanes)
+        keys, cards = KeyFile(settings.api_keys), CardStore(settings.registry, settings.trusted_keys)
+        tokens = Tokens(queue.fast.client, settings.gateway.tokens_per_key)
         return cls(
             settings,
-            KeyFile(settings.api_keys),
-            CardStore(settings.registry, settings.trusted_keys),
+            Door(keys, tokens, People.of(settings.gateway.oidc)),
+            cards,
             queue,
             queue.submitter(settings),
             new_metrics(queue.state),
+            RequestLog.of(settings, keys, cards),
         )
 
     @property
     def checks(self) -> RequestChecks:
-        return RequestChecks(self.settings, self.keys, self.cards, self.queue.lanes)
+        return RequestChecks(self.settings, self.door, self.cards, self.queue.lanes)
 
     @property
     def journal(self) -> Journal:
-        return Journal(self.metrics)
+        return Journal(self.metrics, self.log)
 
-    def allow(self, scope: str) -> ApiKey:
-        """Find the caller's key. Raises Unauthorised or Forbidden."""
-        return self.allow_header(request.headers.get("Authorization"), scope)
+    def allow(self, scope: str, model: str | None = None) -> Caller:
+        """Find the caller and check what it may do. Raises Unauthorised or Forbidden."""
+        head: RequestHead = g.head
+        return enter(self.door, head, scope, model)
 
-    def allow_header(self, authorization: str | None, scope: str) -> ApiKey:
-        """Find the key in an Authorization header. Raises Unauthorised or Forbidden."""
-        key = self.keys.identify(authorization)
-        key.allows(scope)
-        return key
+    def allow_header(self, authorization: str | None, scope: str) -> Caller:
+        """Find the caller by another Authorization header than the request's own. Raises Unauthorised or Forbidden."""
+        head: RequestHead = g.head
+        headers = {name: text for name, text in head.headers.items() if name != "authorization"}
+        given = {} if authorization is None else {"authorization": authorization}
+        return enter(self.door, replace(head, headers=headers | given), scope)
 
     def may(self, scope: str) -> bool:
         """Tell whether the caller's key has the scope; no key has none."""
@@ -155,6 +168,7 @@ def application_of(gateway: Gateway) -> Flask:
     _add_state_routes(app, gateway)
     _add_model_routes(app, gateway)
     add_contract_routes(app, gateway.allow_header)
+    add_token_route(app, gateway.door)
     _add_edges(app, gateway)
     return app
 
@@ -182,12 +196,12 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
 def _add_model_routes(app: Flask, gateway: Gateway) -> None:
     @app.get("/v1/models")
     def models() -> Response:
-        gateway.allow("read")
-        return jsonify(models=[card.to_dict() for card in gateway.cards.cards()])
+        rights = gateway.allow("read").rights
+        return jsonify(models=[card.to_dict() for card in gateway.cards.cards() if rights.covers(card.name)])
 
     @app.get("/v1/models/<name>")
     def model(name: str) -> Response:
-        gateway.allow("read")
+        gateway.allow("read", name)
         unknown = sorted(set(request.args) - {"version"})
         if unknown:
             raise BadOption(f"unknown option {unknown[0][:40]}", "The only option here is version.")
@@ -201,9 +215,9 @@ def _add_model_routes(app: Flask, gateway: Gateway) -> None:
 def _score(gateway: Gateway, name: str) -> Response:
     permit = request.environ.get(ENVIRON_PERMIT)
     if not isinstance(permit, ScorePermit):  # no front stands before this application, or it did not know the path
-        permit = gateway.checks.score(_head(), name)
+        permit = gateway.checks.score(g.head, name)
+    gateway.door.check_still(permit.key)  # it may have been revoked while the body came
     asked = permit.asked
-    g.log = {"batch_id": asked.batch_id, "model": asked.model, "version": asked.options.version, "rows": asked.rows}
     body = request.environ.get(ENVIRON_BODY) or HeldBody(request.get_data(cache=False), _nothing)
     if asked.rows == 0 and not body.content():
         return _response(asked, WorkerReply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
@@ -244,6 +258,7 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
     @app.before_request
     def start() -> None:
         g.started = time.perf_counter()
+        g.head = request.environ.get(ENVIRON_HEAD) or _head()
 
     @app.errorhandler(QScoreError)
     def refused(error: QScoreError) -> Response:
@@ -265,9 +280,8 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
 
     @app.after_request
     def account(response: Response) -> Response:
-        seconds = time.perf_counter() - g.started
-        line = Line(request.endpoint, response.status_code, g.get("code", "ok"), seconds, g.get("log", {}))
-        gateway.journal.note(line)
+        line = Line(request.endpoint, response.status_code, g.get("code", "ok"), time.perf_counter() - g.started)
+        gateway.journal.note(g.head, line)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response

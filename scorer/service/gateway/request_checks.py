@@ -54,6 +54,11 @@ class ScoreRequest:
         options = dataclasses.replace(self.options, version=version)
         return dataclasses.replace(self, options=options, queue=queue, writer=writer)
 
+    def about(self) -> dict[str, object]:
+        """Say in the log which batch it is."""
+        version = self.options.version
+        return {"batch_id": self.batch_id, "model": self.model, "version": version, "rows": self.rows}
+
 
 def score_request(name: str, head: RequestHead, settings: Settings) -> ScoreRequest:
     """Read path, query and headers. Raises BadInput's kinds (BodyTooLarge by what is announced), UnknownModel."""

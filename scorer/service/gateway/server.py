@@ -21,6 +21,7 @@ from scorer.logs import configure_logs
 from scorer.service.access.authority import TlsFiles, server_files
 from scorer.service.access.effective import audit_start
 from scorer.service.gateway.app import QUICK_THREADS, Gateway, application_of
+from scorer.service.gateway.client_certificates import ask_for_certificates
 from scorer.service.gateway.front.application import Application
 from scorer.service.gateway.front.bodies import BodyRooms, Pace
 from scorer.service.gateway.front.census import Census
@@ -40,8 +41,11 @@ _SILENT = 4
 _OTHER_DESCRIPTORS = 512
 
 
-def tls_context(files: TlsFiles) -> ssl.SSLContext:
-    """Make the terms of TLS: the gateway's certificate, version 1.2 or later. Raises ConfigurationError."""
+def tls_context(settings: Settings, files: TlsFiles) -> ssl.SSLContext:
+    """Make the terms of TLS: the gateway's certificate, version 1.2 or later, callers' certificates as they are set.
+
+    Raises ConfigurationError.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
@@ -52,12 +56,13 @@ def tls_context(files: TlsFiles) -> ssl.SSLContext:
             f"{files.certificate} and {files.private_key} are no certificate with its key: {error}",
             "Name PEM files that belong together in gateway.certificate and gateway.private_key.",
         ) from None
+    ask_for_certificates(context, settings.gateway, settings.tls_dir / "ca.pem")
     return context
 
 
-def front_of(settings: Settings, listener: socket.socket) -> Front:
-    """Put the gateway together: application, gate, threads and the limits of ``settings``. For a running event loop."""
-    gateway, own = Gateway.of(settings), settings.gateway
+def front_of(gateway: Gateway, listener: socket.socket) -> Front:
+    """Put the server together: application, gate, threads and the limits that are set. For a running event loop."""
+    settings, own = gateway.settings, gateway.settings.gateway
     threads = ThreadPoolExecutor(own.threads, "request")
     quick = ThreadPoolExecutor(QUICK_THREADS, "quick")
     house = House(
@@ -72,7 +77,7 @@ def front_of(settings: Settings, listener: socket.socket) -> Front:
         quick=quick,
     )
     census = Census(own.connections, own.connections_per_address)
-    return Front(house, _arrivals(own), census, listener, tls_context(server_files(settings)))
+    return Front(house, _arrivals(own), census, listener, tls_context(settings, server_files(settings)))
 
 
 def _arrivals(own: GatewaySettings) -> Census:
@@ -90,9 +95,11 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    front = front_of(settings, listener)
+    gateway = Gateway.of(settings)
+    front = front_of(gateway, listener)
     gc.freeze()  # imports stay for ever; collecting garbage need not walk through them
     await front.serve(stop, settings.gateway.stop_seconds)
+    gateway.log.uses.end()
 
 
 def listening(gateway: GatewaySettings, inherited: str | None) -> socket.socket:

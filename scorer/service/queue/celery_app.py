@@ -73,6 +73,8 @@ def _worker() -> dict[str, Any]:
         "worker_enable_remote_control": False,
         "worker_hijack_root_logger": False,
         "worker_proc_alive_timeout": 30.0,
+        # Seconds between a pool process's death and its batch's next run, for a result that may still be in the pipe.
+        "worker_lost_wait": 1.0,
     }
 
 

@@ -24,7 +24,8 @@ from scorer.service.queue.full_server import Command, in_one_step
 from scorer.service.queue.jobs import REPLY_LIFE, DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
 from scorer.service.queue.seal import NO_SEAL, Forged, Seal
-from scorer.wire.errors import NonsenseReply, Problem
+from scorer.service.queue.tally import added_up, packed_counts
+from scorer.wire.errors import MalformedBody, NonsenseReply, Problem
 
 #: Seconds that a submitter may be away before it no longer learns what became of its batches, and sends them again.
 ACK_LIFE = 3600
@@ -50,6 +51,7 @@ WORKERS = "qscore:workers:"
 #: Before a batch id: its runs that were begun and not answered, each with its caller's deadline (epoch seconds).
 _RUNS = "qscore:runs:"
 _ACKNOWLEDGEMENT = TypeAdapter(Acknowledgement)
+_BATCH_ID = TypeAdapter(str)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class BatchOutcome:
         try:
             raw = msgpack.unpackb(packed)
             if "problem" in raw:
-                return cls(str(raw["batch_id"]), problem=Problem.from_dict(raw["problem"]))
+                return cls(_BATCH_ID.validate_python(raw["batch_id"]), problem=Problem.from_dict(raw["problem"]))
             return cls.of(_ACKNOWLEDGEMENT.validate_python(raw))
         except (KeyError, TypeError, ValueError):
             raise NonsenseReply("an acknowledgement cannot be read", "Run the same version everywhere.") from None
@@ -106,10 +108,13 @@ class WaitingRows(NamedTuple):
 
     @classmethod
     def unpack(cls, packed: bytes) -> WaitingRows:
-        """Read what ``pack`` wrote; 0.1.0 left out a first run's number and time."""
-        raw = msgpack.unpackb(packed)
-        tally = _ACKNOWLEDGEMENT.validate_python(raw["tally"])
-        return cls(raw["rows"], tally, int(raw.get("attempt", 0)), float(raw.get("due", 0.0)))
+        """Read what ``pack`` wrote; 0.1.0 left out a first run's number and time. Raises MalformedBody."""
+        try:
+            raw = msgpack.unpackb(packed)
+            tally = _ACKNOWLEDGEMENT.validate_python(raw["tally"])
+            return cls(raw["rows"], tally, int(raw.get("attempt", 0)), float(raw.get("due", 0.0)))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            raise MalformedBody("rows that wait cannot be read", "Run the same version everywhere.") from None
 
 
 @dataclass(frozen=True)
@@ -228,7 +233,7 @@ class Exchange:
         """
         # Messages of 0.1.0 name no submission; their parts are counted under the key that they were counted under then.
         key = f"qscore:settled:{ack.batch_id}" + (job.submission and f":{job.submission}")
-        counts = self.seal.close(key, msgpack.packb([ack.written, ack.already_there, ack.dead, job.part]))
+        counts = self.seal.close(key, packed_counts(job.part, ack))
         with reached():
             # By part, not added up: a part that is settled twice counts once. Read in the same step: of two that
             # settle the last parts at once, one sees them all.
@@ -236,14 +241,11 @@ class Exchange:
             settled = in_one_step(self.client, *steps)[2]
         if job.submitter is None or len(settled) < job.parts:
             return
-        # The part is in the sealed value: one that was copied to another part's place counts once. Versions up to 0.1.0
-        # left it out.
-        counted = [tuple(msgpack.unpackb(self.seal.open(key, value))) for value in settled]
-        if len({value[3] for value in counted if len(value) > 3}) < sum(len(value) > 3 for value in counted):
+        whole = added_up(ack.batch_id, [self.seal.open(key, value) for value in settled])
+        if whole is None:
             get_log().error("refused", key=key, reason="a part is counted twice")
             return
-        written, there, dead = (sum(column) for column in zip(*(value[:3] for value in counted), strict=True))
-        self.report(job.submitter, BatchOutcome.of(Acknowledgement(ack.batch_id, written, there, dead)))
+        self.report(job.submitter, BatchOutcome.of(whole))
 
     def report(self, submitter: str, outcome: BatchOutcome) -> None:
         """Tell a submitter what became of its batch."""

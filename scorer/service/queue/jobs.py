@@ -192,7 +192,9 @@ class WorkerReply:
         headers, body = raw.get("headers"), raw.get("body")
         if not isinstance(headers, dict) or not isinstance(body, bytes):
             raise NonsenseReply("a worker's reply has no body", _SAME_VERSION)
-        return cls(body=body, headers={str(name): str(value) for name, value in headers.items()})
+        if not all(isinstance(part, str) for pair in headers.items() for part in pair):
+            raise NonsenseReply("a worker's reply has headers that are no text", _SAME_VERSION)
+        return cls(body=body, headers=headers)
 
 
 Job = TypeVar("Job")

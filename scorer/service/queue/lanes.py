@@ -71,6 +71,7 @@ class Lane:
     and its log. ``counted_as``: stands behind the number of its living workers. ``takes``: the models that this lane
     alone can score; None: it is for no models in particular. ``needs``: libraries that must be there at the start.
     ``backend``: what its pool processes run large circuits on, by its name in ``scorer.engine.backends.table``.
+    ``memory_mb``: MiB by which one of its processes may grow.
     ``server``: which of the queue's servers holds all that belongs to its batches. ``nice``: how far its processes
     step back from the processor for others. ``inherits``: keys on that server under which earlier versions left
     messages that this lane's workers can run.
@@ -89,6 +90,7 @@ class Lane:
     takes: Callable[[ModelCard], bool] | None = None
     needs: tuple[NeededLibrary, ...] = ()
     backend: str = ""
+    memory_mb: Callable[[Settings], int] = lambda settings: settings.worker.memory_limit_mb
     server: Server = DURABLE
     nice: int = 0
     inherits: tuple[str, ...] = ()
@@ -248,6 +250,7 @@ QPU = Lane(
         ),
     ),
     backend="aer",
+    memory_mb=lambda settings: settings.worker.qpu_memory_limit_mb,
 )
 
 LANES = Lanes((SCORE, BULK, DELIVER, QPU))

@@ -77,7 +77,7 @@ def _gateway(settings: Settings, listener: socket.socket, url: str, files: TlsFi
     number = listener.fileno()
     command = (sys.executable, "-m", "scorer.service.gateway", str(number))
     log = _log(settings, "gateway")
-    ready = _healthy(url, files)
+    ready = _healthy(url, files, settings.presented_certificate)
     return ChildSpec("gateway", command, log, ready, _environment(settings), inherited=(number,))
 
 
@@ -116,9 +116,10 @@ def _alive(settings: Settings, lane: Lane, lanes: Lanes) -> Callable[[], bool]:
     return ready
 
 
-def _healthy(url: str, files: TlsFiles) -> Callable[[], bool]:
+def _healthy(url: str, files: TlsFiles, certificate: str | None) -> Callable[[], bool]:
     # This asks our own socket on our own machine; callers verify the name, and a name may not resolve here.
-    connection = TlsConnection(url, GATEWAY, Trust(str(files.ca) if files.ca else None, any_name=True))
+    trust = Trust(str(files.ca) if files.ca else None, any_name=True, certificate=certificate)
+    connection = TlsConnection(url, GATEWAY, trust)
 
     def ready() -> bool:
         try:

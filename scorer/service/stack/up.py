@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import KeyFile, local_key, write_private
 from scorer.service.access.audit import audit_quietly
-from scorer.service.access.authority import server_files
+from scorer.service.access.authority import local_client_file, server_files
 from scorer.service.access.effective import audit_start
 from scorer.service.queue.broker import own_servers, private_dir
 from scorer.service.queue.exchange import Exchange
@@ -84,6 +84,7 @@ class Stack:
         _local_key(settings)
         audit_start(settings, "up")
         files = server_files(settings)
+        local_client_file(settings)
         listener = _listen(settings.gateway.host, settings.gateway.port)
         url = f"https://{_url_host(settings)}:{listener.getsockname()[1]}"
         state = StackState(os.getpid(), url, str(files.ca) if files.ca else None)
@@ -221,7 +222,7 @@ def _read_state(settings: Settings) -> StackState | None:
     try:
         raw: dict[str, Any] = json.loads((settings.run_dir / "stack.json").read_bytes())
         return StackState(**raw | {"failing": tuple(raw.get("failing", ()))})
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None  # it holds the lock but has not come so far yet
 
 

@@ -32,6 +32,8 @@ from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import LANES, Lane, Lanes
 from scorer.service.settings import Settings, load_settings
 from scorer.service.worker.delivering import DeliveryWorker, register_delivery
+from scorer.service.worker.lost import PoolWatch, answering
+from scorer.service.worker.memory import limit_memory
 from scorer.service.worker.model_cache import ModelCache
 from scorer.service.worker.scoring import ScoringWorker, register_scoring
 from scorer.service.worker.sinks import Sinks
@@ -47,10 +49,13 @@ def worker_app(settings: Settings, lane: Lane, lanes: Lanes = LANES) -> Celery:
     """Make the lane's Celery application with its task and its heartbeat."""
     app = build_app(settings, lane)
     if lane.scores:
-        register_scoring(app, functools.cache(functools.partial(prepared_worker, settings, lane)))
+        make_worker = functools.cache(functools.partial(prepared_worker, settings, lane))
+        queue = Exchanges.of(settings, connections=2, lanes=lanes)
+        register_scoring(app, make_worker, answering(queue.serving(lane), queue.durable))
     else:
         register_delivery(app, functools.cache(functools.partial(delivery_worker, settings)))
     app.steps["worker"].add(_heartbeat(settings, lane, lanes))
+    app.steps["worker"].add(PoolWatch)
     return app
 
 
@@ -64,6 +69,7 @@ def scoring_worker(settings: Settings, lane: Lane) -> ScoringWorker:
         REASONS * lane.clock(settings).task_seconds,
         settings.sink,
         queue.durable,
+        lane.clock(settings).task_seconds,
     )
 
 
@@ -139,9 +145,14 @@ def main(arguments: list[str], lanes: Lanes = LANES) -> None:
     configure_logs(f"worker-{lane.name}")
     require_libraries(lane)
     os.nice(lane.nice)
+    signals.worker_process_init.connect(functools.partial(_limit_memory, lane.memory_mb(settings)), weak=False)
     if lane.scores:
         signals.worker_process_init.connect(_load_engine)
     worker_app(settings, lane, lanes).worker_main(options(lane, lane.processes(settings)))
+
+
+def _limit_memory(mib: int, **_kwargs: Any) -> None:
+    limit_memory(mib)
 
 
 def _load_engine(**_kwargs: Any) -> None:

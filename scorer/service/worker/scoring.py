@@ -33,6 +33,8 @@ from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import TASK_SCORE
 from scorer.service.queue.submit import Submitter
+from scorer.service.worker.lost import answer
+from scorer.service.worker.memory import out_of_memory
 from scorer.service.worker.messages import run_job
 from scorer.service.worker.model_cache import HeldModel, ModelCache
 from scorer.wire.errors import ConfigurationError, Problem, QScoreError, ScoringTimeout
@@ -68,11 +70,16 @@ class Scored:
 
 
 def score_job(
-    job: ScoreJob, body: bytes, held: HeldModel, reason_seconds: float | None = None, configured_sink: str = ""
+    job: ScoreJob,
+    body: bytes,
+    held: HeldModel,
+    reason_seconds: float | None = None,
+    configured_sink: str = "",
+    task_seconds: float | None = None,
 ) -> Scored:
     """Score one body; reasons end ``reason_seconds`` from now, and at half of what its caller will still wait.
 
-    ``configured_sink``: where rows go for which the job names no sink.
+    ``configured_sink``: where rows go for which the job names no sink. ``task_seconds``: what scoring may take.
 
     Raises MalformedBody, RowCountMismatch and the other errors of bad input.
     """
@@ -86,7 +93,7 @@ def score_job(
         batch_id=job.batch_id,
         write=job.options.write,
     )
-    scores = score(held.model, held.version, batch, job.options, until)
+    scores = score(held.model, held.version, batch, job.options, until, task_seconds)
     rows = NO_ROWS
     if job.options.write:
         rows, scores = _rows_to_write(batch, scores, held, _facts(job, held, configured_sink), job.by)
@@ -146,7 +153,8 @@ def _problem_counts(scores: ScoreBatch) -> dict[str, int]:
 class ScoringWorker:
     """Runs scoring jobs. ``submitter`` puts rows to write on their queue. ``reason_seconds``: after how many a batch's
     reasons end; None: when they are done. ``sink``: the configured one, for jobs that name none. ``durable``: where
-    submitters hear of their rows and streams have leaders; None: ``exchange``, on which bodies and replies are."""
+    submitters hear of their rows and streams have leaders; None: ``exchange``, on which bodies and replies are.
+    ``task_seconds``: hard limit of a task."""
 
     exchange: Exchange
     models: ModelCache
@@ -154,6 +162,7 @@ class ScoringWorker:
     reason_seconds: float | None = None
     sink: str = ""
     durable: Exchange | None = None
+    task_seconds: float | None = None
 
     @property
     def streams(self) -> Exchange:
@@ -173,9 +182,7 @@ class ScoringWorker:
             self.exchange.drop(job.body_key)
             return
         reply = self._guarded(job, log)
-        if reply.problem is not None and job.stream and job.submitter:
-            self.streams.report(job.submitter, BatchOutcome(job.batch_id, problem=reply.problem))
-        self.exchange.finish(job, reply)
+        answer(self.exchange, self.streams, job, reply)
         log.info("answered", seconds=round(time.perf_counter() - started, 4), code=_code(reply))
 
     def _guarded(self, job: ScoreJob, log: Any) -> WorkerReply:
@@ -192,6 +199,9 @@ class ScoringWorker:
             )
         except QScoreError as raised:
             error = raised
+        except MemoryError:
+            log.warning("out_of_memory", version=job.options.version)
+            error = out_of_memory(job.rows)
         except NoSimulator as raised:
             error = ConfigurationError(
                 str(raised), "Put batches of this model onto the queue `qpu`, as the gateway does."
@@ -205,7 +215,7 @@ class ScoringWorker:
 
     def _score(self, job: ScoreJob, body: bytes) -> WorkerReply:
         held = self.models.get(job.model, job.options.version)
-        scored = score_job(job, body, held, self.reason_seconds, self.sink)
+        scored = score_job(job, body, held, self.reason_seconds, self.sink, self.task_seconds)
         if scored.unexplained:
             get_log().warning("reasons_cut", batch_id=job.batch_id, model=job.model, rows=scored.unexplained)
         if job.options.write:
@@ -227,11 +237,16 @@ class ScoringWorker:
             self.submitter.put_rows(delivery, WaitingRows(stored(rows), nothing))
 
 
-def register_scoring(app: Celery, make_worker: Callable[[], ScoringWorker]) -> None:
-    """Define qscore.score on ``app``. ``make_worker`` runs in each pool process when its first task arrives."""
+def register_scoring(app: Celery, make_worker: Callable[[], ScoringWorker], request: type) -> None:
+    """Define qscore.score on ``app``. ``make_worker`` runs in each pool process when its first task arrives.
+
+    ``request``: the class of its requests in the main process (``lost.answering``).
+    """
 
     # A lost process: again at once. MAX_RUNS of the attempt counter is the bound that also covers a lost worker.
-    @app.task(name=TASK_SCORE, typing=False, shared=False, max_retries=MAX_RUNS, default_retry_delay=0)  # type: ignore[untyped-decorator]
+    again: dict[str, Any] = {"max_retries": MAX_RUNS, "default_retry_delay": 0, "Request": request}
+
+    @app.task(name=TASK_SCORE, typing=False, shared=False, **again)  # type: ignore[untyped-decorator]
     def score_task(**message: Any) -> None:
         run_job(make_worker().run, message)
 

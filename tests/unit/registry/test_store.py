@@ -223,3 +223,28 @@ def test_cards_are_read_without_numpy() -> None:
 
 def test_an_empty_registry_has_no_models(tmp_path: Path) -> None:
     assert CardStore(tmp_path / "nowhere", tmp_path).names() == []
+
+
+@pytest.mark.parametrize("content", ["[" * 60_000, '{"live": ' * 6_000, '{"live": {"version": []}}'])
+def test_a_damaged_alias_file_of_any_kind_is_named(
+    registry: Registry, signer: Signer, tiny_model: TrainedModel, content: str
+) -> None:
+    registry.publish(tiny_model, signer)
+    (registry.root / "lateral" / "aliases.json").write_text(content)
+    with pytest.raises(ArtifactRejected, match="aliases"):
+        registry.resolve("lateral")
+
+
+@pytest.mark.parametrize("change", [{"card": None}, {"card": {"name": 1}}, {"arrays": {"scaler_low": {"dtype": {}}}}])
+def test_a_signed_manifest_of_wrong_parts_is_refused_and_hides_no_other(
+    registry: Registry, signer: Signer, tiny_model: TrainedModel, change: dict[str, object]
+) -> None:
+    registry.publish(tiny_model, signer)
+    version = registry.publish(tiny_model, signer)
+    folder = registry.root / "lateral" / version
+    content = canonical(json.loads((folder / "manifest.json").read_bytes()) | change)
+    (folder / "manifest.json").write_bytes(content)
+    (folder / "manifest.sig").write_bytes(signer.sign(content))
+    with pytest.raises(ArtifactRejected):
+        _ = (registry.card("lateral", version), registry.load("lateral", version))
+    assert "1-starter" in [card.version for card in registry.cards()]

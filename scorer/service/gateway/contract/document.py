@@ -6,6 +6,7 @@ import functools
 from importlib.metadata import version
 from typing import Any
 
+from scorer.service.access.rights import SCOPES
 from scorer.service.gateway.contract.operations import OPERATIONS, Answer, Operation, Schema
 from scorer.service.gateway.contract.schemas import components
 from scorer.wire.names import MEDIA_PROBLEM
@@ -50,7 +51,8 @@ def _described(operation: Operation) -> dict[str, Any]:
     }
     if operation.scope:
         described["security"] = [{_KEY: []}]
-        described["description"] = f"The key needs the scope `{operation.scope}`."
+        needed = f"The key needs the scope `{operation.scope}`." if operation.scope in SCOPES else "Any key will do."
+        described["description"] = needed
     if operation.body:
         content = {media_type: {"schema": schema} for media_type, schema in operation.body.items()}
         described["requestBody"] = {"required": True, "content": content}

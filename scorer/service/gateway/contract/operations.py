@@ -127,7 +127,7 @@ _SCORE_PARAMETERS = (
     Parameter(
         HEADER_SUBMITTER,
         "header",
-        "Whose acknowledgement list is told what became of the batch, with write=true.",
+        "Whose acknowledgement list is told what became of the batch, with write=true: the key's id, a colon, a name.",
         {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,80}$"},
     ),
 )
@@ -197,6 +197,15 @@ OPERATIONS: tuple[Operation, ...] = (
             MEDIA_JSON: {"$ref": "#/components/schemas/Columns"},
         },
         problems=(415, 422, 502, 504),
+    ),
+    Operation(
+        "post",
+        "/v1/token",
+        "token",
+        "Exchange a key, a client certificate or an identity provider's ID token for a short-lived token",
+        Answer("A token that may do what was asked for, and ends with its key.", MEDIA_JSON, "TokenAnswer"),
+        scope="token",
+        body={MEDIA_JSON: {"$ref": "#/components/schemas/TokenAsked"}},
     ),
     Operation(
         "get",

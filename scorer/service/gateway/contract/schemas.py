@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
+from scorer.service.access.tokens import LIFE
 from scorer.wire.names import MAX_ROWS
 
 
@@ -70,13 +71,38 @@ class Columns(BaseModel):
     columns: Annotated[dict[str, Annotated[list[Any], Field(max_length=MAX_ROWS)]], Field(min_length=1)]
 
 
+class TokenAsked(BaseModel):
+    """Name what a token is to be good for; absent: as much as its key. Never more."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    scopes: list[str] | None = None
+    models: list[str] | None = None
+    indexes: list[str] | None = None
+    elastic_namespaces: list[str] | None = None
+    ttl: Annotated[int, Field(ge=1, le=LIFE, description="Seconds.")] = LIFE
+
+
+class TokenAnswer(BaseModel):
+    """A token and what it is good for; null: not bound."""
+
+    access_token: Annotated[str, Field(description="Send it as Authorization: Bearer.")]
+    token_type: Literal["Bearer"]
+    expires_in: Annotated[int, Field(ge=0, le=LIFE, description="Seconds.")]
+    key_id: Annotated[str, Field(description="With which it ends.")]
+    scopes: list[str]
+    models: list[str] | None
+    indexes: list[str] | None
+    elastic_namespaces: list[str] | None
+
+
 class Anything(BaseModel):
     """A JSON object."""
 
     model_config = ConfigDict(extra="allow")
 
 
-SHAPES: tuple[type[BaseModel], ...] = (Up, Ready, Problem, Card, Cards, Columns, Anything)
+SHAPES: tuple[type[BaseModel], ...] = (Up, Ready, Problem, Card, Cards, Columns, TokenAsked, TokenAnswer, Anything)
 
 
 def components() -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from scorer.service.gateway.noted import Noted
 from scorer.wire.errors import QScoreError
 
 #: Where the application finds the permit and the head of its request in its WSGI environment.
@@ -29,7 +30,7 @@ class RequestHead:
 
     ``path``: percent-decoded. ``query``: as it came, without the question mark. ``headers``: names in lower case, each
     value as latin-1 text, repeated ones joined by commas. ``length``: bytes of the body, None where none was announced.
-    ``keep_alive``: whether the caller wants the connection to stay.
+    ``keep_alive``: whether the caller wants the connection to stay. ``noted``: what is found out about it on its way.
     """
 
     method: str
@@ -39,6 +40,7 @@ class RequestHead:
     peer: Peer
     length: int | None
     keep_alive: bool = True
+    noted: Noted = field(default_factory=Noted, compare=False)
 
     def header(self, name: str) -> str | None:
         """Read a header by its name, in any case."""

