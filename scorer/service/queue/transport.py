@@ -108,6 +108,8 @@ class QoS(kombu_redis.QoS):
 
     def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:  # noqa: ARG002  # kombu's form
         """Renew the hold on what is held here, and give back what nobody holds any more."""
+        if not self.channel.lane_queue:
+            return  # kombu looks as soon as it is connected; where messages belong is known a little later
         settings = (repr(time.time()), self.visibility_timeout, _RESTORED_AT_ONCE)
         with self.channel.conn_or_acquire() as client:
             try:
@@ -126,13 +128,13 @@ class Channel(kombu_redis.Channel):
     seal = NO_SEAL
     _in_poll: Any
     _brpop_sent_at: Any
-    _lane_queue = ""
+    lane_queue = ""
     _refused = ""
     _quiet_until = 0.0
 
     def basic_consume(self, queue: str, *args: Any, **kwargs: Any) -> Any:
         """Consume the lane's queue; its messages are given back to it also when it is consumed no more."""
-        self._lane_queue = queue
+        self.lane_queue = queue
         return super().basic_consume(queue, *args, **kwargs)
 
     def _queue_bind(self, *_binding: Any) -> None:
@@ -140,7 +142,7 @@ class Channel(kombu_redis.Channel):
 
     def lane_keys(self) -> list[str]:
         """Name the list, the index of held messages and the held messages, as the server knows them."""
-        return [self.global_keyprefix + key for key in (self._lane_queue, self.unacked_index_key, self.unacked_key)]
+        return [self.global_keyprefix + key for key in (self.lane_queue, self.unacked_index_key, self.unacked_key)]
 
     def _brpop_start(self, timeout: int | None = None) -> None:
         """Ask for word of a message. BLMOVE from the right end to the right end waits as BRPOP does, and takes none."""
@@ -188,7 +190,7 @@ class Channel(kombu_redis.Channel):
 
     def _take(self) -> bytes | None:
         with self.conn_or_acquire() as client:
-            item: bytes | None = client.eval(_TAKE, 3, *self.lane_keys(), repr(time.time()), self._lane_queue)
+            item: bytes | None = client.eval(_TAKE, 3, *self.lane_keys(), repr(time.time()), self.lane_queue)
         return item
 
     def _handed_on(self, item: bytes | None) -> bool:
@@ -203,7 +205,7 @@ class Channel(kombu_redis.Channel):
             get_log().error("message_refused", reason=why, bytes=len(item))
             self._refuse(item, why)
             raise Empty from None
-        self.connection._deliver(message, self._lane_queue)
+        self.connection._deliver(message, self.lane_queue)
         return True
 
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:  # noqa: ARG002  # kombu's form
