@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic attack contract fuzz lint macros wheel drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-service bench-elastic quality lock clean
+.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic chaos overload soak bench-limits attack contract upgrade-test fuzz lint macros wheel drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-service bench-elastic quality lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,6 +49,15 @@ fuzz: setup ## every decoder and loader on inputs made from valid ones  [N=10000
 attack: setup ## a real `qscore up` under attack: another caller must be answered all the while  [SECONDS=30 PROBES=200 SEED=1]
 	@$(BIN)/python -m tests.attack --seconds $(or $(SECONDS),30) --probes $(or $(PROBES),200) --seed $(or $(SEED),1)
 
+chaos: setup ## kills everything while rows are scored and written: none is lost, none has two results  [MINUTES=10 SEED=1]
+	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
+
+overload: setup ## twice and ten times what can be scored: memory, and what a caller of few rows notices  [SECONDS=300]
+	@$(BIN)/python -m tests.load.overload --seconds $(or $(SECONDS),300)
+
+soak: setup ## an hour at 70 % of what can be scored: nothing grows  [MINUTES=60]
+	@$(BIN)/python -m tests.load.soak --minutes $(or $(MINUTES),60)
+
 lint: setup ## formatting, lint, types, import contracts, Python 3.9 paths
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -88,6 +97,9 @@ package-elastic: setup ## build dist/qscore-elastic-<version>.zip, the integrati
 	@.venv-go/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+upgrade-test: setup ## rolling upgrade from the version before, under load: nothing lost, nothing wrong
+	@$(BIN)/python -m tests.upgrade
+
 .venv-contract/.ready: requirements/contract.txt
 	@test -x .venv-contract/bin/python || $(PYTHON) -m venv .venv-contract
 	@.venv-contract/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
@@ -124,6 +136,9 @@ build/v010/.ready:
 
 bench-delivery: setup build/v010/.ready ## what a written score costs beside scoring, against 0.1.0 in the same run
 	@$(BIN)/python bench/delivery.py --old build/v010
+
+bench-limits: setup ## what limits of keys and fair turns cost the gateway  [PAIRS=30]
+	@$(BIN)/python -m bench.limits --pairs $(or $(PAIRS),30)
 
 bench-elastic: setup ## the Elastic connector against elasticsearch-py copying the same documents  [DOCUMENTS=200000]
 	@$(BIN)/python bench/elastic.py --documents $(or $(DOCUMENTS),200000)

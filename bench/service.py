@@ -145,7 +145,7 @@ def _worked_off(running: Running, batches: int) -> float:
     workers = processes(running.settings.home, "scorer.service.worker bulk")
     for worker in workers:
         os.kill(worker, signal.SIGSTOP)
-    keys = [submitter.put(_bulk_job(), QUEUE_BULK, body, 300.0, _ANY).reply_key for _ in range(batches)]
+    keys = [submitter.put(_bulk_job(), QUEUE_BULK, body, 300.0, _ANY).job.reply_key for _ in range(batches)]
     started = time.perf_counter()
     for worker in workers:
         os.kill(worker, signal.SIGCONT)

@@ -32,9 +32,8 @@ def read_file(
     """
     called = name or str(path)
     try:
-        descriptor = _opened(path, inside, error, called)
+        descriptor = _opened(path, inside, secret, error, called)
         with os.fdopen(descriptor, "rb") as stream:
-            _check(path, os.fstat(descriptor), secret, error, called)
             content = stream.read(cap + 1)
     except OSError as fault:
         raise error(f"{called} cannot be read: {fault.strerror}", "Restore the file.") from None
@@ -43,10 +42,10 @@ def read_file(
     return content
 
 
-def check_folder(path: Path, error: type[QScoreError], ancestors: bool = False) -> None:
+def check_folder(path: Path, error: type[QScoreError], parent: bool = False) -> None:
     """Check that others cannot place, exchange or remove what lies in a folder. One that is missing passes.
 
-    ``ancestors``: nor the folder itself, by way of those above it; sticky ones (/tmp) keep their entries safe.
+    ``parent``: nor exchange the folder itself in the one above it; a sticky one (/tmp) keeps its entries safe.
     Raises ``error``.
     """
     try:
@@ -55,10 +54,10 @@ def check_folder(path: Path, error: type[QScoreError], ancestors: bool = False) 
         return
     if mode & _OTHERS_WRITE and not _read_only(path):
         raise error(_writable(f"the folder {path}", mode), f"Run: chmod go-w {path}")
-    for above in path.resolve().parents if ancestors else ():
-        mode = above.stat().st_mode
-        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX and not _read_only(above):
-            raise error(_writable(f"the folder {above}, above {path},", mode), f"Run: chmod o-w {above}")
+    above = path.resolve().parent
+    mode = above.stat().st_mode
+    if parent and mode & stat.S_IWOTH and not mode & stat.S_ISVTX and not _read_only(above):
+        raise error(_writable(f"the folder {above}, above {path},", mode), f"Run: chmod o-w {above}")
 
 
 def write_atomic(path: Path, content: bytes, mode: int) -> None:
@@ -76,12 +75,13 @@ def write_atomic(path: Path, content: bytes, mode: int) -> None:
         raise
 
 
-def _opened(path: Path, inside: Path | None, error: type[QScoreError], called: str) -> int:
-    """Open the file, and make sure that what was opened is what lies inside the folder."""
+def _opened(path: Path, inside: Path | None, secret: bool, error: type[QScoreError], called: str) -> int:
+    """Open the file, and make sure that what was opened is what lies inside the folder, and as it has to be."""
     for _ in range(_LOOKS):
         descriptor = os.open(path, _FLAGS)
         try:
             if inside is None or _same(descriptor, _resolved(path, inside, error, called)):
+                _check(path, os.fstat(descriptor), secret, error, called)
                 return descriptor
         except BaseException:
             os.close(descriptor)

@@ -127,6 +127,7 @@ class Search:
         self._failure: Optional[QScoreError] = None
         self._warned = False
         self._greeted = False
+        self._skew = ""
         self._chunk = 0
         self._rows = 0
         self._problems: Dict[str, int] = {}
@@ -209,6 +210,9 @@ class Search:
         if scores.failure is not None and not self._warned:
             self._warned = True
             messages.append(("WARN", "qscore: rows came back without scores: " + scores.failure.sentence()))
+        if self._session is not None and self._session.skew and not self._skew:
+            self._skew = self._session.skew
+            messages.append(("WARN", "qscore: " + self._skew))
         if finished and self._problems:
             messages.append(("WARN", _summary(self._problems, self._rows)))
         return messages

@@ -6,6 +6,7 @@ again, but with less patience each time, so that a dead gateway costs a search s
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,8 @@ from splunk_app.table import ChunkTable
 _REMEDY = "Run `qscore status` on the gateway's host."
 _LEAST_PATIENCE = 1.0  # seconds
 _LEAST_TIME = 0.1  # seconds; a request that starts at the deadline fails, and says why
-_FULL_QUEUE_PAUSE = 0.25  # seconds, doubled with each try
+_FULL_QUEUE_PAUSE = 0.25  # seconds, doubled with each try, where the gateway names none
+_LATER = 1.25  # how many times the pause that the gateway names is taken at most
 
 #: Checked lines of scores and counts of problems, or why there are none.
 _Outcome = Union[Tuple[List[bytes], Mapping[str, int]], QScoreError]
@@ -99,6 +101,7 @@ class ScoringSession:
         self._lanes = lanes
         self._clients: Dict[int, GatewayClient] = {}
         self._patience = Patience(options.timeout)
+        self.skew = ""  # which side is of an older version, as the latest reply says
 
     def close(self) -> None:
         for client in self._clients.values():
@@ -165,21 +168,27 @@ class ScoringSession:
             return error
 
     def _patiently(self, client: GatewayClient, part: RequestPart, identity: str, deadline: float) -> ScoreReply:
-        """Ask again while the queue is full and time is left; the batch id makes that safe."""
-        pause = _FULL_QUEUE_PAUSE
+        """Ask again while the queue is full or the key is over a limit, and time is left; the batch id makes that safe.
+
+        The gateway says when to come again; a little later is better than all at once.
+        """
+        guess = _FULL_QUEUE_PAUSE
         while True:
             left = max(_LEAST_TIME, round(deadline - time.monotonic(), 1))
             try:
                 return client.score(self._card.name, part.body, part.rows, self._score_options, identity, left)
-            except QueueFull:
-                if time.monotonic() + 2 * pause >= deadline:
+            except QueueFull as full:
+                asked = full.retry_after
+                pause = guess if asked is None else asked * random.uniform(1.0, _LATER)  # noqa: S311  # no secret
+                if time.monotonic() + pause + (guess if asked is None else _LEAST_TIME) >= deadline:
                     raise
             time.sleep(pause)
-            pause *= 2
+            guess *= 2
 
     def _checked(self, reply: ScoreReply) -> Tuple[List[bytes], Mapping[str, int]]:
         if (reply.model, reply.version) != (self._card.name, self._card.version):
             raise NonsenseReply("scores of %s %s came back" % (reply.model[:40], reply.version[:40]), _REMEDY)
+        self.skew = reply.skew
         try:
             return score_lines(reply.body), reply.problems
         except ValueError as error:

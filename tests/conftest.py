@@ -78,7 +78,7 @@ def publish_model(home: Path, model: TrainedModel, live: bool = False) -> None:
     registry = Registry(home / "registry", home / "trusted_keys")
     version = registry.publish(model, signer)
     if live:
-        registry.set_alias(model.name, "live", version)
+        registry.set_alias(model.name, "live", version, signer)
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,7 @@ class HecEndpoint(HttpsEndpoint):
         self._failures: deque[str | HecAnswer] = deque()
         self._lock = threading.Lock()
         self._record = record
+        self.answer_after = 0.0  # seconds between taking events and saying so, as over a network
         super().__init__(_Handler, certificate, private_key, port)
 
     def fail_next(self, failures: Iterable[str]) -> None:
@@ -100,6 +101,7 @@ class _Handler(EndpointHandler):
         else:
             answer = FAILURES[failure] if isinstance(failure, str) else failure
         endpoint.keep(len(body), answer)
+        endpoint.closing.wait(endpoint.answer_after)
         return self._send(answer)
 
     def do_GET(self) -> None:
@@ -144,10 +146,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--key", type=Path)
     parser.add_argument("--record", type=Path, help="append taken events here, one JSON object a line")
     parser.add_argument("--fail", action="append", default=[], help="fail the next request like this; may be repeated")
+    parser.add_argument("--answer-after", type=float, default=0.0, help="seconds between taking events and saying so")
     chosen = parser.parse_args(arguments)
     rules = HecRules(chosen.token_file.read_text("utf-8").strip())
     endpoint = HecEndpoint(rules, chosen.cert, chosen.key, chosen.port, chosen.record)
     endpoint.fail_next(chosen.fail)
+    endpoint.answer_after = chosen.answer_after
     sys.stdout.write(endpoint.url + "\n")
     sys.stdout.flush()
     endpoint.serve()

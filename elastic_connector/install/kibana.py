@@ -19,6 +19,7 @@ from urllib.parse import quote
 import urllib3
 
 from elastic_connector.install.rules import Rule, StoppedRule, ndjson
+from scorer.printable import printable
 from scorer.wire.errors import (
     Forbidden,
     NonsenseReply,
@@ -205,7 +206,7 @@ def _message(content: bytes) -> str:
         text = raw.get("message") or raw.get("error") or ""
     except (ValueError, AttributeError, RecursionError):
         text = content[:200].decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else " " for c in str(text)[:300]).strip() or "no reason given"
+    return printable(str(text)) or "no reason given"
 
 
 def _reason(raw: Mapping[str, Any]) -> str:

@@ -14,6 +14,9 @@ from elastic_connector.read.pages import RowPage
 from scorer.rows.columns import DEFECT_COLUMN
 from scorer.rows.defects import LONGEST_STATUS, Defect
 from scorer.rows.identity import Writer
+from scorer.service.queue.closing.draining import DrainMark
+from scorer.service.queue.closing.passing import Openings
+from scorer.service.queue.closing.switches import SwitchBoard
 from scorer.service.queue.exchange import BatchOutcome, Exchange
 from scorer.service.queue.jobs import ScoreJob
 from scorer.service.queue.lanes import QUEUE_DELIVER
@@ -118,6 +121,7 @@ class Sender:
     card: ModelCard
     route: StreamRoute
     most_waiting: int
+    openings: Openings | None = None  # None: nothing is ever closed
     wall: Callable[[], float] = time.time
 
     def announce(self) -> int:
@@ -131,7 +135,12 @@ class Sender:
         return waiting[self.queue] + waiting[QUEUE_DELIVER] > 0
 
     def send(self, batch: Batch) -> None:
-        """Put a batch on the queue; once more under the same id is harmless."""
+        """Put a batch on the queue; once more under the same id is harmless.
+
+        Raises Draining or Disabled where operators have closed the way: the batch stays here, and the checkpoint.
+        """
+        if self.openings is not None:
+            self.openings.check(self.card.name)
         remedy = "Add workers; nothing is lost meanwhile."
         admission = Admission((self.queue, QUEUE_DELIVER), self.most_waiting, alive=False, remedy=remedy)
         self.submitter.put(self._job(batch), self.queue, batch.body, _BODY_LIFE, admission)
@@ -172,12 +181,16 @@ class Queues:
     exchange: Exchange
     submitter: Submitter
     most_waiting: int
+    openings: Openings | None = None
 
     @classmethod
     def of(cls, settings: Settings, exchange: Exchange) -> Queues:
-        return cls(exchange, Submitter.of(settings, exchange.client), max(1, settings.gateway.max_waiting // 2))
+        openings = Openings(DrainMark(settings.drain_mark), SwitchBoard(settings.switches, exchange.client))
+        return cls(
+            exchange, Submitter.of(settings, exchange.client), max(1, settings.gateway.max_waiting // 2), openings
+        )
 
     def sender(self, card: ModelCard, route: StreamRoute) -> Sender:
         """Make the sender for one model under one leader; a model that one lane alone can score goes there."""
         queue = self.submitter.lanes.queue_of(card, QUEUE_BULK)
-        return Sender(self.exchange, self.submitter, queue, card, route, self.most_waiting)
+        return Sender(self.exchange, self.submitter, queue, card, route, self.most_waiting, self.openings)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from scorer.elastic_client.moments import Millis
 
 #: Problems of the model or its files, which other batches would have too: they wait until somebody mends it.
-OF_THE_MODEL = ("unknown_model", "artifact_rejected", "configuration")
+OF_THE_MODEL = ("unknown_model", "artifact_rejected", "configuration", "disabled")
 
 
 @dataclass(frozen=True)

@@ -52,10 +52,9 @@ def import_command(
       qscore import-qsvc machine.json --model lateral --data held-out.csv --label is_attack
     """
     require_training()
-    from scorer.registry.publish import publish
-    from scorer.registry.store import Registry
     from scorer.rows.builder import Columns
     from scorer.rows.recipe_files import recipe_for
+    from scorer.service.access.trust.publishing import publish_audited
     from scorer.service.settings import load_settings
     from scorer.training.options import TrainOptions
     from scorer.training.qsvc.from_file import ImportRequest, import_file
@@ -72,5 +71,4 @@ def import_command(
     with progress(console) as steps:
         trained = import_file(request, steps)
     print_report(console, trained)
-    registry = Registry(settings.registry, settings.trusted_keys)
-    print_published(console, publish(trained, registry, settings.signing_key, promote), settings.signing_key)
+    print_published(console, publish_audited(settings, trained, promote), settings.signing_key)

@@ -12,12 +12,12 @@ from rich.text import Text
 from scorer.cli import terminal
 from scorer.service.access.api_keys import ApiKey, KeyFile, Terms, write_private
 from scorer.service.access.audit import audited
-from scorer.service.access.certificates import check_name
+from scorer.service.access.door.certificates import check_name
+from scorer.service.access.door.tokens import Tokens
 from scorer.service.access.last_use import Use, UseFile
 from scorer.service.access.lifetimes import duration, expiry, shown, warning
 from scorer.service.access.oidc.people import check_claim
 from scorer.service.access.rights import SCOPES
-from scorer.service.access.tokens import Tokens
 from scorer.service.queue.broker import FAST, redis_client
 from scorer.service.settings import Settings, load_settings
 from scorer.wire.errors import BadOption, QScoreError

@@ -53,13 +53,13 @@ def shots_command(
       qscore shots --model lateral --data labelled.csv --label is_attack --shots 100 --shots 10000
     """
     require_training()
-    from scorer.registry.store import Registry
     from scorer.rows.builder import Columns
+    from scorer.service.access.trust.publishing import known_registry
     from scorer.service.settings import load_settings
     from scorer.training.shots.from_file import DEFAULT_SHOTS, ShotRequest, measure_file
 
     settings, console = load_settings(), terminal.console()
-    trained = Registry(settings.registry, settings.trusted_keys).load_named(model, version)
+    trained = known_registry(settings).load_named(model, version)
     request = ShotRequest(
         data=data,
         columns=Columns(label, positive, None),

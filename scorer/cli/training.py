@@ -82,10 +82,9 @@ def train_command(
       qscore train --model lateral_flow --data normal.parquet --family leverage
     """
     require_training()
-    from scorer.registry.publish import publish
-    from scorer.registry.store import Registry
     from scorer.rows.builder import Columns
     from scorer.rows.recipe_files import recipe_for
+    from scorer.service.access.trust.publishing import publish_audited
     from scorer.service.settings import load_settings
     from scorer.training.from_file import TrainRequest, train_file
     from scorer.training.options import TrainOptions
@@ -115,8 +114,7 @@ def train_command(
             request = TrainRequest(recipe=chosen, data=data, columns=columns, grain=grain, options=options)
             trained = train_file(request, steps)
     print_report(console, trained)
-    registry = Registry(settings.registry, settings.trusted_keys)
-    print_published(console, publish(trained, registry, settings.signing_key, promote), settings.signing_key)
+    print_published(console, publish_audited(settings, trained, promote), settings.signing_key)
 
 
 def rows_command(

@@ -31,6 +31,7 @@ from elastic_transport import (
 from elasticsearch import ApiError, UnsupportedProductError
 
 from scorer.elastic_client.bounded import ANSWER_BYTES, TooMuch
+from scorer.printable import printable
 from scorer.wire.errors import (
     ConfigurationError,
     Forbidden,
@@ -42,7 +43,6 @@ from scorer.wire.errors import (
 )
 
 MAX_RETRY_AFTER = 3600.0
-_SHOWN = 300
 
 
 class ElasticBusy(Unavailable):
@@ -138,11 +138,6 @@ def fault_reason(error: ApiError) -> str:
     inner = body.get("error") if isinstance(body, Mapping) else body
     reason = inner.get("reason") if isinstance(inner, Mapping) else inner
     return printable(str(reason or error.message))
-
-
-def printable(text: str, longest: int = _SHOWN) -> str:
-    """Cut a text to one line of at most ``longest`` characters."""
-    return "".join(c if c.isprintable() else " " for c in text[:longest]).strip()
 
 
 def retry_after(meta: ApiResponseMeta) -> float | None:

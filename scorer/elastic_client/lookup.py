@@ -11,8 +11,9 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from scorer.elastic_client.failures import ElasticBusy, Missing, printable, reached
+from scorer.elastic_client.failures import ElasticBusy, Missing, reached
 from scorer.elastic_client.moments import Millis, seconds
+from scorer.printable import printable
 from scorer.wire.errors import ConfigurationError, NonsenseReply
 
 CHUNK_IDS = 1000

@@ -37,5 +37,5 @@ def publish(model: TrainedModel, registry: Registry, signing_key: Path, promote:
     signer, made = Signer.load_or_create(signing_key, registry.trusted_keys)
     version = registry.publish(model, signer)
     if promote:
-        registry.set_alias(model.name, "live", version)
+        registry.set_alias(model.name, "live", version, signer)
     return Published(version, registry.aliases(model.name).get("live", ""), signer.key_id, made)

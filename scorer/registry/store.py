@@ -15,9 +15,11 @@ from scorer.models.artifact import from_parts, to_parts
 from scorer.models.parts import ArtifactFormatError
 from scorer.models.trained import TrainedModel
 from scorer.registry import arrays as npz
-from scorer.registry.cards import ALIAS_FILE, ARRAYS, MANIFEST, SIGNATURE, CardStore, version_number
+from scorer.registry.aliases import ALIAS_FILE, next_counter, signed
+from scorer.registry.cards import ARRAYS, MANIFEST, SIGNATURE, CardStore, version_number
 from scorer.registry.files import read_bounded, write_atomic
 from scorer.registry.keys import Signer
+from scorer.registry.trusted import check_may_sign
 from scorer.rows.columns import CONTEXT_COLUMNS
 from scorer.rows.transform import required_inputs
 from scorer.wire.card import ModelCard
@@ -37,7 +39,7 @@ class Registry(CardStore):
         """
         manifest = self.manifest(name, version)
         what = f"model {name} version {version}"
-        content = read_bounded(self.root / name / version / ARRAYS, npz.FILE_CAP)
+        content = read_bounded(self.root / name / version / ARRAYS, npz.FILE_CAP, self.root)
         loaded = npz.unpack(content, _described(manifest, what), what)
         try:
             return from_parts(manifest["model"], loaded)
@@ -56,30 +58,70 @@ class Registry(CardStore):
         verify because the signer's key is not trusted.
         """
         folder = self.root / check_model_name(model.name)
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
+        check_may_sign(signer.key_id, self.trusted_keys)
+        self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o755, exist_ok=True)
+        with _lock(folder):
+            first = not self.versions(model.name)
             version = self._next_version(model)
             _write_version(folder, version, model, signer)
-        if "live" not in self._intact_aliases(model.name):
-            self.set_alias(model.name, "live", version)
+        if first or self._may_go_live(model.name):
+            self.set_alias(model.name, "live", version, signer)
         return version
 
-    def set_alias(self, name: str, alias: str, version: str) -> None:
+    def set_alias(self, name: str, alias: str, version: str, signer: Signer) -> None:
         """Point ``live`` or ``shadow`` at a version whose signature verifies. Workers see it with their next batch.
 
-        Raises ValueError for another alias, ArtifactRejected or UnknownModel for a version that does not verify.
+        Raises ValueError for another alias, ArtifactRejected or UnknownModel for a version that does not verify,
+        ConfigurationError for a key that may sign nothing new.
         """
         if alias not in _ALIAS_NAMES:
             raise ValueError(f"{alias!r} is not an alias; aliases are {', '.join(ALIASES)}")
         self.manifest(name, version)
-        folder = self.root / name
-        with FileLock(folder / ".lock"):
-            entries = {key: {"version": value} for key, value in self._intact_aliases(name).items()}
-            entries[alias] = {"version": version}
-            write_atomic(folder / ALIAS_FILE, json.dumps(entries, sort_keys=True).encode(), mode=0o644)
+        with _lock(self.root / name):
+            self._sign_aliases(name, {**self._intact_aliases(name), alias: version}, signer)
+
+    def resign_aliases(self, name: str, signer: Signer) -> bool:
+        """Sign a model's aliases as they are with another key; False where it has none. Raises ArtifactRejected."""
+        with _lock(self.root / name):
+            versions = self.aliases(name)
+            if versions:
+                self._sign_aliases(name, versions, signer)
+        return bool(versions)
+
+    def resign(self, name: str, version: str, signer: Signer) -> None:
+        """Sign a version's manifest, which has to verify, with another key; not a byte of it changes.
+
+        Raises ArtifactRejected or UnknownModel, ConfigurationError for a key that may sign nothing new.
+        """
+        check_may_sign(signer.key_id, self.trusted_keys)
+        exact = self.resolve(name, version)
+        self.manifest(name, exact)
+        with _lock(self.root / name):
+            signature = signer.sign(self.signed_manifest(name, exact))
+            write_atomic(self.root / name / exact / SIGNATURE, signature, mode=0o644)
+
+    def _sign_aliases(self, name: str, versions: Mapping[str, str], signer: Signer) -> None:
+        check_may_sign(signer.key_id, self.trusted_keys)
+        counter = next_counter(max(self._counter(name), self.seen.of(self.root, name).counter))
+        write_atomic(self.root / name / ALIAS_FILE, signed(name, versions, counter, signer), mode=0o644)
+
+    def _counter(self, name: str) -> int:
+        """The counter of the aliases that lie there, 0 where they are damaged."""
+        try:
+            return self.read_aliases(name).counter
+        except ArtifactRejected:
+            return 0
+
+    def _may_go_live(self, name: str) -> bool:
+        """Tell whether a new version may be live by itself: there is none, and no file of aliases that was refused."""
+        try:
+            return "live" not in self.aliases(name)
+        except ArtifactRejected:
+            return False
 
     def _intact_aliases(self, name: str) -> dict[str, str]:
-        """The aliases, or none where their file is damaged: setting one is how a damaged file is mended."""
+        """The aliases, or none where their file is refused: setting one is how such a file is mended."""
         try:
             return self.aliases(name)
         except ArtifactRejected:
@@ -89,6 +131,10 @@ class Registry(CardStore):
         versions = self.versions(model.name)
         number = max((version_number(version)[0] for version in versions), default=0) + 1
         return f"{number}-starter" if model.facts["starter"] else str(number)
+
+
+def _lock(folder: Path) -> FileLock:
+    return FileLock(folder / ".lock")
 
 
 def card_of(model: TrainedModel, version: str) -> ModelCard:

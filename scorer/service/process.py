@@ -13,6 +13,9 @@ import resource
 import signal
 import sys
 
+#: Seconds that a worker has for what is under way when it is told to stop.
+STOP_SECONDS = 30
+
 _PR_SET_PDEATHSIG = 1
 
 #: Read when NumPy's BLAS loads: processes are the parallelism here, and threads inside them would fight over cores.

@@ -7,6 +7,7 @@ Precedence: arguments, then ``QSCORE_*`` variables (nested with two underscores:
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,12 +42,32 @@ class OidcSettings(_Section):
     max_age: float = Field(3600.0, gt=0)  # seconds after which a token is not exchanged any more
 
 
+class OwnLimits(_Section):
+    """The limits of one key where they differ from those of every key; None: they do not."""
+
+    bytes_under_way: int | None = Field(None, ge=1)
+    rows_under_way: int | None = Field(None, ge=1)
+    batches_under_way: int | None = Field(None, ge=1)
+    requests_per_minute: int | None = Field(None, ge=1)
+
+
+class LimitSettings(_Section):
+    """The most that one key may have in one gateway at a time. ``keys``: key id -> limits of its own."""
+
+    # A search head with one key and 16 searches at once, each with 3 requests of a chunk of 50,000 rows, stays below.
+    bytes_under_way: int = Field(256 * 1024 * 1024, ge=1)
+    rows_under_way: int = Field(1_000_000, ge=1)
+    batches_under_way: int = Field(48, ge=1)
+    requests_per_minute: int = Field(60_000, ge=1)
+    keys: dict[str, OwnLimits] = Field(default_factory=dict)
+
+
 class GatewaySettings(_Section):
     """The address at which the gateway listens, and how many requests it holds."""
 
     host: str = "127.0.0.1"
     port: int = Field(8417, ge=0, le=65535)
-    threads: int = Field(16, ge=1, le=512)
+    threads: int = Field(64, ge=1, le=512)  # made when they are needed; they wait more than they work
     certificate: Path | None = None  # PEM; default: made by the local CA in <home>/tls
     private_key: Path | None = None
     # Names in the certificate that the local CA makes.
@@ -59,6 +80,7 @@ class GatewaySettings(_Section):
     oidc: OidcSettings = OidcSettings()
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()  # whose word is taken for who calls
     forwarded_header: Literal["X-Forwarded-For", "Forwarded"] = "X-Forwarded-For"  # the one in which they say it
+    limits: LimitSettings = LimitSettings()
     connections: int = Field(512, ge=2, le=65536)  # at once, in all
     connections_per_address: int = Field(256, ge=1, le=65536)  # of one IPv4 address or one /64 network
     head_seconds: float = Field(10.0, gt=0)  # for a TLS handshake and a request's head together
@@ -68,7 +90,7 @@ class GatewaySettings(_Section):
     body_rate: int = Field(128 * 1024, ge=1024)  # bytes a second
     body_memory: int = Field(128 * 1024 * 1024, ge=16 * 1024 * 1024)  # bytes of all bodies together; more lie in files
     body_disk: int = Field(2 * 1024**3, ge=0)  # bytes of all bodies together in files under <home>/run
-    stop_seconds: float = Field(5.0, ge=0)  # for requests under way when the gateway is told to stop
+    stop_seconds: float = Field(30.0, ge=0)  # for requests under way when the gateway is told to stop
 
 
 class WorkerSettings(_Section):
@@ -168,6 +190,16 @@ class Settings(BaseSettings):
         return self.home / "private" / "local_api_key"
 
     @property
+    def drain_mark(self) -> Path:
+        """The file that is there while this home's stack takes no new batches."""
+        return self.run_dir / "draining"
+
+    @property
+    def switches(self) -> Path:
+        """The file that says which models are disabled."""
+        return self.home / "switches.json"
+
+    @property
     def local_client(self) -> Path:
         """The client certificate, with its key, that those commands present where the gateway requires one."""
         return self.home / "private" / "local_client.pem"
@@ -188,6 +220,11 @@ class Settings(BaseSettings):
         return self.home / "state"
 
     @property
+    def seen_aliases(self) -> Path:
+        """The newest aliases that this machine saw, so that old ones put back are refused."""
+        return self.state_dir / "aliases.json"
+
+    @property
     def dead_letters(self) -> Path:
         return self.home / "dead_letters.sqlite"
 
@@ -206,6 +243,7 @@ def load_settings(**overrides: Any) -> Settings:
     named = os.environ.get("QSCORE_CONFIG")
     if named and not Path(named).expanduser().is_file():
         raise ConfigurationError(f"QSCORE_CONFIG={named} is not a file", "Name an existing qscore.toml or unset it.")
+    _check_config(config_file())
     try:
         settings = Settings(**overrides)
     except ValidationError as error:
@@ -215,6 +253,15 @@ def load_settings(**overrides: Any) -> Settings:
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{config_file()} cannot be read: {error}", "It must be TOML.") from None
     return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
+
+def _check_config(path: Path) -> None:
+    """Refuse a file of settings that everybody may write, or that is a pipe; a group that edits it together may."""
+    if os.path.lexists(path) and not path.is_file():
+        raise ConfigurationError(f"{path} is not a regular file", "Put the settings themselves there.")
+    writable = path.is_file() and path.stat().st_mode & stat.S_IWOTH
+    if writable and not os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise ConfigurationError(f"{path} can be written by others", f"Run: chmod o-w {path}")
 
 
 def _first_fault(error: ValidationError) -> str:

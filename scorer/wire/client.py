@@ -27,22 +27,25 @@ from scorer.wire.names import (
     HEADER_MODEL,
     HEADER_PROBLEMS,
     HEADER_QUEUE,
+    HEADER_RELEASE,
     HEADER_ROWS,
     HEADER_SCORED,
     HEADER_SUBMITTER,
     HEADER_TIMEOUT,
     HEADER_VERSION,
+    HEADER_WORKER_RELEASE,
     MAX_ROWS,
     MEDIA_CSV,
     MEDIA_JSON,
     MEDIA_PROBLEM,
     OUTPUT_COLUMNS,
     QUEUE_BULK,
-    STATUS_CODES,
     check_model_name,
     check_version,
 )
 from scorer.wire.options import ScoreOptions
+from scorer.wire.release import COMMAND, RELEASE, WORKER, skew, stated
+from scorer.wire.release import GATEWAY as GATEWAY_SIDE
 from scorer.wire.transport import HttpAnswer, Peer, TlsConnection, Trust
 
 #: First line of every reply.
@@ -64,7 +67,9 @@ _CARD_CAP = 4 * 1024 * 1024
 _PROBLEM_CAP = 64 * 1024
 _REPLY_CAP_PER_ROW = 4096  # a row's ten columns are about 100 bytes; a reason or a status may add a few hundred
 _KEY = re.compile(r"[\x21-\x7e]{8,512}\Z")
+_CODE = re.compile(r"[a-z_]{1,40}\Z")  # later versions may have codes that this one does not know
 _DEFAULTS = ScoreOptions()
+_PAUSE_DIGITS = 5  # of a Retry-After: a day
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class ScoreReply:
     rows: int
     scored: int
     problems: Mapping[str, int] = field(default_factory=dict)  # status code -> rows
+    skew: str = ""  # which side is of an older version and what to do; empty where all are of one
 
 
 class GatewayClient:
@@ -107,7 +113,11 @@ class GatewayClient:
             )
         self._connection = TlsConnection(url, GATEWAY, Trust(ca_file, server_hostname, certificate=certificate))
         self._key_id = hashlib.sha256(key.encode("ascii")).hexdigest()[:8]
-        self._headers = {"Accept": "*/*", **({"Authorization": "Bearer " + key} if key else {})}
+        self._headers = {
+            "Accept": "*/*",
+            HEADER_RELEASE: RELEASE,
+            **({"Authorization": "Bearer " + key} if key else {}),
+        }
         self._timeout = timeout
 
     def __enter__(self) -> GatewayClient:
@@ -137,6 +147,11 @@ class GatewayClient:
         """Fetch what a model says of itself. Raises UnknownModel."""
         path = "/v1/models/%s?version=%s" % (quote(check_model_name(model)), quote(check_version(version)))
         return ModelCard.from_dict(self._get_json(path))
+
+    def release(self) -> str:
+        """Ask the gateway for its release; SILENT of one that states none."""
+        answer = self._exchange("GET", "/healthz", None, {}, self._timeout, _CARD_CAP)
+        return stated(answer.headers.get(HEADER_RELEASE.lower()))
 
     def ready(self) -> Mapping[str, Any]:
         """Fetch /readyz, when the gateway reaches its queue and a worker is alive; else raises Unavailable."""
@@ -219,9 +234,17 @@ def _refusal(answer: HttpAnswer) -> QScoreError:
             "HTTP status %d came back without a problem document, so this is no qscore gateway" % answer.status, REMEDY
         )
     try:
-        return Problem.from_dict(_json(answer.body)).error()
-    except NonsenseReply as error:
-        return error
+        error = Problem.from_dict(_json(answer.body)).error()
+    except NonsenseReply as nonsense:
+        return nonsense
+    if error.retry_after is None:
+        error.retry_after = _seconds(answer.headers.get("retry-after", ""))
+    return error
+
+
+def _seconds(text: str) -> Optional[float]:
+    """Read a Retry-After in seconds; None for a date, which no gateway sends, and for what is neither."""
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= _PAUSE_DIGITS else None
 
 
 def _checked_reply(answer: HttpAnswer, rows: int) -> ScoreReply:
@@ -240,7 +263,17 @@ def _checked_reply(answer: HttpAnswer, rows: int) -> ScoreReply:
         rows=rows,
         scored=_count(answer, HEADER_SCORED),
         problems=_problems(answer),
+        skew=_skew(answer),
     )
+
+
+def _skew(answer: HttpAnswer) -> str:
+    """Compare the releases of command, gateway and worker; a batch that no worker saw says nothing of one."""
+    sides = {COMMAND: RELEASE, GATEWAY_SIDE: stated(answer.headers.get(HEADER_RELEASE.lower()))}
+    worker = answer.headers.get(HEADER_WORKER_RELEASE.lower())
+    if worker is not None:
+        sides[WORKER] = stated(worker)
+    return skew(sides)
 
 
 def _count(answer: HttpAnswer, header: str) -> int:
@@ -252,6 +285,6 @@ def _count(answer: HttpAnswer, header: str) -> int:
 
 def _problems(answer: HttpAnswer) -> Dict[str, int]:
     raw = _json(answer.headers.get(HEADER_PROBLEMS.lower(), "{}").encode("latin-1", "replace"))
-    if not isinstance(raw, dict) or not all(k in STATUS_CODES and type(v) is int for k, v in raw.items()):
+    if not isinstance(raw, dict) or not all(_CODE.match(k) and type(v) is int for k, v in raw.items()):
         raise NonsenseReply("the reply's %s is not a table of counts" % HEADER_PROBLEMS, REMEDY)
     return raw

@@ -12,9 +12,13 @@
     +-- Forbidden                a known key without the scope
     +-- UnknownModel             no model, version or alias of that name
     +-- ArtifactRejected         signature, digest, shape or cap of a model file
+    |   +-- ModelRevoked         signed by a key that was revoked
     +-- ConfigurationError       qscore.toml, QSCORE_* variables, files that they name
     +-- Unavailable              the same request may succeed later
         +-- QueueFull
+        |   +-- OverLimit        the caller's own key has all that one key may have
+        +-- Draining             a stack that takes no new batches, for it is to be stopped
+        +-- Disabled             a model that its operators switched off
         +-- TooManyTokens        a key with as many living tokens as it may have
         +-- ScoringTimeout
         +-- Unreachable          no connection, refused, TLS failure
@@ -29,19 +33,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, Type
+from typing import Any, Dict, Optional, Type
+
+_LONGEST_PAUSE = 86_400.0  # seconds; who asks for more makes no sense
 
 
 class QScoreError(Exception):
     """Base of every error that qscore raises on purpose.
 
     ``code`` is stable and machine-readable; ``status`` is the HTTP status at the gateway; ``retryable`` says whether
-    the same request may succeed later.
+    the same request may succeed later; ``retry_after``: seconds after which it probably does, None where nobody knows.
     """
 
     code = "internal"
     status = 500
     retryable = False
+    retry_after: Optional[float] = None
 
     def __init__(self, detail: str, remedy: str = "") -> None:
         super().__init__(detail)
@@ -112,6 +119,11 @@ class ArtifactRejected(QScoreError):
     status = 500
 
 
+class ModelRevoked(ArtifactRejected):
+    code = "model_revoked"
+    status = 410
+
+
 class ConfigurationError(QScoreError):
     code = "configuration"
     status = 500
@@ -126,6 +138,18 @@ class Unavailable(QScoreError):
 class QueueFull(Unavailable):
     code = "queue_full"
     status = 429
+
+
+class OverLimit(QueueFull):
+    code = "over_limit"
+
+
+class Draining(Unavailable):
+    code = "draining"
+
+
+class Disabled(Unavailable):
+    code = "disabled"
 
 
 class TooManyTokens(Unavailable):
@@ -169,17 +193,18 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Problem:
-    """RFC 9457 problem details: the form that an error takes on the wire."""
+    """RFC 9457 problem details: the form that an error takes on the wire. ``retry_after``: seconds, or None."""
 
     code: str
     detail: str
     remedy: str = ""
     status: int = 500
     retryable: bool = False
+    retry_after: Optional[float] = None
 
     @classmethod
     def of(cls, error: QScoreError) -> Problem:
-        return cls(error.code, error.detail, error.remedy, error.status, error.retryable)
+        return cls(error.code, error.detail, error.remedy, error.status, error.retryable, error.retry_after)
 
     @classmethod
     def from_dict(cls, raw: Any) -> Problem:
@@ -193,10 +218,14 @@ class Problem:
             remedy=_text(raw.get("remedy")),
             status=status if isinstance(status, int) and 400 <= status <= 599 else 500,
             retryable=raw.get("retryable") is True,
+            retry_after=_pause(raw.get("retry_after")),
         )
 
     def to_dict(self) -> Dict[str, Any]:
-        return {"type": "about:blank", "title": self.code.replace("_", " "), **asdict(self)}
+        told = {"type": "about:blank", "title": self.code.replace("_", " "), **asdict(self)}
+        if self.retry_after is None:
+            del told["retry_after"]
+        return told
 
     def to_json(self) -> bytes:
         return json.dumps(self.to_dict()).encode()
@@ -206,4 +235,11 @@ class Problem:
         error = _tree(QScoreError).get(self.code, QScoreError)(self.detail, self.remedy)
         error.status = self.status
         error.retryable = self.retryable
+        error.retry_after = self.retry_after
         return error
+
+
+def _pause(raw: Any) -> Optional[float]:
+    """Read seconds that came from outside; None where they are none."""
+    number = isinstance(raw, (int, float)) and not isinstance(raw, bool)
+    return float(raw) if number and 0 <= raw <= _LONGEST_PAUSE else None

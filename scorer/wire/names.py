@@ -30,6 +30,7 @@ STATUS_CODES = {
     "out_of_range": "a feature lies outside what its unit allows",
     "bad_context": "scored, but not written: the row has no usable time or no identity",
     "duplicate_column": "two columns of the search have the name of one feature",
+    "disabled": "the model was switched off by its operators; nothing is scored and nothing is written",
     "not_scored": "the gateway, the queue or a worker did not answer; the search's message says what to do",
 }
 
@@ -47,6 +48,8 @@ HEADER_MODEL = "X-QScore-Model"
 HEADER_VERSION = "X-QScore-Version"
 HEADER_SCORED = "X-QScore-Scored"
 HEADER_PROBLEMS = "X-QScore-Problems"  # JSON object: status code -> rows
+HEADER_RELEASE = "X-QScore-Release"  # of the sender's qscore, in requests and answers
+HEADER_WORKER_RELEASE = "X-QScore-Worker-Release"  # of the worker that scored
 
 MAX_ROWS = 50_000
 MAX_BODY_BYTES = 64 * 1024 * 1024

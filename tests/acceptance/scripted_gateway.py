@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from demo.standins.https_server import EndpointHandler, HttpsEndpoint, endpoint_of
 from scorer.wire.card import ModelCard
-from scorer.wire.errors import Forbidden, Problem, QScoreError, QueueFull, Unauthorised, UnknownModel
+from scorer.wire.errors import Forbidden, OverLimit, Problem, QScoreError, QueueFull, Unauthorised, UnknownModel
 from scorer.wire.names import MEDIA_CSV, MEDIA_JSON, MEDIA_PROBLEM, OUTPUT_COLUMNS
+from scorer.wire.release import RELEASE
 
 KEY = "scripted-gateway-key"
 CARD = ModelCard(
@@ -53,9 +55,11 @@ class Request:
 class ScriptedGateway(HttpsEndpoint):
     """``card_script`` and ``score_script``: how the next requests fail, one name each; ``""`` answers properly.
 
-    Names: hang, close, html, garbage, huge, no_length, redirect, not_json, unauthorised, forbidden, error, queue_full;
+    Names: hang, close, html, garbage, huge, no_length, redirect, not_json, unauthorised, forbidden, error, queue_full,
+    over_limit (which names a pause of ``retry_after`` seconds);
     for scores also wrong_rows, fewer_lines, extra_column, open_quote, wrong_header, wrong_version, other_model.
-    ``always``: a failure of every request while it is set. ``cards``: name -> card.
+    ``always``: a failure of every request while it is set. ``cards``: name -> card. ``moments``: by time.monotonic(),
+    when each of ``requests`` came.
     """
 
     def __init__(self, certificate: Path) -> None:
@@ -63,7 +67,10 @@ class ScriptedGateway(HttpsEndpoint):
         self.card_script: deque[str] = deque()
         self.score_script: deque[str] = deque()
         self.always = ""
+        self.retry_after = 1
+        self.releases: dict[str, str] = {"X_QScore_Release": RELEASE, "X_QScore_Worker_Release": RELEASE}
         self.requests: list[Request] = []
+        self.moments: list[float] = []
         self.card_requests = 0
         super().__init__(_Handler, certificate)
 
@@ -90,6 +97,7 @@ class _Handler(EndpointHandler):
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         header, *rows = [tuple(row) for row in csv.reader(io.StringIO(body.decode(), newline=""))]
         batch = self.headers["X-QScore-Batch"]
+        gateway.moments.append(time.monotonic())
         gateway.requests.append(Request(query, batch, body, header, tuple(rows), self.client_address))
         if failure in ("", "wrong_rows", "fewer_lines", "extra_column", "open_quote", "wrong_header", "wrong_version"):
             return self._scores(header, rows, query["version"], failure)
@@ -117,6 +125,7 @@ class _Handler(EndpointHandler):
             X_QScore_Model="lateral",
             X_QScore_Version="999" if failure == "wrong_version" else version,
             X_QScore_Problems="{}",
+            **endpoint_of(self).releases,
         )
 
     def _fail(self, failure: str) -> None:
@@ -125,9 +134,11 @@ class _Handler(EndpointHandler):
             "forbidden": Forbidden("the key has no scope score", "Make another."),
             "error": QScoreError("the gateway met an internal fault", "See its log."),
             "queue_full": QueueFull("64 batches wait already", "Try again."),
+            "over_limit": OverLimit("key k1 has 48 batches under way and may have 48", "Wait for answers."),
         }
         if failure in refusals:
-            return self._refuse(refusals[failure])
+            pause = {"Retry-After": str(endpoint_of(self).retry_after)} if failure == "over_limit" else {}
+            return self._refuse(refusals[failure], **pause)
         if failure == "hang":
             endpoint_of(self).closing.wait(60)
         if failure == "html":
@@ -143,8 +154,8 @@ class _Handler(EndpointHandler):
         self.close_connection = True
         return None
 
-    def _refuse(self, error: QScoreError) -> None:
-        self._send(error.status, MEDIA_PROBLEM, Problem.of(error).to_json())
+    def _refuse(self, error: QScoreError, **headers: str) -> None:
+        self._send(error.status, MEDIA_PROBLEM, Problem.of(error).to_json(), **headers)
 
     def _send(self, status: int, media: str, body: bytes, **headers: str) -> None:
         self.send_response(status)

@@ -12,6 +12,7 @@ import trustme
 from demo.standins.search_process import CommandEnded, SearchOutcome, getinfo_metadata
 from demo.standins.splunkd_endpoint import SplunkdEndpoint
 from scorer.wire.names import OUTPUT_COLUMNS
+from scorer.wire.release import RELEASE
 from tests.acceptance.conftest import Authority, InstalledApp, settings_for
 from tests.acceptance.scripted_gateway import ScriptedGateway
 
@@ -117,6 +118,27 @@ def test_a_full_queue_is_waited_for(app: InstalledApp, gateway: ScriptedGateway)
     assert outcome.messages == ()
     first, second = gateway.requests
     assert first.batch_id == second.batch_id
+
+
+def test_a_key_over_its_limit_comes_again_when_the_gateway_says(app: InstalledApp, gateway: ScriptedGateway) -> None:
+    gateway.score_script.extend(["over_limit", "over_limit"])
+    outcome = app.search(["model=lateral"], [CHUNK])
+    assert outcome.messages == ()
+    assert b",ok\n" in outcome.answers[0].body
+    first, second, third = gateway.moments
+    assert min(second - first, third - second) >= gateway.retry_after
+    assert len({request.batch_id for request in gateway.requests}) == 1
+
+
+def test_a_pause_beyond_the_searchs_time_is_not_waited_for(app: InstalledApp, gateway: ScriptedGateway) -> None:
+    gateway.retry_after = 3600
+    gateway.score_script.extend(["over_limit"])
+    outcome = app.search(["model=lateral"], [CHUNK, CHUNK])
+    first, second = gateway.moments  # of two chunks
+    assert second - first < 20
+    statuses = [[row["qscore_status"] for row in csv.DictReader(io.StringIO(a.body.decode()))] for a in outcome.answers]
+    assert statuses[1] == ["ok", "ok"]
+    assert all(status.startswith("not_scored: key k1 has 48 batches under way") for status in statuses[0])
 
 
 def test_an_unknown_model_stops_a_search_that_learns_of_it_late(app: InstalledApp, gateway: ScriptedGateway) -> None:
@@ -244,3 +266,28 @@ def test_hostile_search_information_is_no_traceback(app: InstalledApp, info: dic
     assert answer.metadata["type"] == "stateful"
     assert status in (0, 1)
     assert stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("releases", "old", "remedy"),
+    [
+        ({}, "the gateway is of version 0.1.0", "on the gateway's host"),
+        (
+            {"X_QScore_Release": RELEASE, "X_QScore_Worker_Release": "0.1.7"},
+            "the worker is of version 0.1.7",
+            "workers",
+        ),
+        ({"X_QScore_Release": "9.4.0"}, f"the caller is of version {RELEASE}", "install version 9.4.0 of the app"),
+    ],
+)
+def test_a_side_of_another_version_is_named_once_and_rows_are_scored(
+    app: InstalledApp, gateway: ScriptedGateway, releases: dict[str, str], old: str, remedy: str
+) -> None:
+    gateway.releases = releases
+    outcome = app.search(["model=lateral"], [CHUNK, CHUNK])
+    ((level, text),) = outcome.messages
+    assert (level, outcome.exit_status) == ("WARN", 0)
+    assert old in text
+    assert remedy in text
+    for answer in outcome.answers:
+        assert [row["qscore_status"] for row in csv.DictReader(io.StringIO(answer.body.decode()))] == ["ok", "ok"]

@@ -104,7 +104,7 @@ def targets() -> list[Target]:
             _answered(lambda raw: [shaper.table(_hits(raw)) for shaper in shapers]),
             (_bytes(_HIT["_source"]),),
             mutated_json,
-            weight=15,
+            weight=4,
         ),
         Target("search", _search, _SEARCHES, weight=20),
         Target("conf file", lambda raw: parse_conf(raw.decode("latin-1")), _confs(), weight=5),

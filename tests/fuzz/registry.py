@@ -15,8 +15,10 @@ from scorer.models.artifact import from_parts, to_parts
 from scorer.models.parts import ArtifactFormatError
 from scorer.models.trained import TrainedModel
 from scorer.registry import arrays as npz
-from scorer.registry.keys import Signer, trust, verify
+from scorer.registry.aliases import signed
+from scorer.registry.keys import Signer, verify
 from scorer.registry.store import Registry
+from scorer.registry.trusted import trust
 from scorer.rows.recipe import Recipe, RecipeError, load_recipe
 from scorer.rows.recipe_files import recipe_for
 from scorer.service.access.api_keys import KeyFile
@@ -25,6 +27,7 @@ from tests.fuzz.mutate import mutated_json
 from tests.fuzz.target import Target
 
 RECIPES = Path(__file__).resolve().parents[2] / "scorer" / "rows" / "recipes"
+UNSIGNED = b'{"live": {"version": "1-starter"}, "shadow": {"version": "2"}}'
 SETTINGS = b"""
 sink = "hec"
 broker_url = "rediss://h:6379/0"
@@ -76,9 +79,7 @@ def targets(model: TrainedModel) -> list[Target]:
         Target("signed manifest", home.signed, (home.manifest,), mutated_json, weight=5),
         Target("signature", home.signature, (home.signer.sign(home.manifest),), mutated_json),
         Target("trusted key", home.trusted, (home.key_file.read_bytes(),), mutated_json, weight=5),
-        Target(
-            "aliases", home.aliases, (b'{"live": {"version": "1-starter"}, "shadow": {"version": "2"}}',), mutated_json
-        ),
+        Target("aliases", home.aliases, (UNSIGNED, home.signed_aliases()), mutated_json),
         Target("api keys", home.keys, (home.api_keys(),), mutated_json),
         Target("recipe", _json(Recipe.from_dict), (recipe,), mutated_json, (RecipeError,)),
         Target("recipe file", home.recipe, toml, weight=5),
@@ -151,6 +152,9 @@ class _Home:
         folder.mkdir(exist_ok=True)
         (folder / "aliases.json").write_bytes(content)
         return self.registry.aliases("other")
+
+    def signed_aliases(self) -> bytes:
+        return signed("other", {"live": "1-starter", "shadow": "2"}, 1_796_052_315_123, self.signer)
 
     def api_keys(self) -> bytes:
         keys = KeyFile(self.folder / "made_keys.json")

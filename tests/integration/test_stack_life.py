@@ -180,25 +180,43 @@ def test_a_lost_worker_is_started_again_and_its_batch_delivered_again(home: Path
         assert pool not in processes(home)
 
 
-def test_a_stopped_worker_means_a_timeout_and_a_full_queue_a_refusal(home: Path) -> None:
-    limits = {"QSCORE_GATEWAY__MAX_WAITING": "1"}
-    with (
-        running_stack(home, "--port", "0", "--workers", "1", environment=limits) as state,
-        client_of(home, state) as client,
-        client_of(home, state) as other,
-    ):
+def test_a_stopped_worker_means_a_timeout_and_nothing_stays_behind(home: Path) -> None:
+    with running_stack(home, "--port", "0", "--workers", "1") as state, client_of(home, state) as client:
         main, _pool = pool_process(home)
         os.kill(main, signal.SIGSTOP)
         with pytest.raises(ScoringTimeout, match=r"no worker answered for batch .* within 1\.8 s"):
             client.score("lateral", body(1), 1, timeout=2.0)
+        for _ in range(3):
+            with pytest.raises(ScoringTimeout):
+                client.score("lateral", body(1), 1, timeout=0.5)
         # The stopped worker's connection may have asked for a message already, and then holds the first one.
-        with contextlib.suppress(ScoringTimeout, QueueFull):
-            other.score("lateral", body(1), 1, timeout=2.0)
-        with pytest.raises(QueueFull, match="1 batches wait"):
-            other.score("lateral", body(1), 1, timeout=2.0)
+        assert eventually(lambda: queue_of(settings_of(home)).state().waiting["interactive"] <= 1)
         os.kill(main, signal.SIGCONT)
-        assert eventually(lambda: queue_of(settings_of(home)).state().waiting["interactive"] == 0)
-        assert other.score("lateral", body(1), 1).scored == 1
+        assert client.score("lateral", body(1), 1).scored == 1
+
+
+def test_a_full_queue_is_a_refusal(home: Path) -> None:
+    limits = {"QSCORE_GATEWAY__MAX_WAITING": "1"}
+    with (
+        running_stack(home, "--port", "0", "--workers", "1", environment=limits) as state,
+        client_of(home, state) as client,
+    ):
+        main, _pool = pool_process(home)
+        os.kill(main, signal.SIGSTOP)
+        outcomes: list[ScoreReply | Exception] = []
+        others = [client_of(home, state) for _ in range(4)]
+        waiting = [scored_later(other, outcomes, 20.0) for other in others]
+        assert eventually(lambda: any(isinstance(outcome, QueueFull) for outcome in outcomes))
+        with pytest.raises(QueueFull, match="1 batches wait") as caught:
+            client.score("lateral", body(1), 1, timeout=2.0)
+        assert caught.value.retry_after is not None
+        os.kill(main, signal.SIGCONT)
+        for thread, other in zip(waiting, others, strict=True):
+            thread.join()
+            other.close()
+        assert any(isinstance(outcome, ScoreReply) for outcome in outcomes)
+        assert all(isinstance(outcome, ScoreReply | QueueFull) for outcome in outcomes)
+        assert client.score("lateral", body(1), 1).scored == 1
 
 
 def test_a_killed_gateway_is_started_again(home: Path) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from scorer.elastic_client.failures import Missing, printable
+from scorer.elastic_client.failures import Missing
+from scorer.printable import printable
 from scorer.wire.errors import Forbidden, QScoreError
 
 _ITSELF = "Set elastic.url to Elasticsearch itself; something before it may answer in its place."

@@ -35,8 +35,17 @@ class Value:
         return abs(self.probability - other.probability) > _ROUNDING or self.alert != other.alert
 
 
-def tell_conflicts(client: Elasticsearch, stream: str, rows: ScoredRows) -> int:
-    """Compare rows that ``stream`` has already with what it has; log each that says something else. Returns how many.
+@dataclass(frozen=True)
+class Conflicts:
+    """The ids in ``stream`` under which a batch sent something else than what is there."""
+
+    stream: str
+    batch_id: str
+    ids: tuple[str, ...]
+
+
+def tell_conflicts(client: Elasticsearch, stream: str, rows: ScoredRows) -> Conflicts | None:
+    """Compare rows that ``stream`` has already with what it has; log each that says something else. None: none does.
 
     A cluster that does not answer costs the comparison and nothing else: the rows are settled.
     """
@@ -44,21 +53,22 @@ def tell_conflicts(client: Elasticsearch, stream: str, rows: ScoredRows) -> int:
         written = _written(client, [index.name for index in backing_indices(client, stream)], rows.ids)
     except QScoreError as error:
         get_log().warning("score_conflicts_not_looked_for", stream=stream, rows=len(rows), reason=error.sentence())
-        return 0
+        return None
     found = [(one, kept, value) for one, value in _values(rows) if (kept := written.get(one)) and kept.differs(value)]
+    batch = rows.blocks[0].header.batch_id
     for one, kept, value in found[:_MOST_NAMED]:
         get_log().warning(
             CONFLICT,
             stream=stream,
             qscore_id=one,
-            batch_id=rows.blocks[0].header.batch_id,
+            batch_id=batch,
             kept=kept.probability,
             kept_alert=kept.alert,
             refused=round(value.probability, 6),
             refused_alert=value.alert,
             conflicts=len(found),
         )
-    return len(found)
+    return Conflicts(stream, batch, tuple(one for one, _, _ in found)) if found else None
 
 
 def _values(rows: ScoredRows) -> list[tuple[str, Value]]:

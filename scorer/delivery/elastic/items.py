@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from scorer.delivery.rows import NO_ROWS, ScoredRows
 from scorer.delivery.sink import Refused, SendOutcome, SinkBusy, SinkRefused
-from scorer.elastic_client.failures import ElasticBusy, Missing, printable
+from scorer.elastic_client.failures import ElasticBusy, Missing
+from scorer.printable import printable
 from scorer.wire.errors import DeliveryFailed, NonsenseReply, QScoreError, Unavailable
 
 Positions = NDArray[np.intp]

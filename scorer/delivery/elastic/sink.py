@@ -24,7 +24,7 @@ import numpy as np
 from elasticsearch import Elasticsearch
 from numpy.typing import NDArray
 
-from scorer.delivery.elastic.conflicts import tell_conflicts
+from scorer.delivery.elastic.conflicts import Conflicts, tell_conflicts
 from scorer.delivery.elastic.document import document_lines
 from scorer.delivery.elastic.items import CREATE, Item, Ledger, Positions, fault_of, items
 from scorer.delivery.lines import Lines
@@ -68,6 +68,8 @@ class ElasticSink:
         self.bulk_bytes = bulk_bytes
         #: How long a run waits for earlier requests; what is still under way then is the next run's to wait for.
         self.under_way_seconds = under_way_seconds
+        #: Hears of ids under which something else came than what is written.
+        self.on_conflict: Callable[[Conflicts], None] = lambda _found: None
         self.clock = ServerClock(client)
         self._checked = False
 
@@ -157,8 +159,8 @@ class ElasticSession:
 
     def _compare(self, there: ScoredRows) -> None:
         """Tell where a row says something else than what was written under its id, which stays."""
-        if there and self.compared:
-            tell_conflicts(self.sink.client, self.sink.stream, there)
+        if there and self.compared and (found := tell_conflicts(self.sink.client, self.sink.stream, there)):
+            self.sink.on_conflict(found)
 
     def _await_earlier(self) -> None:
         """Wait until no request is under way that may hold these rows. Raises SinkBusy where that takes long."""

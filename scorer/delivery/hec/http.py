@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scorer.delivery.sink import SinkBusy, SinkRefused
+from scorer.printable import printable
 from scorer.wire.errors import Unavailable, Untrusted
 from scorer.wire.transport import HttpAnswer, Peer, TlsConnection, Trust
 
@@ -94,14 +95,14 @@ def _reply(status: int, raw: bytes, retry_after: str | None, url: str) -> HecRep
         body = None
     if not isinstance(body, dict):
         return HecReply(
-            status, url, text=_printable(raw[:200].decode("utf-8", "replace")), retry_after=_pause(retry_after)
+            status, url, text=printable(raw[:200].decode("utf-8", "replace")), retry_after=_pause(retry_after)
         )
     text = body.get("text")
     return HecReply(
         status=status,
         url=url,
         code=_whole(body.get("code")),
-        text=_printable(text[:200]) if isinstance(text, str) else "",
+        text=printable(text[:200]) if isinstance(text, str) else "",
         invalid_event=_whole(body.get("invalid-event-number")),
         retry_after=_pause(retry_after),
     )
@@ -109,10 +110,6 @@ def _reply(status: int, raw: bytes, retry_after: str | None, url: str) -> HecRep
 
 def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
 def _pause(header: str | None) -> float | None:

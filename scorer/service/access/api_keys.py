@@ -19,8 +19,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from scorer.registry.files import write_atomic
+from scorer.files import read_file, write_atomic
 from scorer.rows.identity import RESERVED_NAMESPACES
+from scorer.secret_file import read_secret
 from scorer.service.access.lifetimes import shown
 from scorer.service.access.rights import SCOPES, Bound, Rights, new_rights
 from scorer.service.queue.broker import private_dir
@@ -93,7 +94,7 @@ class KeyFile:
     """The keys in one JSON file, mode 0600; read again when the file changes."""
 
     path: Path
-    _stamp: tuple[int, int, int] | None = field(default=None, repr=False)
+    _stamp: tuple[int, int, int, int] | None = field(default=None, repr=False)
     _keys: tuple[ApiKey, ...] = field(default=(), repr=False)
 
     def keys(self) -> tuple[ApiKey, ...]:
@@ -102,10 +103,8 @@ class KeyFile:
             status = self.path.stat()
         except FileNotFoundError:
             return ()
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
         if stamp != self._stamp:
-            if status.st_mode & 0o077:
-                raise ConfigurationError(f"{self.path} can be read by others", f"Run chmod 600 {self.path}.")
             self._keys = _read(self.path)
             self._stamp = stamp
         return self._keys
@@ -217,7 +216,7 @@ def _may_be_namespace(text: str) -> bool:
 def local_key(path: Path, keys: KeyFile) -> str:
     """Read the key that commands on this machine use; made, with every scope, when there is no living one."""
     if path.is_file():
-        secret = path.read_text("ascii").strip()
+        secret = read_secret(path, "local_api_key")
         found = keys.find(secret)
         if found is not None and (found.expires is None or found.expires > time.time()):
             return secret
@@ -239,8 +238,7 @@ def digest_of(secret: str) -> str:
 
 def _read(path: Path) -> tuple[ApiKey, ...]:
     try:
-        with path.open("rb") as stream:
-            raw = json.loads(stream.read(_FILE_CAP))
+        raw = json.loads(read_file(path, _FILE_CAP, ConfigurationError, inside=path.parent, secret=True))
         return tuple(_key(entry) for entry in raw["keys"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise ConfigurationError(

@@ -115,11 +115,17 @@ def _fault(error: BaseException) -> str:
 
 
 def _who(by: Caller | None) -> dict[str, Any]:
-    program = {"program": Path(sys.argv[0] or "python").name[:60], "pid": os.getpid()}
+    program = {"program": _program()[:60], "pid": os.getpid()}
     if by is not None:
         return {"key": by.key[:80], "address": by.address[:80], **program}
     login = _login()
     return {"user": _user_name(os.geteuid()), **({"login": login} if login else {}), **program}
+
+
+def _program() -> str:
+    """Name the program: `python -m scorer.service.gateway` is the gateway."""
+    path = Path(sys.argv[0] or "python")
+    return path.parent.name if path.name == "__main__.py" else path.name
 
 
 def _user_name(number: int) -> str:

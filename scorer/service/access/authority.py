@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from filelock import FileLock
 
+from scorer.files import read_file
 from scorer.service.access.api_keys import write_private
 from scorer.service.queue.broker import private_dir
 from scorer.service.settings import Settings
@@ -26,6 +27,8 @@ from scorer.wire.errors import ConfigurationError
 
 _CA_LIFE = dt.timedelta(days=3650)
 _SERVER_LIFE = dt.timedelta(days=397)  # the longest that common verifiers accept of a leaf
+#: Bytes of a certificate with its chain, or of a key.
+_PEM_CAP = 1024 * 1024
 RENEW_BEFORE = dt.timedelta(days=30)
 _SKEW = dt.timedelta(minutes=5)  # clocks of callers may run behind
 
@@ -135,6 +138,7 @@ def _configured(certificate: Path | None, key: Path | None) -> TlsFiles:
     for path in (certificate, key):
         if not path.expanduser().is_file():
             raise ConfigurationError(f"{path} is not a file", "Name the PEM file, or unset it for the local authority.")
+        read_file(path.expanduser(), _PEM_CAP, ConfigurationError)
     return TlsFiles(certificate.expanduser(), key.expanduser(), None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scorer.secret_file import read_secret
 from scorer.service.settings import Settings
 from scorer.service.stack.up import read_state
 from scorer.wire.client import GatewayClient
@@ -16,6 +17,6 @@ def local_client(settings: Settings, timeout: float = 30.0) -> GatewayClient:
     state = read_state(settings)
     if state is None or not settings.local_key.is_file():
         raise Unreachable(f"no qscore is running in {settings.home}", "Start it with `qscore up`.")
-    key = settings.local_key.read_text("ascii").strip()
+    key = read_secret(settings.local_key, "local_api_key")
     name, certificate = settings.gateway.hostnames[0], settings.presented_certificate
     return GatewayClient(state.url, key, state.ca_file, timeout, name, certificate)

@@ -33,7 +33,8 @@ from scorer.wire.options import ScoreOptions
 #: Seconds to wait for one chunk, and for the acknowledgements of a written file after the last one came.
 CHUNK_SECONDS = 50.0
 _ACK_SECONDS = 150.0
-#: A full queue empties by itself: for how many seconds a chunk is offered, and seconds between two offers.
+#: A full queue empties by itself: for how many seconds a chunk is offered, and seconds between two offers where the
+#: gateway names none.
 _FULL_QUEUE_SECONDS = 60.0
 _FULL_QUEUE_PAUSE = 2.0
 
@@ -158,14 +159,15 @@ def _patiently_scored(
 ) -> ScoreReply:
     """The reply to a body, which is offered again, under the same batch id, while the queue is full."""
     batch_id = uuid.uuid4().hex
-    patience = stamina.RetryingCaller(
-        attempts=None,
-        timeout=_FULL_QUEUE_SECONDS,
-        wait_initial=_FULL_QUEUE_PAUSE,
-        wait_max=_FULL_QUEUE_PAUSE,
-        wait_jitter=0.0,
-    )
-    return patience(QueueFull, client.score, card.name, body, rows, options, batch_id, submitter=submitter, bulk=True)
+    patience = stamina.RetryingCaller(attempts=None, timeout=_FULL_QUEUE_SECONDS)
+    return patience(_pause, client.score, card.name, body, rows, options, batch_id, submitter=submitter, bulk=True)
+
+
+def _pause(error: Exception) -> float | bool:
+    """Say after how many seconds a chunk is offered again: as the gateway asks; False where it never is."""
+    if not isinstance(error, QueueFull):
+        return False
+    return _FULL_QUEUE_PAUSE if error.retry_after is None else min(error.retry_after, _FULL_QUEUE_SECONDS)
 
 
 def _check_columns(table: pa.Table, card: ModelCard, file: Path) -> None:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 from scorer.registry.cards import CardStore
+from scorer.registry.trusted import ending
 from scorer.service.access.api_keys import KeyFile
 from scorer.service.access.lifetimes import warning
+from scorer.service.access.trust.anchors import known_cards
 from scorer.service.client.local import local_client
 from scorer.service.queue.broker import shown_urls
+from scorer.service.queue.closing.draining import DrainMark
+from scorer.service.queue.closing.switches import EVERY, SwitchBoard
 from scorer.service.queue.exchange import QueueState
 from scorer.service.queue.lanes import LANES, Lanes
+from scorer.service.queue.living import releases
 from scorer.service.settings import Settings
 from scorer.service.stack.up import queue_of, read_state
 from scorer.wire.errors import QScoreError
+from scorer.wire.release import COMMAND, GATEWAY, RELEASE, WORKER, minor, skew
 
 _GATEWAY_SECONDS = 5.0
 
@@ -33,7 +40,15 @@ class Check:
 
 def checks(settings: Settings) -> tuple[Check, ...]:
     """Look at gateway, queue, models and keys; what is out of order is told, not raised."""
-    return _gateway(settings), _queue(settings), _models(settings), *_failing(settings), *_keys(settings)
+    return (
+        _gateway(settings),
+        _queue(settings),
+        _models(settings),
+        _releases(settings),
+        _closed(settings),
+        *_failing(settings),
+        *_keys(settings),
+    )
 
 
 def queue_check(settings: Settings, state: QueueState, lanes: Lanes = LANES) -> Check:
@@ -79,6 +94,40 @@ def _queue(settings: Settings) -> Check:
     return queue_check(settings, state)
 
 
+def _releases(settings: Settings) -> Check:
+    """Compare this command, gateway and workers."""
+    sides, told = {COMMAND: RELEASE}, [f"command {RELEASE}"]
+    try:
+        with local_client(settings, timeout=_GATEWAY_SECONDS) as client:
+            sides[GATEWAY] = client.release()
+            told.append(f"gateway {sides[GATEWAY]}")
+    except QScoreError:
+        told.append("gateway not known")
+    try:
+        found = sum(releases(queue_of(settings)).values(), Counter[str]())
+    except QScoreError:
+        found = Counter()
+    if found:
+        sides[WORKER] = min(found, key=minor)
+    told.append("workers " + (", ".join(f"{count} of {name}" for name, count in sorted(found.items())) or "not known"))
+    differs = skew(sides)
+    return Check(not differs, f"versions: {'; '.join(told)}" + (f". {differs}" if differs else ""))
+
+
+def _closed(settings: Settings) -> Check:
+    """Look whether anything is switched off, or drained."""
+    if DrainMark(settings.drain_mark).is_set():
+        return Check(False, "open: no; drained, no new batch is taken. `qscore drain --undo` ends it.")
+    try:
+        switches = SwitchBoard(settings.switches, queue_of(settings).durable.client).read()
+    except QScoreError as error:
+        return Check(False, f"disabled: not known; {error.sentence()}")
+    if not switches.disabled:
+        return Check(True, "disabled: no model")
+    names = ", ".join(switches.disabled)
+    return Check(EVERY not in switches.disabled, f"disabled: {names}. `qscore enable MODEL` ends it.")
+
+
 def _keys(settings: Settings) -> tuple[Check, ...]:
     """Name the keys that end soon or have ended; none where every one lasts."""
     try:
@@ -90,12 +139,21 @@ def _keys(settings: Settings) -> tuple[Check, ...]:
 
 
 def _models(settings: Settings) -> Check:
+    store = known_cards(settings)
     try:
-        store = CardStore(settings.registry, settings.trusted_keys)
-        live = [store.card(name) for name in store.names()]
-    except QScoreError as error:
-        return Check(False, f"models: {error.sentence()}")
-    if not live:
+        found = [_live(store, name) for name in store.names()]
+    except (QScoreError, OSError) as error:
+        return Check(False, f"models: {error}")
+    if not found:
         return Check(False, "models: none yet. `qscore train --model lateral` trains a starter.")
-    names = (f"{card.name} {card.version}{' (starter: generated rows)' if card.starter else ''}" for card in live)
-    return Check(True, f"models: {', '.join(names)}")
+    line = "; ".join([", ".join(line for _, line in found), *ending(settings.trusted_keys)])
+    return Check(all(good for good, _ in found), f"models: {line}")
+
+
+def _live(store: CardStore, name: str) -> tuple[bool, str]:
+    """Tell whether a model's live version can score, and that version or why it cannot."""
+    try:
+        card = store.card(name)
+    except QScoreError as error:
+        return False, f"{name}: {error.sentence()}"
+    return True, f"{card.name} {card.version}{' (starter: generated rows)' if card.starter else ''}"

@@ -15,12 +15,16 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access.api_keys import KeyFile
-from scorer.service.access.callers import Caller
-from scorer.service.access.door import Door
+from scorer.service.access.disclosure import disclosed, roots_of
+from scorer.service.access.door.callers import Caller
+from scorer.service.access.door.door import Door
+from scorer.service.access.door.tokens import Tokens
 from scorer.service.access.oidc.people import People
-from scorer.service.access.tokens import Tokens
+from scorer.service.access.trust.anchors import gateway_cards
 from scorer.service.gateway.contract.pages import add_contract_routes
-from scorer.service.gateway.entrance import enter
+from scorer.service.gateway.doors import Doors
+from scorer.service.gateway.entrance.enter import enter
+from scorer.service.gateway.entrance.token_route import add_token_route
 from scorer.service.gateway.front.bodies import HeldBody
 from scorer.service.gateway.front.gate import ENVIRON_BODY, ENVIRON_HEAD, ENVIRON_PERMIT, Peer, RequestHead
 from scorer.service.gateway.front.refusals import problem_answer
@@ -30,11 +34,11 @@ from scorer.service.gateway.permits import RequestChecks, ScorePermit
 from scorer.service.gateway.readiness import Readiness
 from scorer.service.gateway.record.request_log import Line, RequestLog
 from scorer.service.gateway.request_checks import ScoreRequest
-from scorer.service.gateway.token_route import add_token_route
+from scorer.service.gateway.traffic.passages import Passage, Traffic, TrafficMetrics
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import REPLY, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
-from scorer.service.queue.submit import Admission, Submitter
+from scorer.service.queue.submit import Admission, Placed, Submitter
 from scorer.service.settings import Settings
 from scorer.wire.client import REPLY_HEADER
 from scorer.wire.errors import (
@@ -43,6 +47,7 @@ from scorer.wire.errors import (
     BodyTooLarge,
     Forbidden,
     QScoreError,
+    QueueFull,
     ScoringTimeout,
     Unauthorised,
 )
@@ -50,17 +55,28 @@ from scorer.wire.names import (
     HEADER_BATCH,
     HEADER_MODEL,
     HEADER_PROBLEMS,
+    HEADER_RELEASE,
     HEADER_ROWS,
     HEADER_SCORED,
     HEADER_VERSION,
+    HEADER_WORKER_RELEASE,
     MAX_BODY_BYTES,
     MEDIA_CSV,
 )
+from scorer.wire.release import RELEASE
 
 #: Threads for checks and for questions that are answered without a worker.
 QUICK_THREADS = 8
 #: Replies that may pass from a worker to a caller.
-_REPLY_HEADERS = (HEADER_BATCH, HEADER_MODEL, HEADER_VERSION, HEADER_ROWS, HEADER_SCORED, HEADER_PROBLEMS)
+_REPLY_HEADERS = (
+    HEADER_BATCH,
+    HEADER_MODEL,
+    HEADER_VERSION,
+    HEADER_ROWS,
+    HEADER_SCORED,
+    HEADER_PROBLEMS,
+    HEADER_WORKER_RELEASE,
+)
 
 
 @dataclass(frozen=True)
@@ -74,13 +90,17 @@ class Gateway:
     submitter: Submitter
     metrics: GatewayMetrics
     log: RequestLog
+    traffic: Traffic
+    doors: Doors
 
     @classmethod
     def of(cls, settings: Settings, lanes: Lanes = LANES) -> Gateway:
         """Make the parts. Connects to nothing until the first request."""
         connections, longest = settings.gateway.threads + QUICK_THREADS + 2, settings.gateway.max_timeout
         queue = Exchanges.of(settings, connections, longest, lanes)
-        keys, cards = KeyFile(settings.api_keys), CardStore(settings.registry, settings.trusted_keys)
+        traffic, metrics = Traffic.of(settings.gateway, queue), new_metrics(queue.state)
+        metrics.registry.register(TrafficMetrics(traffic))
+        keys, cards = KeyFile(settings.api_keys), gateway_cards(settings)
         tokens = Tokens(queue.fast.client, settings.gateway.tokens_per_key)
         return cls(
             settings,
@@ -88,13 +108,15 @@ class Gateway:
             cards,
             queue,
             queue.submitter(settings),
-            new_metrics(queue.state),
+            metrics,
             RequestLog.of(settings, keys, cards),
+            traffic,
+            Doors.of(settings, queue),
         )
 
     @property
     def checks(self) -> RequestChecks:
-        return RequestChecks(self.settings, self.door, self.cards, self.queue.lanes)
+        return RequestChecks(self.settings, self.door, self.cards, self.queue.lanes, self.traffic, self.doors)
 
     @property
     def journal(self) -> Journal:
@@ -103,14 +125,15 @@ class Gateway:
     def allow(self, scope: str, model: str | None = None) -> Caller:
         """Find the caller and check what it may do. Raises Unauthorised or Forbidden."""
         head: RequestHead = g.head
-        return enter(self.door, head, scope, model)
+        return enter(self.door, head, scope, model, self.traffic.limits.count_request)
 
     def allow_header(self, authorization: str | None, scope: str) -> Caller:
         """Find the caller by another Authorization header than the request's own. Raises Unauthorised or Forbidden."""
         head: RequestHead = g.head
         headers = {name: text for name, text in head.headers.items() if name != "authorization"}
         given = {} if authorization is None else {"authorization": authorization}
-        return enter(self.door, replace(head, headers=headers | given), scope)
+        asked = replace(head, headers=headers | given)
+        return enter(self.door, asked, scope, counted=self.traffic.limits.count_request)
 
     def may(self, scope: str) -> bool:
         """Tell whether the caller's key has the scope; no key has none."""
@@ -120,26 +143,34 @@ class Gateway:
             return False
         return True
 
-    def run(self, asked: ScoreRequest, body: HeldBody) -> WorkerReply:
+    def run(self, asked: ScoreRequest, body: HeldBody, passage: Passage) -> WorkerReply:
         """Queue one body and wait for its reply. Raises QueueFull, ScoringTimeout or Unavailable."""
-        lane = self.queue.lanes.serving(asked.queue)
-        admission, exchange = Admission.to_lane(lane, self.settings.gateway.max_waiting), self.queue.serving(lane)
-        # A body's key outlives the caller a little: what is never fetched goes by itself.
-        life = asked.timeout + 30
-        job = self.submitter.put(_job(asked), asked.queue, body.content(), life, admission)
+        lane, job = self.queue.lanes.serving(asked.queue), _job(asked, passage.left)
+        placed = self._placed(job, asked, body.content(), passage)
         body.free()  # it lies on the queue, and others wait for its room
-        reply = exchange.wait_reply(str(job.reply_key), job.deadline - time.time())
+        reply = self.queue.serving(lane).wait_reply(str(job.reply_key), job.deadline - time.time())
         if reply is None:
-            exchange.drop(job.body_key)
+            self.submitter.take_back(placed)
             raise ScoringTimeout(
                 f"no worker answered for batch {asked.batch_id} within {asked.timeout:g} s",
                 "Run `qscore status`; add workers, send smaller batches or give more time.",
             )
+        passage.answered()
         return reply
 
+    def _placed(self, job: ScoreJob, asked: ScoreRequest, content: bytes, passage: Passage) -> Placed:
+        """Put a job on its queue; who finds it full hears when to come again."""
+        admission = Admission.to_lane(self.queue.lanes.serving(asked.queue), self.settings.gateway.max_waiting)
+        try:
+            # A body's key outlives the caller a little: what is never fetched goes by itself.
+            return self.submitter.put(job, asked.queue, content, asked.timeout + 30, admission)
+        except QueueFull as full:
+            passage.refused(full)
+            raise
 
-def _job(asked: ScoreRequest) -> ScoreJob:
-    """The job of a request, without its body."""
+
+def _job(asked: ScoreRequest, seconds: float) -> ScoreJob:
+    """The job of a request, without its body, for a caller that still waits some seconds."""
     now = time.time()
     return ScoreJob(
         asked.batch_id,
@@ -147,7 +178,7 @@ def _job(asked: ScoreRequest) -> ScoreJob:
         asked.options,
         asked.rows,
         asked.media_type,
-        deadline=now + asked.timeout,
+        deadline=now + seconds,
         submitted=now,
         reply_key=REPLY + uuid.uuid4().hex,
         submitter=asked.submitter,
@@ -182,6 +213,7 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
 
     @app.get("/readyz")
     def readyz() -> Response:
+        gateway.doors.check()
         state = readiness.state()
         # Whoever asks without a key learns whether, not how much.
         details = {"workers": dict(state.workers), "waiting": dict(state.waiting)} if gateway.may("read") else {}
@@ -214,16 +246,27 @@ def _add_model_routes(app: Flask, gateway: Gateway) -> None:
 
 def _score(gateway: Gateway, name: str) -> Response:
     permit = request.environ.get(ENVIRON_PERMIT)
-    if not isinstance(permit, ScorePermit):  # no front stands before this application, or it did not know the path
-        permit = gateway.checks.score(g.head, name)
+    if isinstance(permit, ScorePermit):
+        return _scored(gateway, permit)
+    # No front stands before this application, or it did not know the path: nobody else gives back what is reserved.
+    permit = gateway.checks.reserved(gateway.checks.score(g.head, name))
+    try:
+        return _scored(gateway, permit)
+    finally:
+        permit.release()
+
+
+def _scored(gateway: Gateway, permit: ScorePermit) -> Response:
     gateway.door.check_still(permit.key)  # it may have been revoked while the body came
     asked = permit.asked
     body = request.environ.get(ENVIRON_BODY) or HeldBody(request.get_data(cache=False), _nothing)
     if asked.rows == 0 and not body.content():
         return _response(asked, WorkerReply(REPLY_HEADER, {HEADER_SCORED: "0", HEADER_PROBLEMS: "{}"}))
+    if (closed := gateway.doors.closed(asked, gateway.queue)) is not None:
+        return _response(asked, closed)
     gateway.metrics.rows.labels(asked.model).inc(asked.rows)
     with gateway.metrics.seconds.time():
-        reply = gateway.run(asked, body)
+        reply = gateway.run(asked, body, permit.passage)
     if reply.problem is not None:
         raise reply.problem.error()
     return _response(asked, reply)
@@ -263,7 +306,7 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
     @app.errorhandler(QScoreError)
     def refused(error: QScoreError) -> Response:
         g.code = error.code
-        return problem_response(error)
+        return problem_response(disclosed(error, roots_of(gateway.settings)))
 
     @app.errorhandler(HTTPException)
     def not_found(error: HTTPException) -> Response:
@@ -283,6 +326,7 @@ def _add_edges(app: Flask, gateway: Gateway) -> None:
         line = Line(request.endpoint, response.status_code, g.get("code", "ok"), time.perf_counter() - g.started)
         gateway.journal.note(g.head, line)
         response.headers["Cache-Control"] = "no-store"
+        response.headers[HEADER_RELEASE] = RELEASE
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 

@@ -16,6 +16,7 @@ from scorer.wire.limits import check_length
 from scorer.wire.names import (
     HEADER_BATCH,
     HEADER_QUEUE,
+    HEADER_RELEASE,
     HEADER_ROWS,
     HEADER_SUBMITTER,
     HEADER_TIMEOUT,
@@ -28,6 +29,7 @@ from scorer.wire.names import (
     check_model_name,
 )
 from scorer.wire.options import ScoreOptions
+from scorer.wire.release import SILENT, stated
 
 _BATCH = re.compile(r"[A-Za-z0-9_.-]{8,80}\Z")
 _SUBMITTER = re.compile(r"[A-Za-z0-9_.:-]{1,80}\Z")
@@ -48,6 +50,7 @@ class ScoreRequest:
     queue: str
     submitter: str | None
     writer: str = ""
+    release: str = SILENT
 
     def pinned(self, version: str, queue: str, writer: str) -> ScoreRequest:
         """Pin the request to one exact version, on the queue of that version's lane, for the namespace of its key."""
@@ -78,6 +81,7 @@ def score_request(name: str, head: RequestHead, settings: Settings) -> ScoreRequ
         timeout=_timeout(head.header(HEADER_TIMEOUT), settings.gateway.max_timeout),
         queue=_queue(head.headers.get(HEADER_QUEUE.lower(), QUEUE_INTERACTIVE)),
         submitter=_matching(head, HEADER_SUBMITTER, _SUBMITTER),
+        release=stated(head.header(HEADER_RELEASE)),
     )
 
 

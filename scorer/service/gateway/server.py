@@ -20,8 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from scorer.logs import configure_logs
 from scorer.service.access.authority import TlsFiles, server_files
 from scorer.service.access.effective import audit_start
+from scorer.service.access.trust.anchors import keep_logging_ends
 from scorer.service.gateway.app import QUICK_THREADS, Gateway, application_of
-from scorer.service.gateway.client_certificates import ask_for_certificates
+from scorer.service.gateway.entrance.client_certificates import ask_for_certificates
 from scorer.service.gateway.front.application import Application
 from scorer.service.gateway.front.bodies import BodyRooms, Pace
 from scorer.service.gateway.front.census import Census
@@ -121,6 +122,7 @@ def main(arguments: list[str]) -> None:
     settings = load_settings()
     configure_logs("gateway")
     audit_start(settings, "gateway")
+    keep_logging_ends(settings)
     with listening(settings.gateway, arguments[0] if arguments else None) as listener:
         asyncio.run(serve(settings, listener))
     logging.shutdown()

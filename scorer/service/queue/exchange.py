@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,7 +23,8 @@ from scorer.service.queue.claims import claimed, reached
 from scorer.service.queue.full_server import Command, in_one_step
 from scorer.service.queue.jobs import REPLY_LIFE, DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
-from scorer.service.queue.seal import NO_SEAL, Forged, Seal
+from scorer.service.queue.seal import NO_SEAL, Seal
+from scorer.service.queue.sealed_lists import taken, waited
 from scorer.service.queue.tally import added_up, packed_counts
 from scorer.wire.errors import MalformedBody, NonsenseReply, Problem
 
@@ -52,6 +53,18 @@ WORKERS = "qscore:workers:"
 _RUNS = "qscore:runs:"
 _ACKNOWLEDGEMENT = TypeAdapter(Acknowledgement)
 _BATCH_ID = TypeAdapter(str)
+
+
+def worker_name(host: str, pid: int, processes: int) -> str:
+    """Name a worker among those that live, with the number of its processes."""
+    return f"{host}:{pid}*{processes}"
+
+
+def _processes(name: bytes) -> int:
+    """Read the number of processes in a worker's name; workers of 0.1.0 do not say it, and count as one."""
+    name = name.partition(b" ")[0]  # its release stands behind
+    number = name.rpartition(b"*")[2]
+    return int(number) if b"*" in name and number.isdigit() else 1
 
 
 @dataclass(frozen=True)
@@ -166,29 +179,8 @@ class Exchange:
 
     def wait_reply(self, key: str, seconds: float) -> WorkerReply | None:
         """Wait for the reply; None when ``seconds`` passed without one."""
-        packed = self._waited(key, seconds)
+        packed = waited(self.client, self.seal, key, seconds)
         return None if packed is None else WorkerReply.unpack(packed)
-
-    def _waited(self, key: str, seconds: float) -> bytes | None:
-        """Take the next value of a list; one that is forged is said and passed over. None after so many seconds."""
-        until = time.monotonic() + seconds
-        while True:
-            with reached():  # 0 would be for ever
-                found: Any = self.client.blpop([key], timeout=max(0.01, until - time.monotonic()))
-            if not found:
-                return None
-            try:
-                return self._opened(key, found[1])
-            except Forged as error:
-                if not self.seal.keys:  # ours is the process that was not told of the key
-                    raise NonsenseReply(error.detail, error.remedy) from None
-
-    def _opened(self, key: str, sealed: bytes) -> bytes:
-        try:
-            return self.seal.open(key, sealed)
-        except Forged as error:
-            get_log().error("refused", key=key, reason=error.sentence())
-            raise
 
     def get_rows(self, key: str) -> WaitingRows | None:
         """Fetch the rows of a part; None when the part is settled or too old."""
@@ -258,15 +250,11 @@ class Exchange:
         key = f"qscore:ack:{submitter}"
         with reached():
             found: Any = self.client.lpop(key, most)
-        outcomes = []
-        for packed in found or ():
-            with suppress(Forged):
-                outcomes.append(BatchOutcome.unpack(self._opened(key, packed)))
-        return outcomes
+        return [BatchOutcome.unpack(packed) for packed in taken(self.seal, key, found or [])]
 
     def wait_outcome(self, submitter: str, seconds: float) -> BatchOutcome | None:
         """Wait for the submitter's next outcome; None when ``seconds`` passed without one."""
-        packed = self._waited(f"qscore:ack:{submitter}", seconds)
+        packed = waited(self.client, self.seal, f"qscore:ack:{submitter}", seconds)
         return None if packed is None else BatchOutcome.unpack(packed)
 
     def prove_writable(self) -> None:
@@ -280,6 +268,12 @@ class Exchange:
         # The end of its life is kept, not the time of the beat: whoever reads counts, and need not know the life.
         with reached():
             in_one_step(self.client, ("ZADD", key, now + HEARTBEAT_LIFE, worker), ("ZREMRANGEBYSCORE", key, 0, now))
+
+    def processes(self, lane: str) -> int:
+        """Count the processes of a lane's living workers."""
+        with reached():
+            names: Any = self.client.zrangebyscore(WORKERS + lane, time.time(), "+inf")
+        return sum(map(_processes, names))
 
     def sign_off(self, lane: str, worker: str) -> None:
         """Say that a worker ends."""

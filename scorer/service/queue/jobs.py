@@ -15,6 +15,7 @@ from scorer.rows.identity import RESERVED_NAMESPACES, Writer
 from scorer.wire.errors import BadInput, MalformedBody, NonsenseReply, Problem, UnknownModel
 from scorer.wire.names import MAX_BODY_BYTES, MAX_ROWS
 from scorer.wire.options import ScoreOptions
+from scorer.wire.release import RELEASE, SENDER, WORKER, skew, stated
 
 JOB_VERSION = 1
 #: Before a random number: the list on which a caller waits for its reply, and the seconds that one lies there.
@@ -203,17 +204,23 @@ Job = TypeVar("Job")
 def _message(job: ScoreJob | DeliveryJob) -> dict[str, Any]:
     """The parts of a job under their own names, with the version; the route's only where there is a route."""
     own = {part.name: getattr(job, part.name) for part in dataclasses.fields(job) if part.name not in _ROUTE}
-    return {"v": JOB_VERSION, **own, **job.route_kwargs()}
+    return {"v": JOB_VERSION, "release": RELEASE, **own, **job.route_kwargs()}
 
 
 def _read(adapter: TypeAdapter[Job], raw: Mapping[str, Any]) -> Job:
     """Raise MalformedBody naming the part that is wrong; never with its text, which may be a caller's rows."""
     if raw.get("v") != JOB_VERSION:
-        raise MalformedBody(f"a job of version {str(raw.get('v'))[:20]!r} is on the queue", _SAME_VERSION)
+        raise MalformedBody(f"a job of version {str(raw.get('v'))[:20]!r} is on the queue", _remedy(raw))
     try:
         return adapter.validate_python(raw)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
     part, value = ".".join(str(step) for step in fault["loc"]), fault["input"]
     shown = repr(value) if isinstance(value, int | float) else type(value).__name__
-    raise MalformedBody(f"a job's {part} is {shown}: {fault['msg']}", _SAME_VERSION)
+    raise MalformedBody(f"a job's {part} is {shown}: {fault['msg']}", _remedy(raw))
+
+
+def _remedy(raw: Mapping[str, Any]) -> str:
+    """Say which side is old, where the sender says its release."""
+    sender = raw.get("release")
+    return skew({SENDER: stated(sender), WORKER: RELEASE}) if isinstance(sender, str) else _SAME_VERSION

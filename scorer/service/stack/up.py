@@ -19,14 +19,16 @@ from scorer.service.access.api_keys import KeyFile, local_key, write_private
 from scorer.service.access.audit import audit_quietly
 from scorer.service.access.authority import local_client_file, server_files
 from scorer.service.access.effective import audit_start
+from scorer.service.access.trust.anchors import close_to_group, known_cards
 from scorer.service.queue.broker import own_servers, private_dir
+from scorer.service.queue.closing.draining import DrainMark
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.exchanges import Exchanges, durable_exchange
 from scorer.service.settings import Settings
 from scorer.service.stack.children import child_specs
 from scorer.service.stack.queue_files import AppendOnlyFile, clear_queue, prepare_queue
 from scorer.service.stack.supervisor import Child
-from scorer.wire.errors import ConfigurationError, QScoreError, Unavailable
+from scorer.wire.errors import ArtifactRejected, ConfigurationError, QScoreError, Unavailable
 
 _READY_SECONDS = 60.0
 _TICK = 0.1
@@ -79,7 +81,9 @@ class Stack:
     @classmethod
     def _prepared(cls, settings: Settings, lock: FileLock) -> Stack:
         private_dir(settings.home / "logs")
-        settings.registry.mkdir(parents=True, exist_ok=True)
+        DrainMark(settings.drain_mark).clear()
+        settings.registry.mkdir(mode=0o755, parents=True, exist_ok=True)
+        close_to_group(settings)
         prepare_queue(settings)
         _local_key(settings)
         audit_start(settings, "up")
@@ -120,7 +124,12 @@ class Stack:
             time.sleep(_TICK)
 
     def stop(self) -> None:
-        """End all processes, callers' side first, and remove what they left. Safe to call twice."""
+        """End all processes, callers' side first, and remove what they left. Safe to call twice.
+
+        The gateway, which is the last child, has gone before workers are told: what it accepted, they still answer.
+        """
+        self._listener.close()  # callers that come now go elsewhere, and do not wait in vain
+        self.children[-1].stop()
         queue = len(own_servers(self.settings))
         for child in self.children[queue:]:
             child.ask_to_stop()
@@ -130,7 +139,6 @@ class Stack:
             self._file.settle()
         for child in self.children[:queue]:
             child.stop()
-        self._listener.close()
         (self.settings.run_dir / "stack.json").unlink(missing_ok=True)
         clear_queue(self.settings)
         self._lock.release()
@@ -210,12 +218,16 @@ def queue_of(settings: Settings) -> Exchanges:
 
 def model_lines(settings: Settings) -> list[str]:
     """Describe what the registry holds, in words."""
-    store = CardStore(settings.registry, settings.trusted_keys)
-    lines = []
-    for name in store.names():
-        aliases = ", ".join(f"{alias} = {version}" for alias, version in store.aliases(name).items())
-        lines.append(f"{name}: {len(store.versions(name))} version(s), {aliases or 'no alias'}")
+    store = known_cards(settings)
+    lines = [f"{name}: {len(store.versions(name))} version(s), {_alias_words(store, name)}" for name in store.names()]
     return lines or ["none yet: `qscore train --model lateral` trains a starter"]
+
+
+def _alias_words(store: CardStore, name: str) -> str:
+    try:
+        return ", ".join(f"{alias} = {version}" for alias, version in store.aliases(name).items()) or "no alias"
+    except ArtifactRejected as fault:
+        return fault.detail
 
 
 def _read_state(settings: Settings) -> StackState | None:

@@ -36,6 +36,11 @@ class ModelCache:
         self.registry = registry
         self._held: OrderedDict[tuple[str, str], tuple[Mapping[str, Any], HeldModel]] = OrderedDict()
 
+    @property
+    def roots(self) -> dict[str, str]:
+        """The folders of the models and keys, path to the word by which callers know them."""
+        return {str(self.registry.root): "<registry>", str(self.registry.trusted_keys): "<trusted_keys>"}
+
     def get(self, name: str, reference: str) -> HeldModel:
         """Get the model that ``reference`` (version or alias) names now. Raises UnknownModel, ArtifactRejected."""
         version = self.registry.resolve(name, reference)

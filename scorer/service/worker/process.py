@@ -25,11 +25,14 @@ from scorer.engine.backends.table import use_backend
 from scorer.engine.fast import enable_compiled
 from scorer.logs import configure_logs, get_log
 from scorer.registry.store import Registry
+from scorer.service.access.trust.anchors import log_ends, seen_aliases
 from scorer.service.process import ONE_THREAD, end_with_parent
 from scorer.service.queue.celery_app import build_app
-from scorer.service.queue.exchange import HEARTBEAT_EVERY
+from scorer.service.queue.closing.switches import SwitchBoard
+from scorer.service.queue.exchange import HEARTBEAT_EVERY, worker_name
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import LANES, Lane, Lanes
+from scorer.service.queue.living import member
 from scorer.service.settings import Settings, load_settings
 from scorer.service.worker.delivering import DeliveryWorker, register_delivery
 from scorer.service.worker.lost import PoolWatch, answering
@@ -64,12 +67,13 @@ def scoring_worker(settings: Settings, lane: Lane) -> ScoringWorker:
     queue = Exchanges.of(settings, connections=2)
     return ScoringWorker(
         queue.serving(lane),
-        ModelCache(Registry(settings.registry, settings.trusted_keys)),
+        ModelCache(Registry(settings.registry, settings.trusted_keys, seen_aliases(settings))),
         queue.submitter(settings),
         REASONS * lane.clock(settings).task_seconds,
         settings.sink,
         queue.durable,
         lane.clock(settings).task_seconds,
+        SwitchBoard(settings.switches, queue.durable.client),
     )
 
 
@@ -90,7 +94,7 @@ def delivery_worker(settings: Settings) -> DeliveryWorker:
 
 def _heartbeat(settings: Settings, lane: Lane, lanes: Lanes) -> type[bootsteps.StartStopStep]:
     """Make a step that beats from the worker's own event loop: a worker which no longer consumes falls silent."""
-    name = f"{socket.gethostname()}:{os.getpid()}"
+    name = member(worker_name(socket.gethostname(), os.getpid(), lane.processes(settings)))
     queue = Exchanges.of(settings, connections=2, lanes=lanes)
     exchange, submitter = queue.serving(lane), queue.submitter(settings)
 
@@ -113,8 +117,8 @@ def _heartbeat(settings: Settings, lane: Lane, lanes: Lanes) -> type[bootsteps.S
         def beat(self) -> None:
             try:
                 exchange.beat(lane.name, name)
-                submitter.inherit(lane)
                 waiting = exchange.state().waiting
+                submitter.inherit(lane)  # after the look: what it brings could not be taken yet
             except Unavailable as error:
                 get_log().warning("no_heartbeat", reason=error.detail)
                 return
@@ -147,6 +151,7 @@ def main(arguments: list[str], lanes: Lanes = LANES) -> None:
     os.nice(lane.nice)
     signals.worker_process_init.connect(functools.partial(_limit_memory, lane.memory_mb(settings)), weak=False)
     if lane.scores:
+        log_ends(settings)
         signals.worker_process_init.connect(_load_engine)
     worker_app(settings, lane, lanes).worker_main(options(lane, lane.processes(settings)))
 

@@ -29,6 +29,9 @@ from scorer.rows.identity import Writer
 from scorer.scoring.decode import decode
 from scorer.scoring.encode import encode_reply
 from scorer.scoring.score import score
+from scorer.service.access.disclosure import disclosed
+from scorer.service.queue.closing.passing import passed_reply
+from scorer.service.queue.closing.switches import SwitchBoard, Switches
 from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import TASK_SCORE
@@ -45,7 +48,9 @@ from scorer.wire.names import (
     HEADER_ROWS,
     HEADER_SCORED,
     HEADER_VERSION,
+    HEADER_WORKER_RELEASE,
 )
+from scorer.wire.release import RELEASE
 
 #: Deaths of its workers after which a batch counts as their cause.
 MAX_RUNS = 3
@@ -106,6 +111,7 @@ def score_job(
         HEADER_ROWS: str(job.rows),
         HEADER_SCORED: str(scored),
         HEADER_PROBLEMS: json.dumps(counts),
+        HEADER_WORKER_RELEASE: RELEASE,
     }
     lines = encode_reply(scores) if job.reply_key is not None else b""  # nobody waits for them
     return Scored(WorkerReply(lines, headers), rows, held.version, scored, scores.reason.count(NOT_EXPLAINED))
@@ -154,7 +160,7 @@ class ScoringWorker:
     """Runs scoring jobs. ``submitter`` puts rows to write on their queue. ``reason_seconds``: after how many a batch's
     reasons end; None: when they are done. ``sink``: the configured one, for jobs that name none. ``durable``: where
     submitters hear of their rows and streams have leaders; None: ``exchange``, on which bodies and replies are.
-    ``task_seconds``: hard limit of a task."""
+    ``task_seconds``: hard limit of a task. ``switches``: which models are disabled; None: none is."""
 
     exchange: Exchange
     models: ModelCache
@@ -163,6 +169,7 @@ class ScoringWorker:
     sink: str = ""
     durable: Exchange | None = None
     task_seconds: float | None = None
+    switches: SwitchBoard | None = None
 
     @property
     def streams(self) -> Exchange:
@@ -211,9 +218,11 @@ class ScoringWorker:
             error = QScoreError(
                 f"the worker failed on batch {job.batch_id}", "Look for that batch_id in the worker's log."
             )
-        return WorkerReply(problem=Problem.of(error))
+        return WorkerReply(problem=Problem.of(disclosed(error, self.models.roots)))
 
     def _score(self, job: ScoreJob, body: bytes) -> WorkerReply:
+        if (closed := self._closed(job)) is not None:
+            return closed
         held = self.models.get(job.model, job.options.version)
         scored = score_job(job, body, held, self.reason_seconds, self.sink, self.task_seconds)
         if scored.unexplained:
@@ -221,6 +230,20 @@ class ScoringWorker:
         if job.options.write:
             self._enqueue_rows(job, scored)
         return scored.reply
+
+    def _closed(self, job: ScoreJob) -> WorkerReply | None:
+        """Answer a batch of a disabled model, which was queued before or saw no gateway; None where it is to be scored.
+
+        Raises Disabled for one of a stream: its documents wait, and are no rows that somebody wants back.
+        """
+        switches = self.switches.now() if self.switches is not None else Switches()
+        if not switches.stop(job.model):
+            return None
+        if job.stream:
+            switches.check(job.model)
+        if job.options.write and job.submitter:
+            self.streams.report(job.submitter, BatchOutcome.of(Acknowledgement(job.batch_id, 0)))
+        return passed_reply(job.model, job.options.version, job.rows, switches)
 
     def _enqueue_rows(self, job: ScoreJob, scored: Scored) -> None:
         """Queue rows before the reply leaves: an answered batch is one whose rows are safely on their way."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from scorer.delivery.file_sink import FileSink
 from scorer.delivery.hec.http import HecClient
@@ -15,9 +17,15 @@ from scorer.elastic_client.extra import elastic_extra
 from scorer.elastic_client.names import ELASTIC, NAMESPACE
 from scorer.logs import get_log
 from scorer.secret_file import read_secret
+from scorer.service.access.audit import audit_quietly
 from scorer.service.queue.jobs import DeliveryJob
 from scorer.service.settings import Settings
 from scorer.wire.errors import ConfigurationError, QScoreError
+
+if TYPE_CHECKING:
+    from scorer.delivery.elastic.conflicts import Conflicts
+
+_MOST_IDS = 50  # of one part in the audit record
 
 
 def make_sink(settings: Settings, name: str = "") -> Sink:
@@ -58,7 +66,20 @@ def _elastic(settings: Settings) -> Sink:
         from scorer.delivery.elastic.sink import ElasticSink
         from scorer.elastic_client.client import connect
     elastic = settings.elastic
-    return ElasticSink(connect(elastic), elastic.namespace, elastic.bulk_documents, elastic.bulk_bytes)
+    sink = ElasticSink(connect(elastic), elastic.namespace, elastic.bulk_documents, elastic.bulk_bytes)
+    sink.on_conflict = partial(_audit_conflicts, settings)
+    return sink
+
+
+def _audit_conflicts(settings: Settings, found: Conflicts) -> None:
+    audit_quietly(
+        settings,
+        "score_conflict",
+        stream=found.stream,
+        batch_id=found.batch_id,
+        conflicts=len(found.ids),
+        ids=list(found.ids[:_MOST_IDS]),
+    )
 
 
 def _with_namespace(settings: Settings, namespace: str) -> Settings:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from demo.elasticsearch_server import free_port as any_free_port
+from scorer.delivery.dead_letters import DeadLetters
 from tests.elastic.conftest import Server
 from tests.elastic.run_tools import (
     MAPPINGS,
@@ -24,6 +25,7 @@ from tests.elastic.run_tools import (
     once,
     running_beside,
 )
+from tests.integration.stack_tools import qscore, settings_of
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +191,33 @@ def test_a_source_nobody_configured_is_one_sentence(site: Site) -> None:
     ended = once(site, "--source", "other")
     assert ended.process.returncode == 1
     assert f"there is no source 'other'. Sources: {site.source}." in ended.said
+
+
+@pytest.mark.parametrize(
+    ("close", "reopen", "why"),
+    [
+        (("disable", MODEL), ("enable", MODEL), "switched off"),
+        (("drain", "--wait", "20"), ("drain", "--undo"), "drained"),
+    ],
+)
+def test_what_operators_close_costs_no_document(
+    site: Site, close: tuple[str, ...], reopen: tuple[str, ...], why: str
+) -> None:
+    """Documents that come meanwhile wait in their index, not in the dead letters, and are scored afterwards."""
+    with connector(site.home) as running:
+        running.until("leading")
+        site.add(20)
+        assert eventually(lambda: len(site.scores()) == 20), running.said
+        checkpoint = site.state()["checkpoint"]
+        try:
+            assert qscore(site.home, *close).returncode == 0
+            time.sleep(2.0)  # every process has looked
+            site.add(30, start=20)
+            running.until(why)
+            assert len(site.scores()) == 20
+            assert DeadLetters(settings_of(site.home).dead_letters).list() == []
+            assert site.state()["checkpoint"]["time"] >= checkpoint["time"]
+        finally:
+            assert qscore(site.home, *reopen).returncode == 0
+        assert eventually(lambda: len(site.scores()) == 50), running.said
+        assert site.counts() == {f"d{k}": 1 for k in range(50)}

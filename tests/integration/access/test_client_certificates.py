@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +14,13 @@ import trustme
 
 from demo.running_stack import running_stack
 from scorer.service.access.api_keys import KeyFile, Terms
-from scorer.service.access.certificates import check_name
-from scorer.service.gateway.client_certificates import ask_for_certificates
+from scorer.service.access.door.certificates import check_name
+from scorer.service.gateway.entrance.client_certificates import ask_for_certificates
 from scorer.service.settings import GatewaySettings
 from scorer.service.stack.up import StackState
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import ConfigurationError, Forbidden, Unauthorised, Unreachable
-from tests.integration.stack_tools import body, qscore, settings_of
+from tests.integration.stack_tools import body, eventually, qscore, settings_of
 
 
 class Certified(NamedTuple):
@@ -64,6 +66,64 @@ def test_a_certificate_opens_what_its_line_says_until_that_is_revoked(stack: Cer
         stack.keys.revoke(line.id)
         with pytest.raises(Unauthorised, match="no key stands for this client certificate"):
             known.score("lateral", body(3), 3)
+
+
+def test_a_certificate_is_exchanged_for_a_token_and_both_stand_in_the_log(stack: Certified) -> None:
+    line = stack.keys.add(["read", "score"], terms=Terms(certificate=check_name("dns:search-2.example")))[0]
+    file = stack.certificate("search-2.example")
+    context = ssl.create_default_context(cafile=stack.state.ca_file)
+    context.load_cert_chain(file)
+    connection = http.client.HTTPSConnection(stack.state.url.removeprefix("https://"), timeout=30, context=context)
+    connection.request("POST", "/v1/token", b'{"scopes": ["score"]}', {"Content-Type": "application/json"})
+    said = json.loads(connection.getresponse().read())
+    connection.request("POST", "/v1/token", b"x" * 9000)
+    refused = connection.getresponse()
+    assert (refused.status, json.loads(refused.read())["code"]) == (413, "body_too_large")
+    connection.close()
+    connection.request("PUT", "/v1/token", b"{}")
+    wrong = connection.getresponse()
+    assert (wrong.status, wrong.headers["Allow"]) == (405, "OPTIONS, POST")
+    connection.close()
+    with stack.client(file, said["access_token"]) as holder:
+        assert holder.score("lateral", body(2), 2, batch_id="token-batch-1").scored == 2
+        with pytest.raises(Forbidden):
+            holder.card("lateral")
+        stack.keys.revoke(line.id)
+        with pytest.raises(Unauthorised):
+            holder.score("lateral", body(2), 2, batch_id="token-batch-2")
+    log = stack.home / "logs" / "gateway.log"
+    assert eventually(lambda: "token-batch-1" in log.read_text())
+    lines = [json.loads(text) for text in log.read_text().splitlines()]
+    found = [
+        (entry["endpoint"], entry["how"], entry["scope"], entry["decision"], entry["status"])
+        for entry in lines
+        if entry["event"] == "request" and entry["key_id"] == line.id
+    ]
+    assert found == [
+        ("token", "certificate", "token", "served", 200),
+        ("score", "token", "score", "served", 200),
+        ("model", "token", "read", "refused", 403),
+    ]
+    assert said["access_token"] not in log.read_text()
+
+
+def test_what_the_gate_refuses_has_its_line(stack: Certified) -> None:
+    key, secret = stack.keys.add(["score"], terms=Terms(models=("lateral_flow",)))
+    with stack.client(stack.certificate("nobody.example"), secret) as bound, pytest.raises(Forbidden):
+        bound.score("lateral", body(2), 2, batch_id="refused-batch-1")
+    log = stack.home / "logs" / "gateway.log"
+    assert eventually(lambda: key.id in log.read_text())
+    (line,) = (json.loads(text) for text in log.read_text().splitlines() if key.id in text)
+    about = {name: line[name] for name in ("address", "decision", "status", "model", "rows", "batch_id", "scope")}
+    assert about == {
+        "address": "127.0.0.1",
+        "decision": "refused",
+        "status": 403,
+        "model": "lateral",
+        "rows": 2,
+        "batch_id": "refused-batch-1",
+        "scope": "score",
+    }
 
 
 def test_a_key_counts_before_the_certificate(stack: Certified) -> None:

@@ -19,8 +19,9 @@ from scorer.circuits.steps.cost import operations
 from scorer.circuits.steps.kinds import Affine, Fixed, Hadamards, Local, Phases, Step
 from scorer.circuits.zz import ZZMap
 from scorer.models.trained import TrainedModel
-from scorer.registry.keys import Signer, trust
+from scorer.registry.keys import Signer
 from scorer.registry.store import Registry, canonical
+from scorer.registry.trusted import trust
 from scorer.rows.batches import FeatureBatch
 from scorer.scoring.score import score
 from scorer.wire.errors import ArtifactRejected, BodyTooLarge

@@ -22,7 +22,7 @@ def test_the_first_run_makes_a_private_key_and_trusts_it(tmp_path: Path, signer:
     again, created = Signer.load_or_create(path, tmp_path / "trusted")
     assert not created
     assert again.key_id == signer.key_id
-    assert verify(b"payload", again.sign(b"payload"), tmp_path / "trusted", "x") == signer.key_id
+    assert verify(b"payload", again.sign(b"payload"), tmp_path / "trusted", "x").key_id == signer.key_id
 
 
 def test_a_changed_byte_is_found(tmp_path: Path, signer: Signer) -> None:

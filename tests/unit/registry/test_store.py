@@ -48,7 +48,7 @@ def test_versions_count_up_and_the_first_goes_live(
     assert registry.publish(own, signer) == "2"
     assert registry.versions("lateral") == ["1-starter", "2"]
     assert registry.resolve("lateral", "live") == "1-starter"
-    registry.set_alias("lateral", "live", "2")
+    registry.set_alias("lateral", "live", "2", signer)
     assert registry.card("lateral").version == "2"
     assert [card.version for card in registry.cards()] == ["1-starter", "2"]
 
@@ -209,9 +209,9 @@ def test_an_oversized_manifest_is_not_read(registry: Registry, signer: Signer, t
 def test_a_damaged_alias_file_is_named(registry: Registry, signer: Signer, tiny_model: TrainedModel) -> None:
     registry.publish(tiny_model, signer)
     (registry.root / "lateral" / "aliases.json").write_text('{"live": {"version": "../../x"}}')
-    with pytest.raises(ArtifactRejected, match=r"aliases\.json is damaged"):
+    with pytest.raises(ArtifactRejected, match=r"aliases\.json of lateral is damaged"):
         registry.resolve("lateral")
-    registry.set_alias("lateral", "live", "1-starter")
+    registry.set_alias("lateral", "live", "1-starter", signer)
     assert registry.resolve("lateral") == "1-starter"
 
 

@@ -23,6 +23,7 @@ from scorer.scoring.json_shape import MAX_DEPTH
 from scorer.wire.errors import BadInput, BodyTooLarge, MalformedBody, RowCountMismatch
 from scorer.wire.limits import body_limit
 from scorer.wire.names import MAX_ROWS, MEDIA_ARROW, MEDIA_CSV, MEDIA_JSON
+from tests.fuzz.hostile import json_bodies, stream
 
 CONTEXT = ("user", "src", "dest", "host", "port_class", "origin_id", "index", "sourcetype")
 HEADER = b"events,logons,failures\n"
@@ -30,13 +31,6 @@ HEADER = b"events,logons,failures\n"
 
 def read(model: TrainedModel, body: bytes, rows: int, media: str = MEDIA_CSV, write: bool = True) -> Any:
     return decode(body, media, rows, model, model_name="lateral", batch_id="b" * 8, write=write)
-
-
-def stream(table: Any, **options: Any) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue().to_pybytes())
 
 
 def inputs(rows: int) -> dict[str, Any]:
@@ -107,26 +101,7 @@ def test_a_body_beyond_the_bytes_of_its_rows_is_not_parsed(tiny_model: TrainedMo
             read(tiny_model, b"x" * (body_limit(3, media) + 1), 3, media)
 
 
-# The largest bodies that pass the gate, each of the kinds that once took gigabytes or all of a task's seconds.
-LARGE = body_limit(MAX_ROWS, MEDIA_JSON) - 100
-HOSTILE = {
-    "objects": b'{"columns":{"events":[' + b"{}," * (LARGE // 3) + b"{}]}}",
-    "lists": b'{"columns":{"events":[' + b"[]," * (LARGE // 3) + b"[]]}}",
-    "lists in one": b'{"columns":{"events":[[' + b"[]," * (LARGE // 3) + b"[]]]}}",
-    "nested": b"[" * LARGE,
-    "nested inside": b'{"columns":{"events":' + b"[" * LARGE,
-    "nested objects": b'{"a":' * (LARGE // 5),
-    "numbers": b'{"columns":{"events":[' + b"1," * (LARGE // 2) + b"1]}}",
-    "keys": b'{"columns":{' + b'"a":[],' * (LARGE // 7) + b'"a":[]}}',
-    "keys beside": b"{" + b'"a":1,' * (LARGE // 6) + b'"a":1}',
-    "one number": b'{"columns":{"events":[' + b"1" * LARGE + b"]}}",
-    "huge numbers": b'{"columns":{"events":[' + (b"9" * 4000 + b",") * (LARGE // 4001) + b"1]}}",
-    "backslashes": b'{"columns":{"events":["' + b"\\" * LARGE + b'"]}}',
-    "quotes": b'{"columns":{"events":[' + b'"",' * (LARGE // 3) + b'""]}}',
-    "empty": b"",
-    "spaces": b" " * LARGE,
-    "another encoding": '{"columns":{"events":[1]}}'.encode("utf-16"),
-}
+HOSTILE = json_bodies()
 
 
 @pytest.mark.parametrize("name", HOSTILE)

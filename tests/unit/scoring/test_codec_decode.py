@@ -214,13 +214,20 @@ def test_json_infinities_are_defects(read: Read) -> None:
         b'{"columns": {"events": [1]',
         b"[" * 100_000,
         b'{"columns": {"events": [' + b"[" * 600 + b"]" * 600 + b"]}}",
-        b'{"columns": {"events": [' + b"9" * 5000 + b"]}}",
         b"\xff",
     ],
 )
 def test_broken_json_is_refused(read: Read, body: bytes) -> None:
     with pytest.raises(MalformedBody):
         read(body, 1, MEDIA_JSON)
+
+
+@pytest.mark.parametrize(("sign", "value"), [("", np.inf), ("-", -np.inf)])
+@pytest.mark.parametrize("digits", [310, 400, 401, 5000])
+def test_a_whole_number_of_any_length_costs_its_own_row_alone(read: Read, sign: str, digits: int, value: float) -> None:
+    number = sign.encode() + b"9" * digits
+    body = b'{"columns": {"events": [' + number + b', 5], "logons": [1, 1], "failures": [0, 0]}}'
+    assert list(read(body, 2, MEDIA_JSON).columns["events"]) == [value, 5.0]
 
 
 def test_a_name_that_stands_twice_in_json_is_seen(read: Read) -> None:

@@ -182,7 +182,7 @@ def test_a_kept_connection_that_was_closed_is_opened_again(serve: Serve) -> None
         (scores(1, REPLY_HEADER + LINE[:-1]), "not one line of scores per row"),
         (scores(1, b"other,header\n" + LINE), "not one line of scores per row"),
         (scores(1, X_QScore_Problems="[1]"), "not a table of counts"),
-        (scores(1, X_QScore_Problems='{"made_up": 1}'), "not a table of counts"),
+        (scores(1, X_QScore_Problems='{"Made, up": 1}'), "not a table of counts"),
         (scores(1, X_QScore_Problems="{" * 9000), "not JSON"),
         (scores(1).replace(b"Content-Length: ", b"Content-Length: 99999999"), "announced"),
         (scores(1, REPLY_HEADER + b"x" * 100_000 + b"\n"), "announced"),

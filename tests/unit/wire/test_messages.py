@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -98,6 +99,20 @@ def test_a_problem_comes_back_as_the_error_it_stands_for() -> None:
         429,
         True,
     )
+
+
+def test_a_problem_says_when_to_come_again() -> None:
+    sent = errors.OverLimit("48 batches", "Wait.")
+    assert "retry_after" not in errors.Problem.of(sent).to_dict()
+    sent.retry_after = 0.25
+    got = errors.Problem.from_dict(json.loads(errors.Problem.of(sent).to_json())).error()
+    assert (type(got), got.retry_after) == (errors.OverLimit, 0.25)
+
+
+@pytest.mark.parametrize("pause", [None, "1", True, -1, 1e9, math.nan, math.inf, [2]])
+def test_a_pause_that_is_none_is_passed_over(pause: object) -> None:
+    raw = {"code": "queue_full", "retry_after": pause}
+    assert errors.Problem.from_dict(raw).error().retry_after is None
 
 
 @pytest.mark.parametrize("raw", [None, [], {}, {"code": 3}, "code"])

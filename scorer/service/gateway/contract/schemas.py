@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
-from scorer.service.access.tokens import LIFE
+from scorer.service.access.door.tokens import LIFE
 from scorer.wire.names import MAX_ROWS
 
 
@@ -35,6 +35,7 @@ class Problem(BaseModel):
     detail: str
     remedy: str
     retryable: Annotated[bool, Field(description="Whether the same request may succeed later.")]
+    retry_after: Annotated[float | None, Field(ge=0, description="Seconds after which it probably does.")] = None
 
 
 class Card(BaseModel):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from scorer.service.gateway.noted import Noted
+from scorer.service.access.door.noted import Noted
 from scorer.wire.errors import QScoreError
 
 #: Where the application finds the permit and the head of its request in its WSGI environment.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scorer.wire.errors import BadInput, Problem, QScoreError
-from scorer.wire.names import MEDIA_PROBLEM
+from scorer.wire.names import HEADER_RELEASE, MEDIA_PROBLEM
+from scorer.wire.release import RELEASE
 
 _RETRY_AFTER = {429: "2", 503: "5"}  # seconds
 
@@ -32,6 +34,7 @@ def problem_answer(error: QScoreError) -> Answer:
     """Shape an error as application/problem+json (RFC 9457), with the headers that its status asks for."""
     problem = Problem.of(error)
     headers = [("Content-Type", MEDIA_PROBLEM), ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
+    headers.append((HEADER_RELEASE, RELEASE))
     if problem.status in _RETRY_AFTER:
         headers.append(("Retry-After", retry_after(error, problem.status)))
     if problem.status == 401:
@@ -42,5 +45,5 @@ def problem_answer(error: QScoreError) -> Answer:
 
 def retry_after(error: QScoreError, status: int) -> str:
     """Say the seconds after which a caller may try again: those that the error names, or the status' own."""
-    named = getattr(error, "retry_after", None)
-    return str(max(1, round(named))) if named else _RETRY_AFTER[status]
+    named = error.retry_after
+    return _RETRY_AFTER[status] if named is None else str(max(1, math.ceil(named)))  # whole seconds, never too early

@@ -44,6 +44,8 @@ class Front:
         await asyncio.wait((accepting, stopped), return_when=asyncio.FIRST_COMPLETED)
         for task in (accepting, stopped):
             task.cancel()
+        await asyncio.wait((accepting, stopped))
+        self.listener.close()  # callers that come now go elsewhere, and do not wait in vain
         await self._drain(grace)
         if accepting.done() and not accepting.cancelled():
             accepting.result()

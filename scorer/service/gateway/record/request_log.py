@@ -16,12 +16,12 @@ from urllib.parse import parse_qsl
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
 from scorer.service.access import audit
-from scorer.service.access.addresses import Proxies
 from scorer.service.access.api_keys import KeyFile
-from scorer.service.access.callers import Caller
+from scorer.service.access.door.addresses import Proxies
+from scorer.service.access.door.callers import Caller
+from scorer.service.access.door.tokens import Token
 from scorer.service.access.last_use import LastUses, Use, UseFile
 from scorer.service.access.lifetimes import DAY, shown, warning
-from scorer.service.access.tokens import Token
 from scorer.service.gateway.front.gate import RequestHead
 from scorer.service.gateway.record.strangers import Strangers
 from scorer.service.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import NamedTuple
 
-from scorer.service.access.addresses import neighbourhood
+from scorer.service.access.door.addresses import neighbourhood
 
 LINES = 10
 SECONDS = 60.0

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from scorer.service.access.addresses import Proxies, neighbourhood
+from scorer.service.access.door.addresses import Proxies, neighbourhood
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from scorer.service.access.certificates import check_name, read_certificate
+from scorer.service.access.door.certificates import check_name, read_certificate
 from scorer.wire.errors import BadOption, Unauthorised
 
 NOW = dt.datetime.now(dt.UTC)

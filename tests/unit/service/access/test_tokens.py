@@ -11,9 +11,9 @@ import pytest
 import redis
 
 from scorer.service.access.api_keys import KeyFile, Terms, digest_of
-from scorer.service.access.door import Door, Presented
+from scorer.service.access.door.door import Door, Presented
+from scorer.service.access.door.tokens import LIFE, TokenRequest, Tokens
 from scorer.service.access.rights import Rights
-from scorer.service.access.tokens import LIFE, TokenRequest, Tokens
 from scorer.wire.errors import BadOption, Forbidden, MalformedBody, TooManyTokens, Unauthorised, Unavailable
 
 EVERYTHING = TokenRequest()

@@ -100,6 +100,15 @@ def test_a_full_queue_is_asked_again_for_the_same_batch(
     assert len({request.batch_id for request in gateway.requests}) == 1
 
 
+def test_a_key_over_its_limit_comes_again_when_the_gateway_says(
+    tmp_path: Path, gateway: ScriptedGateway, connect: Callable[[], GatewayClient]
+) -> None:
+    gateway.score_script.append("over_limit")
+    assert score_file(rows_file(tmp_path, 3), "lateral", ScoreOptions(), connect).scored == 3
+    first, second = gateway.moments
+    assert second - first >= gateway.retry_after
+
+
 @pytest.mark.usefixtures("impatient")
 def test_a_queue_that_stays_full_is_told(
     tmp_path: Path, gateway: ScriptedGateway, connect: Callable[[], GatewayClient]

@@ -14,6 +14,7 @@ from scorer.service.gateway.app import create_app
 from scorer.service.gateway.record.strangers import LINES, SECONDS, Strangers
 from scorer.service.queue.broker import FAST, redis_client
 from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.lanes import LANES
 from scorer.service.settings import GatewaySettings, HecSettings, Settings
 from scorer.wire.names import MAX_BODY_BYTES
 
@@ -137,6 +138,7 @@ def test_batches_that_cannot_be_scored_now(settings: Settings, keys: KeyFile) ->
     Exchange(redis_client(settings, server=FAST)).beat("score", "a worker that takes nothing")
     hasty = {"X-QScore-Timeout": "0.05"}
     assert lines(client, secret=secret, headers=hasty) == (504, [line(key.id, 504, "scoring_timeout", **pinned)])
+    redis_client(settings, server=FAST).lpush(LANES.keys["interactive"], b"a batch that waits")
     assert lines(client, secret=secret, headers=hasty) == (429, [line(key.id, 429, "queue_full", **pinned)])
 
 

@@ -14,8 +14,9 @@ from werkzeug.test import TestResponse
 from scorer.chain import Entry
 from scorer.service.access.api_keys import ApiKey, KeyFile, Terms
 from scorer.service.access.audit import record
-from scorer.service.access.tokens import MOST_BODY
-from scorer.service.gateway.app import create_app
+from scorer.service.access.door.tokens import MOST_BODY
+from scorer.service.gateway.app import Gateway, application_of, create_app
+from scorer.service.gateway.front.gate import ENVIRON_PERMIT, Peer, RequestHead
 from scorer.service.settings import GatewaySettings, Settings
 from tests.unit.service.access.local_issuer import LocalIssuer, local_issuer
 
@@ -173,3 +174,15 @@ def test_the_audit_record_holds_tokens_and_ended_keys_once_a_day(settings: Setti
     ]
     assert entries[0]["facts"]["bound"] == "models lateral"
     assert token not in str(entries)
+
+
+def test_a_key_that_is_revoked_while_its_body_comes_scores_nothing(settings: Settings, keys: KeyFile) -> None:
+    gateway = Gateway.of(settings)
+    client, (key, secret) = application_of(gateway).test_client(), keys.add(["score"])
+    headers = {name.lower(): text for name, text in (CSV | bearer(secret)).items()}
+    permit = gateway.checks.score(RequestHead("POST", SCORE, "", headers, Peer("192.0.2.1", 1), 0), "lateral")
+    assert client.post(SCORE, headers=CSV, environ_overrides={ENVIRON_PERMIT: permit}).status_code == 200
+    keys.revoke(key.id)
+    answer = client.post(SCORE, headers=CSV, environ_overrides={ENVIRON_PERMIT: permit})
+    assert code(answer) == (401, "unauthorised")
+    assert f"key {key.id} was revoked" in answer.get_json(force=True)["detail"]

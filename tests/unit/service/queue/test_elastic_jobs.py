@@ -99,7 +99,7 @@ def refusing(rows: ScoredRows) -> SendOutcome:
 
 def test_a_job_without_a_route_is_the_message_that_it_was() -> None:
     plain = DeliveryJob("batch-0001", "k")
-    assert set(plain.to_kwargs()) == {"v", "batch_id", "rows_key", "part", "parts", "attempt", "submitter"}
+    assert set(plain.to_kwargs()) == {"v", "release", "batch_id", "rows_key", "part", "parts", "attempt", "submitter"}
     assert DeliveryJob.from_kwargs(JOB.to_kwargs()) == JOB
     score = ScoreJob("batch-0001", "lateral", ScoreOptions(), 1, "text/csv", 2e9, 1e9, **ROUTE)  # type: ignore[arg-type]
     assert ScoreJob.from_kwargs(score.to_kwargs()) == score

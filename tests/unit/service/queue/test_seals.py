@@ -59,7 +59,7 @@ class Place:
     def put(self, body: bytes, *keys: bytes) -> ScoreJob:
         settings = settings_with(self.folder, *keys)
         admission = Admission((SCORE.queues[0],), 50)
-        return Exchanges.of(settings).submitter(settings).put(JOB, SCORE.queues[0], body, 60.0, admission)
+        return Exchanges.of(settings).submitter(settings).put(JOB, SCORE.queues[0], body, 60.0, admission).job
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ from scorer.models.trained import TrainedModel
 from scorer.registry.store import card_of
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.celery_app import build_app
-from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
+from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows, worker_name
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES
-from scorer.service.queue.submit import Admission, Submitter
+from scorer.service.queue.submit import Admission, Placed, Submitter
 from scorer.service.settings import load_settings
 from scorer.wire.errors import QueueFull, Unavailable
 from scorer.wire.options import ScoreOptions
@@ -46,6 +46,9 @@ class Queue:
 
     def put(self, queue: str, body: bytes = SMALL, life: float = 40.0) -> ScoreJob:
         """Put a job as the gateway does."""
+        return self.placed(queue, body, life).job
+
+    def placed(self, queue: str, body: bytes = SMALL, life: float = 40.0) -> Placed:
         return self.submitter.put(JOB, queue, body, life, Admission.to_lane(LANES.serving(queue), LIMIT))
 
     def celery(self, queue: str) -> Celery:
@@ -211,6 +214,27 @@ def test_many_callers_at_once_never_pass_the_limit(queue: Queue) -> None:
     with ThreadPoolExecutor(8) as threads:
         taken = list(threads.map(put, range(40)))
     assert (sum(taken), len(queue.messages("interactive"))) == (LIMIT, LIMIT)
+
+
+@pytest.mark.parametrize("body", [SMALL, LARGE])
+def test_a_job_that_is_taken_back_leaves_the_others(queue: Queue, body: bytes) -> None:
+    queue.live("score", "bulk")
+    others = [queue.placed("interactive"), queue.placed("bulk", LARGE)]
+    placed = queue.placed("interactive", body)
+    queue.submitter.take_back(placed)
+    queue.submitter.take_back(placed)  # what a worker has taken meanwhile is no error
+    assert [len(queue.messages(name)) for name in ("interactive", "bulk")] == [1, 1]
+    assert queue.bodies() == [others[1].job.body_key]
+
+
+def test_living_workers_say_how_many_processes_they_have(client: redis.Redis) -> None:
+    exchange = Exchange(client)
+    assert exchange.processes("score") == 0
+    exchange.beat("score", worker_name("host:7", 12, 4))
+    exchange.beat("score", "host:99")  # as 0.1.0 named its workers
+    exchange.beat("deliver", worker_name("host", 13, 8))
+    client.zadd("qscore:workers:score", {worker_name("dead", 14, 16): 1e9})
+    assert exchange.processes("score") == 5
 
 
 def test_a_server_without_memory_is_a_refusal(queue: Queue) -> None:

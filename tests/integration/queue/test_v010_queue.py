@@ -21,6 +21,7 @@ import msgpack
 import pytest
 import redis
 
+from scorer.wire.release import RELEASE
 from tests.v010 import API_KEY, QSCORE, Cluster, cluster, content, differences, make_home, secret_file, without
 
 SCORES = content("scores.json")
@@ -122,7 +123,7 @@ def test_a_search_that_waits_on_the_queue_is_scored_and_answered(stack: Stack, n
     scenario, batch_id = stack.put(name), name.replace("_", "-")
     reply = stack.reply(f"qscore:reply:{batch_id}")
     assert reply["ok"] is True, reply
-    assert reply["headers"] == scenario["reply"]["headers"]
+    assert reply["headers"] == scenario["reply"]["headers"] | {"X-QScore-Worker-Release": RELEASE}
     assert differences(table(reply["body"].decode()), table(scenario["reply"]["body"])) == []
     if "ids" in scenario:  # it asked for its rows to be written
         assert eventually(lambda: len(stack.events(batch_id)) == len(scenario["ids"]))

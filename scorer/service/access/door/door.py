@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 
 from scorer.service.access.api_keys import ApiKey, KeyFile, bearer
-from scorer.service.access.callers import Caller
-from scorer.service.access.certificates import read_certificate
+from scorer.service.access.door.callers import Caller
+from scorer.service.access.door.certificates import read_certificate
+from scorer.service.access.door.tokens import PREFIX, Token, TokenRequest, Tokens
 from scorer.service.access.oidc.people import People, Person, looks_like_one
-from scorer.service.access.tokens import PREFIX, Token, TokenRequest, Tokens
 from scorer.wire.errors import Forbidden, QScoreError, Unauthorised
 
 

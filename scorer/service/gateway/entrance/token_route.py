@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Request, Response, g, jsonify, request
 
-from scorer.service.access.callers import Caller
-from scorer.service.access.door import Door
-from scorer.service.access.tokens import MOST_BODY, Token, TokenRequest
-from scorer.service.gateway.entrance import presented
+from scorer.service.access.door.callers import Caller
+from scorer.service.access.door.door import Door
+from scorer.service.access.door.tokens import MOST_BODY, Token, TokenRequest
+from scorer.service.gateway.entrance.enter import presented
 from scorer.wire.errors import BodyTooLarge
 
 if TYPE_CHECKING:

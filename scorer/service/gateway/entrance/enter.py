@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from scorer.service.access.callers import Caller
-from scorer.service.access.door import Door, Presented
+from collections.abc import Callable
+
+from scorer.service.access.door.callers import Caller
+from scorer.service.access.door.door import Door, Presented
 from scorer.service.gateway.front.gate import RequestHead
 
 
@@ -12,10 +14,21 @@ def presented(head: RequestHead) -> Presented:
     return Presented(head.header("authorization"), head.peer.certificate)
 
 
-def enter(door: Door, head: RequestHead, scope: str, model: str | None = None) -> Caller:
-    """Find the caller, note it on the head, and check what it may do. Raises Unauthorised, Forbidden, Unavailable."""
+def enter(
+    door: Door,
+    head: RequestHead,
+    scope: str,
+    model: str | None = None,
+    counted: Callable[[str], object] | None = None,
+) -> Caller:
+    """Find the caller, note it on the head, and check what it may do. ``counted``: is told whose key it is.
+
+    Raises Unauthorised, Forbidden, Unavailable, and what ``counted`` does.
+    """
     head.noted.scope = scope
     head.noted.caller = caller = door.caller(presented(head))
+    if counted is not None:
+        counted(caller.key.id)
     caller.check_alive()
     caller.check_scope(scope)
     if model is not None:

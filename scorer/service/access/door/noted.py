@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scorer.service.access.callers import Caller
-from scorer.service.access.tokens import Token
+from scorer.service.access.door.callers import Caller
+from scorer.service.access.door.tokens import Token
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""How the gateway takes callers in: their certificates, their rights, their tokens."""

@@ -1,0 +1,1 @@
+"""What operators close: a stack that is drained, a model that is disabled."""

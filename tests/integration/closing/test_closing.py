@@ -1,0 +1,222 @@
+"""What operators close: a model that is disabled, a stack that is drained, a stack that is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from scorer.rows.acknowledgement import Acknowledgement
+from scorer.service.queue.closing.draining import under_way
+from scorer.service.stack.up import StackState, exchange_of, queue_of, read_state
+from scorer.wire.client import ScoreReply
+from scorer.wire.errors import Draining, QScoreError
+from scorer.wire.options import ScoreOptions
+from scorer.wire.release import RELEASE
+from tests.integration.stack_tools import (
+    UP,
+    body,
+    children,
+    client_of,
+    end,
+    eventually,
+    processes,
+    qscore,
+    settings_of,
+    variables,
+)
+
+
+class Running(NamedTuple):
+    home: Path
+    state: StackState
+    events: Path
+    process: subprocess.Popen[str]
+
+    def written(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.events.read_text().splitlines()] if self.events.exists() else []
+
+
+@contextlib.contextmanager
+def running(folder: Path, publish: Callable[[Path], None]) -> Iterator[Running]:
+    home, events = folder / "home", folder / "events.ndjson"
+    publish(home)
+    sink = {"QSCORE_SINK": "file", "QSCORE_SINK_FILE": str(events)}
+    with subprocess.Popen(
+        UP, env=variables(home, **sink), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("ready:") for line in process.stdout)
+        state = read_state(settings_of(home))
+        assert state is not None
+        yield Running(home, state, events, process)
+        go_on(processes(home))
+        if process.poll() is None:
+            end(process)
+    for pid in processes(home):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, publish_tiny: Callable[[Path], None]) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("closing"), publish_tiny) as made:
+        yield made
+
+
+@pytest.fixture
+def stack(shared: Running) -> Iterator[Running]:
+    """One stack for tests that close something; open again after each."""
+    yield shared
+    go_on(processes(shared.home))
+    qscore(shared.home, "enable", "all")
+    qscore(shared.home, "drain", "--undo")
+
+
+@pytest.fixture
+def ending(tmp_path: Path, publish_tiny: Callable[[Path], None]) -> Iterator[Running]:
+    """A stack that its test stops."""
+    with running(tmp_path, publish_tiny) as made:
+        yield made
+
+
+def statuses(reply: ScoreReply) -> set[str]:
+    return {line.rpartition(",")[2] for line in reply.body.decode().splitlines()[1:]}
+
+
+def test_a_disabled_model_lets_rows_through_unscored_within_five_seconds(stack: Running) -> None:
+    write = ScoreOptions(write=True)
+    before = len(stack.written())
+    with client_of(stack.home, stack.state) as client:
+        assert eventually(lambda: client.score("lateral", body(3), 3).scored == 3, 5.0)
+        assert client.score("lateral", body(3), 3, write, "batch-before").scored == 3
+        assert eventually(lambda: len(stack.written()) == before + 3)
+        done = qscore(stack.home, "disable", "lateral")
+        assert (done.returncode, done.stdout[:18]) == (0, "disabled: lateral;"), done.stderr
+        assert eventually(lambda: client.score("lateral", body(3), 3).scored == 0, 5.0)
+        reply = client.score("lateral", body(3), 3, write, "batch-closed", submitter=f"{client.key_id}:closed")
+        assert reply.problems == {"disabled": 3}
+        (status,) = statuses(reply)
+        assert status.startswith("disabled: model lateral")
+        assert "`qscore enable lateral`" in status
+        outcome = exchange_of(settings_of(stack.home), 10.0).wait_outcome(f"{client.key_id}:closed", 10.0)
+        assert outcome is not None
+        assert outcome.ack == Acknowledgement("batch-closed", 0)
+        assert client.card("lateral").version == "1-starter", "searches still learn which fields a model wants"
+        told = qscore(stack.home, "status")
+        assert "disabled: lateral" in told.stdout
+        assert qscore(stack.home, "enable", "lateral").returncode == 0
+        assert eventually(lambda: client.score("lateral", body(3), 3).scored == 3, 5.0)
+    assert len(stack.written()) == before + 3
+
+
+def test_a_caller_of_0_1_0_hears_of_it_by_a_code_that_it_knows(stack: Running) -> None:
+    """It takes a reply with a code that it does not know for damaged, and its search would say so."""
+    assert qscore(stack.home, "disable", "all").returncode == 0
+    context = ssl.create_default_context(cafile=stack.state.ca_file)
+    key = settings_of(stack.home).local_key.read_text().strip()
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "text/csv", "X-QScore-Rows": "1"}
+
+    def problems() -> Any:
+        with contextlib.closing(
+            http.client.HTTPSConnection(stack.state.url.removeprefix("https://"), timeout=20, context=context)
+        ) as connection:
+            connection.request("POST", "/v1/models/lateral/score", body(1), headers)
+            response = connection.getresponse()
+            assert response.headers["X-QScore-Release"] == RELEASE
+            return json.loads(response.headers["X-QScore-Problems"])
+
+    assert eventually(lambda: problems() == {"not_scored": 1}, 5.0)
+
+
+def test_a_name_that_stops_nothing_is_refused(stack: Running) -> None:
+    done = qscore(stack.home, "disable", "laterall")
+    assert done.returncode == 2
+    assert "there is no model 'laterall'. Give one of lateral, all." in done.stderr
+
+
+def test_a_drained_stack_takes_nothing_and_finishes_what_it_has(stack: Running) -> None:
+    held, replies = pool(stack.home), []
+    with client_of(stack.home, stack.state) as client, client_of(stack.home, stack.state) as late:
+        stop(held)
+        first = threading.Thread(target=lambda: replies.append(client.score("lateral", body(5), 5)))
+        first.start()
+        assert eventually(lambda: batches(stack.home) == 1)
+        assert qscore(stack.home, "drain", "--wait", "0").returncode == 1
+        with pytest.raises(Draining, match="drain --undo") as refused:
+            late.score("lateral", body(1), 1)
+        assert (refused.value.status, refused.value.retryable) == (503, True)
+        with pytest.raises(Draining):
+            late.ready()
+        unfinished = qscore(stack.home, "drain", "--wait", "0")
+        assert unfinished.returncode == 1
+        assert "there is still under way: 1 " in unfinished.stderr
+        go_on(held)
+        first.join(20)
+        done = qscore(stack.home, "drain", "--wait", "20")
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (
+            0,
+            "nothing is under way; `qscore up` can be stopped",
+        ), done.stderr
+        assert [reply.scored for reply in replies] == [5]
+        assert qscore(stack.home, "status").returncode == 1
+        assert qscore(stack.home, "drain", "--undo").returncode == 0
+        assert late.score("lateral", body(2), 2).scored == 2
+
+
+def test_told_to_stop_it_answers_what_it_took(ending: Running) -> None:
+    """Four callers whose batches wait when the signal comes: each has its answer, and nobody is let in any more."""
+    held, outcomes = pool(ending.home), list[ScoreReply | QScoreError]()
+
+    def ask(number: int) -> None:
+        with client_of(ending.home, ending.state) as client:
+            try:
+                outcomes.append(client.score("lateral", body(7), 7, batch_id=f"stopping-{number}"))
+            except QScoreError as error:
+                outcomes.append(error)
+
+    stop(held)
+    callers = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+    for caller in callers:
+        caller.start()
+    assert eventually(lambda: batches(ending.home) == 4)
+    ending.process.send_signal(signal.SIGTERM)
+    time.sleep(1.0)  # longer than a gateway needs to break what it does not wait for
+    go_on(held)
+    for caller in callers:
+        caller.join(30)
+    assert [getattr(outcome, "scored", outcome) for outcome in outcomes] == [7] * 4
+    ending.process.communicate(timeout=40)
+    assert ending.process.returncode == 0
+
+
+def batches(home: Path) -> int:
+    """Batches that wait or are worked on."""
+    return under_way(queue_of(settings_of(home))).total
+
+
+def pool(home: Path) -> list[int]:
+    """The processes that score searches; the one that takes messages for them is not among them."""
+    workers = processes(home, "scorer.service.worker score")
+    return [child for worker in workers for child in children(worker) if child in workers]
+
+
+def stop(pids: list[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+
+
+def go_on(pids: list[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,1 @@
+"""A rolling upgrade from the version before, under load."""
