@@ -14,7 +14,10 @@ from scorer.wire.errors import NonsenseReply
 
 
 def taken(seal: Seal, key: str, values: list[bytes]) -> list[bytes]:
-    """Open values of a list; those that are forged are said and left out."""
+    """Open values of a list; those that are forged are said and left out.
+
+    Raises NonsenseReply where values are sealed and here is no key.
+    """
     opened = []
     for value in values:
         try:

@@ -21,7 +21,7 @@ from scorer.service.stack.up import StackState, read_state
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import Unavailable
 from scorer.wire.options import ScoreOptions
-from tests.integration.stack_tools import body, client_of, eventually, processes, qscore, settings_of
+from tests.integration.stack_tools import body, children, client_of, eventually, processes, qscore, settings_of
 
 WRITE = ScoreOptions(write=True)
 ROWS = 4_000  # two deliveries
@@ -117,7 +117,8 @@ def test_rows_are_written_soon_after_their_server_was_killed(stack: Stack, clien
 
 def test_rows_of_a_killed_delivery_are_written_soon(stack: Stack, client: GatewayClient) -> None:
     everybody = delivery(stack)
-    main, *pool = everybody
+    (main,) = [pid for pid in everybody if set(children(pid)) & set(everybody)]
+    pool = [pid for pid in everybody if pid != main]
     with stopped(pool):
         client.score("lateral", body(ROWS), ROWS, WRITE, "batch-delivery")
         assert eventually(lambda: stack.durable().hlen("qscore:d:unacked") >= 2)
