@@ -77,17 +77,19 @@ def gateway(running: Running, free: bool) -> Iterator[tuple[int, GatewayClient]]
         with subprocess.Popen(command, env=variables, pass_fds=[number], stderr=subprocess.DEVNULL) as process:
             try:
                 with GatewayClient(url, running.key, running.state.ca_file) as client:
-                    _until_ready(client)
+                    _until_ready(client, process)
                     yield process.pid, client
             finally:
                 process.terminate()
 
 
-def _until_ready(client: GatewayClient) -> None:
+def _until_ready(client: GatewayClient, process: subprocess.Popen[bytes]) -> None:
     for _ in range(200):
         with contextlib.suppress(Unavailable):
             client.ready()
             return
+        if process.poll() is not None:
+            break
         time.sleep(0.1)
     raise SystemExit("a gateway did not become ready")
 

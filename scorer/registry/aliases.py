@@ -58,7 +58,7 @@ def next_counter(before: int) -> int:
 def signed(name: str, versions: Mapping[str, str], counter: int, signer: Signer) -> bytes:
     """Write the file of a model's aliases."""
     document = {alias: {"version": version} for alias, version in versions.items()}
-    signature = json.loads(signer.sign(_payload(name, versions, counter)))
+    signature = json_object(signer.sign(_payload(name, versions, counter)))
     return json.dumps({**document, "counter": counter, "model": name, "signature": signature}, sort_keys=True).encode()
 
 

@@ -17,6 +17,8 @@ import sys
 STOP_SECONDS = 30
 
 _PR_SET_PDEATHSIG = 1
+# malloc.h of glibc.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 #: Read when NumPy's BLAS loads: processes are the parallelism here, and threads inside them would fight over cores.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -27,6 +29,18 @@ def end_with_parent(number: int, parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def return_memory() -> None:
+    """Have the C library give large blocks back to the system when they are freed, and share its arenas.
+
+    As it comes, glibc keeps what large bodies took for a process's whole life, in an arena for each of its threads.
+    Does nothing with another C library. For the start of a process, before it has threads.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option, value in ((_M_MMAP_THRESHOLD, 4 * 1024**2), (_M_TRIM_THRESHOLD, 8 * 1024**2), (_M_ARENA_MAX, 1)):
+            mallopt(option, value)
 
 
 def wrapped(command: list[str], number: signal.Signals) -> list[str]:

@@ -9,6 +9,7 @@ letters; each kind of kill must have made a retry and a deduplication; scores mu
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 from tests.chaos.hands import TARGETS
@@ -26,6 +27,8 @@ def main() -> None:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
+    # Whoever ends the play early finds no processes and no file system left of it.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit("chaos: ended early"))
     verdict = run(60.0 * arguments.minutes, arguments.seed, say, tuple(arguments.target or TARGETS))
     raise SystemExit(bool(verdict.faults))
 

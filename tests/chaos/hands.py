@@ -80,6 +80,16 @@ class Hands:
             filler.unlink()
         return blow
 
+    def unwritten_now(self) -> frozenset[str]:
+        """Ids of batches with rows on the durable server; none while it does not answer."""
+        queue = Exchanges.of(self.stage.settings)
+        try:
+            return _unwritten(queue.durable.client)
+        except redis.RedisError:
+            return frozenset()
+        finally:
+            queue.close()
+
     def _note(self, what: str, target: str, in_flight: int) -> Blow:
         batches = frozenset(self.book.in_flight("")) | self.unwritten
         blow = Blow(what, target, time.time(), self.stage.recorded_bytes(), in_flight, batches)

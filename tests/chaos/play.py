@@ -21,6 +21,8 @@ from tests.chaos.stage import Stage, searching, staged
 from tests.integration.stack_tools import eventually
 
 Say = Callable[[str], None]
+#: Seconds: several times what a lost delivery worker's message takes to come again.
+_LONGEST_SETTLING = 900.0
 
 #: Log records of workers that tell of something tried again, and of a repetition that was found to be one.
 _RETRIED = {"delivery_delayed", "delivery_put_back", "delivery_failed"}
@@ -138,13 +140,15 @@ def _tended(play: Play, done: Callable[[], bool], seconds: float) -> bool:
 
 
 def _settled(play: Play) -> Verdict:
-    """Wait until every accepted row has arrived, as long as more still do, and judge."""
-    most, verdict = -1, _judged(play)
-    while verdict.lost and play.stage.recorded_bytes() + verdict.dead > most:
-        most = play.stage.recorded_bytes() + verdict.dead
-        play.say(f"  {verdict.lost} accepted rows are on their way")
-        # Longer than the redelivery of what a lost delivery worker held.
-        _tended(play, lambda most=most: play.stage.recorded_bytes() > most, 200.0)  # type: ignore[misc]
+    """Wait until every accepted row has arrived, as long as more do or rows lie on the queue, and judge."""
+    until, most, verdict = time.monotonic() + _LONGEST_SETTLING, -1, _judged(play)
+    while verdict.lost and time.monotonic() < until:
+        waiting, recorded_by_now = len(play.hands.unwritten_now()), play.stage.recorded_bytes()
+        play.say(f"  {verdict.lost} accepted rows are on their way; {waiting} batches have rows on the queue")
+        if recorded_by_now <= most and not waiting:
+            break
+        most = recorded_by_now
+        _tended(play, lambda most=most: play.stage.recorded_bytes() > most, 60.0)  # type: ignore[misc]
         _tended(play, lambda: False, 3.0)
         verdict = _judged(play)
     return verdict

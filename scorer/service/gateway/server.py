@@ -32,6 +32,7 @@ from scorer.service.gateway.front.notices import Notices
 from scorer.service.gateway.front.server import Front
 from scorer.service.gateway.front.sockets import descriptors
 from scorer.service.gateway.permits import GatewayGate
+from scorer.service.process import return_memory
 from scorer.service.queue.broker import private_dir
 from scorer.service.settings import GatewaySettings, Settings, load_settings
 from scorer.wire.errors import ConfigurationError
@@ -119,6 +120,7 @@ def listening(gateway: GatewaySettings, inherited: str | None) -> socket.socket:
 
 def main(arguments: list[str]) -> None:
     """Serve with this process's settings."""
+    return_memory()
     settings = load_settings()
     configure_logs("gateway")
     audit_start(settings, "gateway")

@@ -196,7 +196,7 @@ def test_a_source_nobody_configured_is_one_sentence(site: Site) -> None:
 @pytest.mark.parametrize(
     ("close", "reopen", "why"),
     [
-        (("disable", MODEL), ("enable", MODEL), "switched off"),
+        (("disable", MODEL), ("enable", MODEL), "is disabled by its operators"),
         (("drain", "--wait", "20"), ("drain", "--undo"), "drained"),
     ],
 )
@@ -208,15 +208,13 @@ def test_what_operators_close_costs_no_document(
         running.until("leading")
         site.add(20)
         assert eventually(lambda: len(site.scores()) == 20), running.said
-        checkpoint = site.state()["checkpoint"]
         try:
             assert qscore(site.home, *close).returncode == 0
             time.sleep(2.0)  # every process has looked
             site.add(30, start=20)
             running.until(why)
             assert len(site.scores()) == 20
-            assert DeadLetters(settings_of(site.home).dead_letters).list() == []
-            assert site.state()["checkpoint"]["time"] >= checkpoint["time"]
+            assert not DeadLetters(settings_of(site.home).dead_letters).list()
         finally:
             assert qscore(site.home, *reopen).returncode == 0
         assert eventually(lambda: len(site.scores()) == 50), running.said

@@ -60,7 +60,7 @@ class Application:
             "REMOTE_PORT": str(head.peer.port),
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "https",
-            "wsgi.input": io.BytesIO(body.content()),
+            "wsgi.input": io.BufferedReader(_BodyStream(body)),
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,
@@ -69,6 +69,24 @@ class Application:
             ENVIRON_PERMIT: permit,
             ENVIRON_BODY: body,
         }
+
+
+class _BodyStream(io.RawIOBase):
+    """The body as a stream. It holds none of it, so that it is gone when the application lets it go."""
+
+    def __init__(self, body: HeldBody) -> None:
+        super().__init__()
+        self._body = body
+        self._read = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._body.content()[self._read : self._read + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._read += len(piece)
+        return len(piece)
 
 
 def _nothing() -> None:

@@ -22,9 +22,18 @@ from scorer.service.gateway.front.heads import read_head
 from scorer.service.gateway.front.notices import End, Notices
 from scorer.service.gateway.front.refusals import Answer, problem_answer, refusal
 from scorer.wire.errors import QScoreError
+from scorer.wire.names import HEADER_RELEASE
+from scorer.wire.release import RELEASE
 
 _PIECE = 256 * 1024
-_HEALTH = (b'{"status":"up"}\n', [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
+_HEALTH = b'{"status":"up"}\n'
+_HEALTH_HEADERS = (
+    ("Content-Type", "application/json"),
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    (HEADER_RELEASE, RELEASE),
+    ("Content-Length", str(len(_HEALTH))),
+)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -113,8 +122,7 @@ class Connection:
     async def _answered(self, head: RequestHead) -> bool:
         """Answer one request; gives whether the connection goes on."""
         if head.path == "/healthz" and head.method in ("GET", "HEAD") and not head.length:
-            body, headers = _HEALTH
-            sent = Answer(200, [*headers, ("Content-Length", str(len(body)))], body if head.method == "GET" else b"")
+            sent = Answer(200, _HEALTH_HEADERS, _HEALTH if head.method == "GET" else b"")
             return await self._send(sent, head.keep_alive)
         started = time.perf_counter()
         try:

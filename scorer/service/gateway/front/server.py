@@ -16,7 +16,7 @@ from scorer.service.gateway.front.notices import End
 from scorer.service.gateway.front.sockets import hello, shut
 
 #: Bytes after which a connection's reader asks its caller to wait (twice this much at most lies in memory).
-_READ_AHEAD = 64 * 1024
+_READ_AHEAD = 256 * 1024
 #: Seconds for the end of TLS on a connection that is over.
 _GOODBYE = 1.0
 

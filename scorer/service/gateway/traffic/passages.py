@@ -104,7 +104,7 @@ def _safely(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
         return
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrafficMetrics(Collector):
     """Gauges of one gateway's traffic, read at every scrape."""
 

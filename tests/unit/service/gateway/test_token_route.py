@@ -180,7 +180,8 @@ def test_a_key_that_is_revoked_while_its_body_comes_scores_nothing(settings: Set
     gateway = Gateway.of(settings)
     client, (key, secret) = application_of(gateway).test_client(), keys.add(["score"])
     headers = {name.lower(): text for name, text in (CSV | bearer(secret)).items()}
-    permit = gateway.checks.score(RequestHead("POST", SCORE, "", headers, Peer("192.0.2.1", 1), 0), "lateral")
+    head = RequestHead("POST", SCORE, "", headers, Peer("192.0.2.1", 1), 0)
+    permit = gateway.checks.reserved(gateway.checks.score(head, "lateral"))
     assert client.post(SCORE, headers=CSV, environ_overrides={ENVIRON_PERMIT: permit}).status_code == 200
     keys.revoke(key.id)
     answer = client.post(SCORE, headers=CSV, environ_overrides={ENVIRON_PERMIT: permit})
