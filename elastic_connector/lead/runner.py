@@ -19,8 +19,7 @@ from scorer.elastic_client.clock import ServerClock
 from scorer.elastic_client.moments import BEGINNING, GivenTime
 from scorer.elastic_client.settings import ElasticSource
 from scorer.logs import get_log
-from scorer.service.queue.broker import redis_client
-from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.exchanges import durable_exchange
 from scorer.service.settings import Settings
 from scorer.wire.errors import ConfigurationError, Unavailable
 
@@ -47,7 +46,7 @@ def run_connector(
     elastic = settings.elastic
     client = connect(elastic)
     # Each source blocks one connection while it waits for acknowledgements, and its lease uses another.
-    exchange = Exchange(redis_client(settings, connections=2 * len(chosen) + 2, longest_wait=1.0))
+    exchange = durable_exchange(settings, connections=2 * len(chosen) + 2, longest_wait=1.0)
     board = StatusBoard([SourceStatus(s.name, s.model, elastic.namespace_of(s)) for s in chosen])
     clock = ServerClock(client)
     setting = Setting(client, Queues.of(settings, exchange), cards, elastic, clock, board, since, once)

@@ -135,6 +135,7 @@ class Settings(BaseSettings):
     broker_url: str = ""  # redis://, rediss:// or redis+socket://; empty: the embedded Valkey of `qscore up`
     interactive_broker_url: str = ""  # the same for searches, whose batches stay off the disk; empty: see broker.py
     broker_ca: Path | None = None  # PEM for rediss://
+    queue_key_file: Path | None = None  # one or two keys that seal what lies on a server of your own; mode 0600
     broker_plain_hosts: tuple[_HostName, ...] = ()  # hosts other than this one that redis:// may name
     sink: Literal["none", "hec", "file", "elastic"] = "none"
     sink_file: Path | None = None  # for sink = "file": HEC events, one JSON object a line

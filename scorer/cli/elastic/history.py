@@ -17,8 +17,7 @@ from scorer.elastic_client.extra import elastic_extra
 from scorer.elastic_client.moments import Millis, given_time, iso
 from scorer.elastic_client.settings import ElasticSource
 from scorer.service.client.local import local_client
-from scorer.service.queue.broker import redis_client
-from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.exchanges import durable_exchange
 from scorer.service.settings import Settings, load_settings
 from scorer.wire.errors import BadOption
 
@@ -133,7 +132,7 @@ def _history(name: str, version: str | None) -> Iterator[History]:
         from scorer.elastic_client.clock import ServerClock
     cards = gateway_cards(settings, lambda: local_client(settings, CARD_SECONDS))
     card = cards(source.model, version or source.version)
-    exchange = Exchange(redis_client(settings, connections=4, longest_wait=_LONGEST_WAIT))
+    exchange = durable_exchange(settings, longest_wait=_LONGEST_WAIT)
     client = connect(settings.elastic)
     try:
         yield History(client, settings.elastic, source, card, ServerClock(client), Queues.of(settings, exchange))

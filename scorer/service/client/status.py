@@ -85,7 +85,10 @@ def _failing(settings: Settings) -> tuple[Check, ...]:
 
 def _queue(settings: Settings) -> Check:
     try:
-        state = queue_of(settings).state()
+        queue = queue_of(settings)
+        for exchange in (queue.fast, queue.durable):
+            exchange.prove_writable()
+        state = queue.state()
     except QScoreError as error:
         return Check(False, f"queue: {shown_urls(settings)}: {error.sentence()}")
     return queue_check(settings, state)

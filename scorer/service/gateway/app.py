@@ -36,7 +36,7 @@ from scorer.service.gateway.record.request_log import Line, RequestLog
 from scorer.service.gateway.request_checks import ScoreRequest
 from scorer.service.gateway.traffic.passages import Passage, Traffic, TrafficMetrics
 from scorer.service.queue.exchanges import Exchanges
-from scorer.service.queue.jobs import ScoreJob, WorkerReply
+from scorer.service.queue.jobs import REPLY, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
 from scorer.service.queue.submit import Admission, Placed, Submitter
 from scorer.service.settings import Settings
@@ -181,7 +181,7 @@ def _job(asked: ScoreRequest, seconds: float) -> ScoreJob:
         asked.media_type,
         deadline=now + seconds,
         submitted=now,
-        reply_key=f"qscore:reply:{uuid.uuid4().hex}",
+        reply_key=REPLY + uuid.uuid4().hex,
         submitter=asked.submitter,
         writer=asked.writer,
     )

@@ -13,14 +13,15 @@ from kombu.entity import Queue
 
 from scorer.service.queue.broker import broker_url, tls_options
 from scorer.service.queue.lanes import Lane, TaskClock
-from scorer.service.queue.transport import LaneAMQP
+from scorer.service.queue.seal import Seal
+from scorer.service.queue.transport import lane_amqp
 from scorer.service.settings import Settings
 
 
 def build_app(settings: Settings, lane: Lane) -> Celery:
     """Build the Celery application of one lane: enough to name tasks; workers register their tasks on it."""
-    broker = broker_url(settings, lane.server)
-    app = Celery(f"qscore-{lane.name}", broker=broker, backend=None, set_as_current=False, amqp=LaneAMQP)
+    broker, amqp = broker_url(settings, lane.server), lane_amqp(Seal.of(settings, lane.server))
+    app = Celery(f"qscore-{lane.name}", broker=broker, backend=None, set_as_current=False, amqp=amqp)
     clock = lane.clock(settings)
     app.conf.update(_serialisation() | _reliability(clock) | _worker() | _routing(lane))
     app.conf.update(_connection(settings, lane, clock))

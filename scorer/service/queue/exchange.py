@@ -17,15 +17,17 @@ import msgpack
 import redis
 from pydantic import TypeAdapter
 
+from scorer.logs import get_log
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.claims import claimed, reached
 from scorer.service.queue.full_server import Command, in_one_step
-from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
+from scorer.service.queue.jobs import REPLY_LIFE, DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
+from scorer.service.queue.seal import NO_SEAL, Seal
+from scorer.service.queue.sealed_lists import taken, waited
+from scorer.service.queue.tally import added_up, packed_counts
 from scorer.wire.errors import MalformedBody, NonsenseReply, Problem
 
-#: Seconds that a reply lies there when its caller has given up.
-REPLY_LIFE = 60
 #: Seconds that a submitter may be away before it no longer learns what became of its batches, and sends them again.
 ACK_LIFE = 3600
 #: Seconds that a batch's runs are remembered: as the settings come, five times as long as a lost worker's message
@@ -134,6 +136,7 @@ class Exchange:
 
     client: redis.Redis
     lanes: Lanes = LANES
+    seal: Seal = NO_SEAL
 
     def drop(self, *keys: str | None) -> None:
         """Remove what lies under these keys; None is no key."""
@@ -160,28 +163,30 @@ class Exchange:
             answers = pipe.execute()
         own = job.message.encode() + b" "
         deaths = sum(run.startswith(own) or deadline < now for run, deadline in answers[0])
-        return deaths, answers[3] if job.body_key is not None else None
+        if job.body_key is None or answers[3] is None:
+            return deaths, None
+        return deaths, self.seal.open(job.body_key, answers[3])
 
     def finish(self, job: ScoreJob, reply: WorkerReply) -> None:
         """Answer the caller that waits and remove what its batch left here."""
         # Together: an answer beside a run that still stands would let the next run count a death.
         steps: list[Command] = [("UNLINK", key) for key in (job.body_key, _RUNS + job.batch_id) if key]
         if job.reply_key is not None:
-            steps += [("RPUSH", job.reply_key, reply.pack()), ("EXPIRE", job.reply_key, REPLY_LIFE)]
+            sealed = self.seal.close(job.reply_key, reply.pack())
+            steps += [("RPUSH", job.reply_key, sealed), ("EXPIRE", job.reply_key, REPLY_LIFE)]
         with reached():
             in_one_step(self.client, *steps)
 
     def wait_reply(self, key: str, seconds: float) -> WorkerReply | None:
         """Wait for the reply; None when ``seconds`` passed without one."""
-        with reached():
-            found: Any = self.client.blpop([key], timeout=max(0.01, seconds))  # 0 would be for ever
-        return WorkerReply.unpack(found[1]) if found else None
+        packed = waited(self.client, self.seal, key, seconds)
+        return None if packed is None else WorkerReply.unpack(packed)
 
     def get_rows(self, key: str) -> WaitingRows | None:
         """Fetch the rows of a part; None when the part is settled or too old."""
         with reached():
             packed: Any = self.client.get(key)
-        return None if packed is None else WaitingRows.unpack(packed)
+        return None if packed is None else WaitingRows.unpack(self.seal.open(key, packed))
 
     def begun(self, key: str) -> bool:
         """Note that rows under ``key`` are about to be written; whether an earlier run noted it already."""
@@ -220,7 +225,7 @@ class Exchange:
         """
         # Messages of 0.1.0 name no submission; their parts are counted under the key that they were counted under then.
         key = f"qscore:settled:{ack.batch_id}" + (job.submission and f":{job.submission}")
-        counts = msgpack.packb([ack.written, ack.already_there, ack.dead])
+        counts = self.seal.close(key, packed_counts(job.part, ack))
         with reached():
             # By part, not added up: a part that is settled twice counts once. Read in the same step: of two that
             # settle the last parts at once, one sees them all.
@@ -228,26 +233,29 @@ class Exchange:
             settled = in_one_step(self.client, *steps)[2]
         if job.submitter is None or len(settled) < job.parts:
             return
-        written, there, dead = (sum(column) for column in zip(*map(msgpack.unpackb, settled), strict=True))
-        self.report(job.submitter, BatchOutcome.of(Acknowledgement(ack.batch_id, written, there, dead)))
+        whole = added_up(ack.batch_id, [self.seal.open(key, value) for value in settled])
+        if whole is None:
+            get_log().error("refused", key=key, reason="a part is counted twice")
+            return
+        self.report(job.submitter, BatchOutcome.of(whole))
 
     def report(self, submitter: str, outcome: BatchOutcome) -> None:
         """Tell a submitter what became of its batch."""
         key = f"qscore:ack:{submitter}"
         with reached():
-            in_one_step(self.client, ("RPUSH", key, outcome.pack()), ("EXPIRE", key, ACK_LIFE))
+            in_one_step(self.client, ("RPUSH", key, self.seal.close(key, outcome.pack())), ("EXPIRE", key, ACK_LIFE))
 
     def take_outcomes(self, submitter: str, most: int = 200) -> list[BatchOutcome]:
         """Take what has become of a submitter's batches, acknowledged or refused; never waits."""
+        key = f"qscore:ack:{submitter}"
         with reached():
-            found: Any = self.client.lpop(f"qscore:ack:{submitter}", most)
-        return [BatchOutcome.unpack(packed) for packed in found or ()]
+            found: Any = self.client.lpop(key, most)
+        return [BatchOutcome.unpack(packed) for packed in taken(self.seal, key, found or [])]
 
     def wait_outcome(self, submitter: str, seconds: float) -> BatchOutcome | None:
         """Wait for the submitter's next outcome; None when ``seconds`` passed without one."""
-        with reached():
-            found: Any = self.client.blpop([f"qscore:ack:{submitter}"], timeout=max(0.01, seconds))
-        return BatchOutcome.unpack(found[1]) if found else None
+        packed = waited(self.client, self.seal, f"qscore:ack:{submitter}", seconds)
+        return None if packed is None else BatchOutcome.unpack(packed)
 
     def prove_writable(self) -> None:
         """Write a small key with a life, as a batch would be. Raises Unavailable where the server takes nothing."""

@@ -10,6 +10,7 @@ from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.exchange import Exchange, QueueState
 from scorer.service.queue.lanes import LANES, SCORE, Lane, Lanes
 from scorer.service.queue.pace import backlog
+from scorer.service.queue.seal import Seal
 from scorer.service.queue.submit import Submitter
 from scorer.service.settings import Settings
 
@@ -31,10 +32,14 @@ class Exchanges:
         """Make clients of the servers that the settings name, ``connections`` at most to each."""
         durable = redis_client(settings, connections, longest_wait)
         if shared(settings):
-            one = Exchange(durable, lanes)
+            one = Exchange(durable, lanes, Seal.of(settings, DURABLE))
             return cls(one, one, lanes)
         fast = redis_client(settings, connections, longest_wait, FAST)
-        return cls(Exchange(durable, lanes.on(DURABLE)), Exchange(fast, lanes.on(FAST)), lanes)
+        return cls(
+            Exchange(durable, lanes.on(DURABLE), Seal.of(settings, DURABLE)),
+            Exchange(fast, lanes.on(FAST), Seal.of(settings, FAST)),
+            lanes,
+        )
 
     def serving(self, lane: Lane) -> Exchange:
         """Find the exchange on the server of a lane."""
@@ -42,7 +47,8 @@ class Exchanges:
 
     def submitter(self, settings: Settings) -> Submitter:
         """Make the way onto the queue, whichever lane a job is for."""
-        return Submitter(self.durable.client, build_app(settings, SCORE), self.lanes, self.fast.client)
+        app = build_app(settings, SCORE)
+        return Submitter(self.durable.client, app, self.lanes, self.fast.client, self.durable.seal, self.fast.seal)
 
     def state(self) -> QueueState:
         """Read depths and live workers, in one round trip to each server. Raises Unavailable where one is away."""
@@ -70,3 +76,9 @@ class Exchanges:
         """Close all connections."""
         for exchange in {id(each): each for each in (self.durable, self.fast)}.values():
             exchange.client.close()
+
+
+def durable_exchange(settings: Settings, connections: int = 4, longest_wait: float = 0.0) -> Exchange:
+    """Open the durable server's keys: for those who submit in bulk and hear what became of their rows."""
+    client = redis_client(settings, connections, longest_wait)
+    return Exchange(client, LANES if shared(settings) else LANES.on(DURABLE), Seal.of(settings, DURABLE))

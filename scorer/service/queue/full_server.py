@@ -33,10 +33,10 @@ def in_one_step(client: redis.Redis, *commands: Command) -> list[Any]:
                 pipe.execute_command(*command)  # type: ignore[no-untyped-call]
             return list(pipe.execute())
     except OutOfMemoryError:
-        return _beyond(client, commands)
+        return beyond(client, *commands)
 
 
-def _beyond(client: redis.Redis, commands: tuple[Command, ...]) -> list[Any]:
+def beyond(client: redis.Redis, *commands: Command) -> list[Any]:
     """Run the commands in a script that may go beyond the server's limit; the transaction costs less where it does."""
     keys = list(dict.fromkeys(command[1] for command in commands))
     words = [word for command in commands for word in (len(command), *command)]

@@ -18,6 +18,9 @@ from scorer.wire.options import ScoreOptions
 from scorer.wire.release import RELEASE, SENDER, WORKER, skew, stated
 
 JOB_VERSION = 1
+#: Before a random number: the list on which a caller waits for its reply, and the seconds that one lies there.
+REPLY = "qscore:reply:"
+REPLY_LIFE = 60
 #: Bodies above this travel under a key of their own. kombu would base64 them into a JSON envelope, which is stored,
 #: copied to the unacknowledged messages and parsed again; above some kilobytes one more key is cheaper than that.
 INLINE_BYTES = 4 * 1024

@@ -22,13 +22,14 @@ import redis
 from celery import Celery
 from kombu.serialization import dumps
 
-from scorer.service.queue.broker import FAST
+from scorer.service.queue.broker import DURABLE, FAST
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.claims import reached
 from scorer.service.queue.exchange import ROWS_LIFE, WORKERS, WaitingRows
 from scorer.service.queue.full_server import Command, in_one_step
 from scorer.service.queue.jobs import INLINE_BYTES, DeliveryJob, ScoreJob
 from scorer.service.queue.lanes import LANES, QUEUE_DELIVER, SCORE, Lane, Lanes
+from scorer.service.queue.seal import NO_SEAL, Seal
 from scorer.service.settings import Settings
 from scorer.wire.errors import QueueFull
 
@@ -87,7 +88,8 @@ class Placed:
 class Submitter:
     """The way onto the queue. ``app``: makes messages, which say nothing of the lane that they are for.
 
-    ``client`` reaches the durable server, ``fast`` that of searches; None: ``client`` reaches that too.
+    ``client`` reaches the durable server, ``fast`` that of searches; None: ``client`` reaches that too. ``seal``,
+    ``fast_seal``: of what is put on them.
 
     Every method raises Unavailable where the server does not take a message, and then leaves nothing there.
     """
@@ -96,11 +98,13 @@ class Submitter:
     app: Celery
     lanes: Lanes = LANES
     fast: redis.Redis | None = None
+    seal: Seal = NO_SEAL
+    fast_seal: Seal | None = None
 
     @classmethod
     def of(cls, settings: Settings, client: redis.Redis, lanes: Lanes = LANES) -> Submitter:
         """Make one for the lanes of the one server that ``client`` reaches."""
-        return cls(client, build_app(settings, SCORE), lanes)
+        return cls(client, build_app(settings, SCORE), lanes, seal=Seal.of(settings, DURABLE))
 
     def put(self, job: ScoreJob, queue: str, body: bytes, life: float, admission: Admission) -> Placed:
         """Put a job with its body on a queue; returns the job as it lies there, for ``take_back``.
@@ -112,12 +116,14 @@ class Submitter:
         counted = [self.lanes.keys[name] for name in admission.queues]
         keys = [self.lanes.keys[queue], WORKERS + lane.name, *counted, *([job.body_key] if job.body_key else [])]
         message = packed_task(self.app, lane.task, job.to_kwargs(), queue, job.batch_id)
-        limits = (repr(time.time()), admission.most, int(admission.alive), message, len(counted))
         # A script alone is one step already; only a body beside it needs the transaction.
-        with reached(), self._of(lane).pipeline(transaction=job.body_key is not None) as pipe:
+        client, seal = self._server(lane)
+        sealed = seal.close(self.lanes.keys[queue], message)
+        limits = (repr(time.time()), admission.most, int(admission.alive), sealed, len(counted))
+        with reached(), client.pipeline(transaction=job.body_key is not None) as pipe:
             if job.body_key is not None:
                 # It has a life, for no worker takes it away where none comes in time.
-                pipe.set(job.body_key, body, px=int(life * 1000))
+                pipe.set(job.body_key, seal.close(job.body_key, body), px=int(life * 1000))
             pipe.eval(_PUT, len(keys), *keys, *limits)
             found = pipe.execute()[-1]
         workers, waiting = (int(count) for count in found)
@@ -125,15 +131,21 @@ class Submitter:
             raise QueueFull(f"{waiting} batches wait for a worker", admission.remedy)
         if admission.alive and not workers:
             raise lane.nobody()
-        return Placed(job, queue, message)
+        return Placed(job, queue, sealed)
 
     def take_back(self, placed: Placed) -> None:
         """Take a job for which nobody waits from its queue, with its body; one that a worker has is left to it."""
-        with reached(), self._of(self.lanes.serving(placed.queue)).pipeline(transaction=True) as pipe:
+        with reached(), self._server(self.lanes.serving(placed.queue))[0].pipeline(transaction=True) as pipe:
             pipe.lrem(self.lanes.keys[placed.queue], 1, placed.message)  # type: ignore[arg-type]  # bytes are taken
             if placed.job.body_key is not None:
                 pipe.unlink(placed.job.body_key)
             pipe.execute()
+
+    def _server(self, lane: Lane) -> tuple[redis.Redis, Seal]:
+        """Find the server of a lane's batches, and the seal of what is put there."""
+        if lane.server == FAST and self.fast is not None:
+            return self.fast, self.fast_seal or self.seal
+        return self.client, self.seal
 
     def put_rows(self, job: DeliveryJob, waiting: WaitingRows) -> None:
         """Store a part's rows under the job's key and put the message of their first run on the queue: both or neither.
@@ -157,12 +169,8 @@ class Submitter:
         """Take over messages that an earlier version left under other keys; they come before what waits here."""
         with reached():
             for key in lane.inherits:
-                while self.client.lmove(key, lane.keys[lane.queues[0]], "LEFT", "RIGHT") is not None:
-                    continue
-
-    def _of(self, lane: Lane) -> redis.Redis:
-        """Choose the client of the server on which a lane lies."""
-        return self.fast if lane.server == FAST and self.fast is not None else self.client
+                for _ in range(int(self.client.llen(key))):
+                    self.client.lmove(key, lane.keys[lane.queues[0]], "LEFT", "RIGHT")
 
     def _put_delivery(
         self, job: DeliveryJob, waiting: WaitingRows | None, pause: float | None, only_new: bool = False
@@ -170,18 +178,21 @@ class Submitter:
         lane = self.lanes.serving(QUEUE_DELIVER)
         # Each run is a task of its own: several runs of one part, or parts of one batch, may wait at the same time.
         message = packed_task(self.app, lane.task, job.to_kwargs(), QUEUE_DELIVER, str(uuid.uuid4()), pause)
-        put: Command = ("LPUSH", self.lanes.keys[QUEUE_DELIVER], message)
+        list_key = self.lanes.keys[QUEUE_DELIVER]
+        sealed = self.seal.close(list_key, message)
+        put: Command = ("LPUSH", list_key, sealed)
+        packed = b"" if waiting is None else self.seal.close(job.rows_key, waiting.pack())
         if waiting is None or not only_new:
             # What is left of a part takes the place of more. A full server keeps it, or the part could not leave it.
-            rows: list[Command] = [("SET", job.rows_key, waiting.pack(), "EX", ROWS_LIFE)] if waiting else []
+            rows: list[Command] = [("SET", job.rows_key, packed, "EX", ROWS_LIFE)] if packed else []
             with reached():
                 in_one_step(self.client, *rows, put)
             return
         with reached(), self.client.pipeline(transaction=True) as pipe:
             # A batch whose worker died after this comes again and is scored again. Its rows may be written in part
             # by then, and only what lies there knows which: the first run's rows do not replace it.
-            pipe.set(job.rows_key, waiting.pack(), ex=ROWS_LIFE, nx=True)
-            pipe.lpush(self.lanes.keys[QUEUE_DELIVER], message)
+            pipe.set(job.rows_key, packed, ex=ROWS_LIFE, nx=True)
+            pipe.lpush(list_key, sealed)
             pipe.execute()
 
 

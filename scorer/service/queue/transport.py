@@ -13,11 +13,14 @@ The methods whose names begin with an underscore are kombu's own; tests on a rea
 # kombu has no types.
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import time
 from queue import Empty
 from typing import Any
 
+import msgpack
 from celery.app.amqp import AMQP
 from kombu.connection import Connection
 from kombu.transport import redis as kombu_redis
@@ -25,6 +28,10 @@ from kombu.transport import virtual
 from redis.exceptions import ResponseError
 
 from scorer.logs import get_log
+from scorer.service.queue.full_server import beyond
+from scorer.service.queue.jobs import REPLY, REPLY_LIFE, WorkerReply
+from scorer.service.queue.seal import NO_SEAL, Forged, Seal, unsealed
+from scorer.wire.errors import Problem, Unavailable
 
 #: Seconds for which a server that refused is left alone.
 _REFUSED_PAUSE = 1.0
@@ -36,7 +43,8 @@ _RESTORED_AT_ONCE = 50
 _TAKE = """#!lua flags=allow-oom
 local item = redis.call('LINDEX', KEYS[1], -1)
 if not item then return false end
-local read, message = pcall(cjson.decode, item)
+local text = item:sub(1, 4) == '\193qs1' and item:sub(45) or item
+local read, message = pcall(cjson.decode, text)
 local told = read and type(message) == 'table' and message['properties']
 local tag = type(told) == 'table' and told['delivery_tag']
 if type(tag) == 'string' then
@@ -100,6 +108,8 @@ class QoS(kombu_redis.QoS):
 
     def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:  # noqa: ARG002  # kombu's form
         """Renew the hold on what is held here, and give back what nobody holds any more."""
+        if not self.channel.lane_queue:
+            return  # kombu looks as soon as it is connected; where messages belong is known a little later
         settings = (repr(time.time()), self.visibility_timeout, _RESTORED_AT_ONCE)
         with self.channel.conn_or_acquire() as client:
             try:
@@ -115,15 +125,16 @@ class Channel(kombu_redis.Channel):
     """The consumer of one lane: one list, taken from its right end."""
 
     QoS = QoS
+    seal = NO_SEAL
     _in_poll: Any
     _brpop_sent_at: Any
-    _lane_queue = ""
+    lane_queue = ""
     _refused = ""
     _quiet_until = 0.0
 
     def basic_consume(self, queue: str, *args: Any, **kwargs: Any) -> Any:
         """Consume the lane's queue; its messages are given back to it also when it is consumed no more."""
-        self._lane_queue = queue
+        self.lane_queue = queue
         return super().basic_consume(queue, *args, **kwargs)
 
     def _queue_bind(self, *_binding: Any) -> None:
@@ -131,7 +142,7 @@ class Channel(kombu_redis.Channel):
 
     def lane_keys(self) -> list[str]:
         """Name the list, the index of held messages and the held messages, as the server knows them."""
-        return [self.global_keyprefix + key for key in (self._lane_queue, self.unacked_index_key, self.unacked_key)]
+        return [self.global_keyprefix + key for key in (self.lane_queue, self.unacked_index_key, self.unacked_key)]
 
     def _brpop_start(self, timeout: int | None = None) -> None:
         """Ask for word of a message. BLMOVE from the right end to the right end waits as BRPOP does, and takes none."""
@@ -179,30 +190,43 @@ class Channel(kombu_redis.Channel):
 
     def _take(self) -> bytes | None:
         with self.conn_or_acquire() as client:
-            item: bytes | None = client.eval(_TAKE, 3, *self.lane_keys(), repr(time.time()), self._lane_queue)
+            item: bytes | None = client.eval(_TAKE, 3, *self.lane_keys(), repr(time.time()), self.lane_queue)
         return item
 
     def _handed_on(self, item: bytes | None) -> bool:
         """Give a message to the worker. One that cannot be read is said once and forgotten."""
         if item is None:
             raise Empty
-        message: Any = None
         try:
-            message = json.loads(item)
+            message = json.loads(self.seal.open(self.lane_keys()[0], item))
             self.Message(message, channel=self)
         except Exception as error:
-            get_log().error("message_refused", reason=f"it cannot be read: {type(error).__name__}", bytes=len(item))
-            self._forget(message)
+            why = error.sentence() if isinstance(error, Forged) else f"it cannot be read: {type(error).__name__}"
+            get_log().error("message_refused", reason=why, bytes=len(item))
+            self._refuse(item, why)
             raise Empty from None
-        self.connection._deliver(message, self._lane_queue)
+        self.connection._deliver(message, self.lane_queue)
         return True
 
-    def _forget(self, message: Any) -> None:
-        """Remove the hold on a message that nobody will acknowledge."""
-        properties = message.get("properties") if isinstance(message, dict) else None
-        tag = properties.get("delivery_tag") if isinstance(properties, dict) else None
-        if isinstance(tag, str):
-            self.qos.ack(tag)
+    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:  # noqa: ARG002  # kombu's form
+        """Put a message that Celery itself sends: a task again whose process was lost."""
+        sealed = self.seal.close(self.global_keyprefix + queue, json.dumps(message).encode())
+        with self.conn_or_acquire() as client:
+            client.rpush(queue, sealed)  # before what waits: its caller has waited long already
+
+    def _refuse(self, item: bytes, why: str) -> None:
+        """Remove the hold on a message that nobody will acknowledge, and tell its caller, as far as it can be read."""
+        with contextlib.suppress(ValueError, KeyError, TypeError, IndexError, RecursionError):
+            envelope = json.loads(unsealed(item))
+            self.qos.ack(str(envelope["properties"]["delivery_tag"]))
+            key = msgpack.unpackb(base64.b64decode(envelope["body"]))[1]["reply_key"]
+            if isinstance(key, str) and key.startswith(REPLY):
+                self._answer(key, Unavailable(f"a worker refused the batch: {why}"))
+
+    def _answer(self, key: str, error: Unavailable) -> None:
+        reply = self.seal.close(key, WorkerReply(problem=Problem.of(error)).pack())
+        with self.conn_or_acquire() as client:
+            beyond(client, ("RPUSH", key, reply), ("EXPIRE", key, REPLY_LIFE))
 
     def _say_refused(self, error: ResponseError) -> None:
         reason = str(error)
@@ -211,18 +235,20 @@ class Channel(kombu_redis.Channel):
         self._refused = reason
 
 
-class Transport(kombu_redis.Transport):
-    """kombu's transport with our channel."""
+def lane_amqp(key_seal: Seal) -> type[AMQP]:
+    """Make what a Celery application of a lane connects with: kombu's transport with our channel."""
 
-    Channel = Channel
+    class SealedChannel(Channel):
+        seal = key_seal
 
+    class Transport(kombu_redis.Transport):
+        Channel = SealedChannel
 
-class _Connection(Connection):
-    def get_transport_cls(self) -> type[Transport]:
-        return Transport
+    class LaneConnection(Connection):
+        def get_transport_cls(self) -> type[Transport]:
+            return Transport
 
+    class LaneAMQP(AMQP):  # type: ignore[misc]
+        Connection = LaneConnection
 
-class LaneAMQP(AMQP):  # type: ignore[misc]
-    """What a Celery application of a lane connects with."""
-
-    Connection = _Connection
+    return LaneAMQP

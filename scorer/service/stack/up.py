@@ -20,10 +20,10 @@ from scorer.service.access.audit import audit_quietly
 from scorer.service.access.authority import local_client_file, server_files
 from scorer.service.access.effective import audit_start
 from scorer.service.access.trust.anchors import close_to_group, known_cards
-from scorer.service.queue.broker import own_servers, private_dir, redis_client
+from scorer.service.queue.broker import own_servers, private_dir
 from scorer.service.queue.closing.draining import DrainMark
 from scorer.service.queue.exchange import Exchange
-from scorer.service.queue.exchanges import Exchanges
+from scorer.service.queue.exchanges import Exchanges, durable_exchange
 from scorer.service.settings import Settings
 from scorer.service.stack.children import child_specs
 from scorer.service.stack.queue_files import AppendOnlyFile, clear_queue, prepare_queue
@@ -208,7 +208,7 @@ def _local_key(settings: Settings) -> None:
 
 def exchange_of(settings: Settings, longest_wait: float = 0.0) -> Exchange:
     """Open the durable server's keys, for commands on this machine."""
-    return Exchange(redis_client(settings, connections=4, longest_wait=longest_wait))
+    return durable_exchange(settings, longest_wait=longest_wait)
 
 
 def queue_of(settings: Settings) -> Exchanges:
