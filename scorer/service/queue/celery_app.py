@@ -13,7 +13,7 @@ from kombu.entity import Queue
 
 from scorer.service.queue.broker import broker_url, tls_options
 from scorer.service.queue.lanes import Lane, TaskClock
-from scorer.service.queue.seal import Seal
+from scorer.service.queue.sealing.seal import Seal
 from scorer.service.queue.transport import lane_amqp
 from scorer.service.settings import Settings
 

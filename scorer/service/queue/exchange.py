@@ -23,8 +23,8 @@ from scorer.service.queue.claims import claimed, reached
 from scorer.service.queue.full_server import Command, in_one_step
 from scorer.service.queue.jobs import REPLY_LIFE, DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
-from scorer.service.queue.seal import NO_SEAL, Seal
-from scorer.service.queue.sealed_lists import taken, waited
+from scorer.service.queue.sealing.lists import taken, waited
+from scorer.service.queue.sealing.seal import NO_SEAL, Seal
 from scorer.service.queue.tally import added_up, packed_counts
 from scorer.wire.errors import MalformedBody, NonsenseReply, Problem
 

@@ -10,7 +10,7 @@ from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.exchange import Exchange, QueueState
 from scorer.service.queue.lanes import LANES, SCORE, Lane, Lanes
 from scorer.service.queue.pace import backlog
-from scorer.service.queue.seal import Seal
+from scorer.service.queue.sealing.seal import Seal
 from scorer.service.queue.submit import Submitter
 from scorer.service.settings import Settings
 

@@ -29,7 +29,7 @@ from scorer.service.queue.exchange import ROWS_LIFE, WORKERS, WaitingRows
 from scorer.service.queue.full_server import Command, in_one_step
 from scorer.service.queue.jobs import INLINE_BYTES, DeliveryJob, ScoreJob
 from scorer.service.queue.lanes import LANES, QUEUE_DELIVER, SCORE, Lane, Lanes
-from scorer.service.queue.seal import NO_SEAL, Seal
+from scorer.service.queue.sealing.seal import NO_SEAL, Seal
 from scorer.service.settings import Settings
 from scorer.wire.errors import QueueFull
 

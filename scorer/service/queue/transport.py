@@ -30,7 +30,7 @@ from redis.exceptions import ResponseError
 from scorer.logs import get_log
 from scorer.service.queue.full_server import beyond
 from scorer.service.queue.jobs import REPLY, REPLY_LIFE, WorkerReply
-from scorer.service.queue.seal import NO_SEAL, Forged, Seal, unsealed
+from scorer.service.queue.sealing.seal import NO_SEAL, Forged, Seal, unsealed
 from scorer.wire.errors import Problem, Unavailable
 
 #: Seconds for which a server that refused is left alone.

@@ -21,7 +21,7 @@ from scorer.service.queue.exchange import BatchOutcome, WaitingRows
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import SCORE
-from scorer.service.queue.seal import Forged, Seal
+from scorer.service.queue.sealing.seal import Forged, Seal
 from scorer.service.queue.submit import Admission
 from scorer.service.settings import Settings, load_settings
 from scorer.wire.errors import ConfigurationError, NonsenseReply

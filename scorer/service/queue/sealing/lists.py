@@ -9,7 +9,7 @@ import redis
 
 from scorer.logs import get_log
 from scorer.service.queue.claims import reached
-from scorer.service.queue.seal import Forged, Seal
+from scorer.service.queue.sealing.seal import Forged, Seal
 from scorer.wire.errors import NonsenseReply
 
 

@@ -1,0 +1,1 @@
+"""Seals on what lies on a queue server of one's own."""
