@@ -190,7 +190,8 @@ def test_told_to_stop_it_answers_what_it_took(ending: Running) -> None:
     callers = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
     for caller in callers:
         caller.start()
-    assert eventually(lambda: batches(ending.home) == 4)
+    assert eventually(lambda: batches(ending.home) == 2)  # two for each process; the others wait in the gateway
+    assert eventually(lambda: "qscore_batches_under_way 4.0" in metrics(ending))
     ending.process.send_signal(signal.SIGTERM)
     time.sleep(1.0)  # longer than a gateway needs to break what it does not wait for
     go_on(held)
@@ -199,6 +200,18 @@ def test_told_to_stop_it_answers_what_it_took(ending: Running) -> None:
     assert [getattr(outcome, "scored", outcome) for outcome in outcomes] == [7] * 4
     ending.process.communicate(timeout=40)
     assert ending.process.returncode == 0
+
+
+def metrics(running: Running) -> str:
+    """What the gateway counts."""
+    context = ssl.create_default_context(cafile=running.state.ca_file)
+    connection = http.client.HTTPSConnection(running.state.url.removeprefix("https://"), timeout=30, context=context)
+    key = settings_of(running.home).local_key.read_text().strip()
+    try:
+        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {key}"})
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
 
 
 def batches(home: Path) -> int:

@@ -11,6 +11,7 @@ import contextlib
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,8 +119,10 @@ class SwitchBoard:
         if self._thread is None:
             with self._starting:
                 if self._thread is None:
-                    self._look()
-                    self._thread = threading.Thread(target=self._watch, name="switches", daemon=True)
+                    self.look()
+                    self._thread = threading.Thread(
+                        target=_watch, args=(weakref.ref(self),), name="switches", daemon=True
+                    )
                     self._thread.start()
         return self._seen
 
@@ -148,12 +151,7 @@ class SwitchBoard:
         """Read the later of the two states once. Raises Unavailable."""
         return _later((_file_state(self.file), self._shared()))
 
-    def _watch(self) -> None:
-        while True:
-            time.sleep(LOOK_EVERY)
-            self._look()
-
-    def _look(self) -> None:
+    def look(self) -> None:
         """Take the latest state, and put it where an older one is; what is away keeps nobody from the rest."""
         before = self._seen
         with contextlib.suppress(Exception):  # a look that fails is followed by the next one
@@ -178,6 +176,16 @@ class SwitchBoard:
         with reached():
             raw: Any = self.client.eval(_RAISE, 1, _KEY, wanted.serial, wanted.packed())
         return read_switches(raw)
+
+
+def _watch(board: weakref.ref[SwitchBoard]) -> None:
+    """Look once a second, for as long as somebody holds the board."""
+    while True:
+        time.sleep(LOOK_EVERY)
+        if (held := board()) is None:
+            return
+        held.look()
+        del held
 
 
 def checked_target(model: str, known: Iterable[str]) -> str:

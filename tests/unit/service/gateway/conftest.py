@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,4 +29,5 @@ def settings(tmp_path: Path, publish_tiny: Callable[[Path], None]) -> Iterator[S
                 assert line, "the server ended"
             yield made
         finally:
+            gc.collect()  # an application that is done with ends its threads before its queue's server goes
             server.terminate()
