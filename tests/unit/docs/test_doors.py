@@ -124,3 +124,20 @@ def test_the_page_lists_the_doors_that_the_code_opens(kind: str) -> None:
     opened = DOORS[kind]()
     assert len(opened) >= 3
     assert listed(kind) == opened
+
+
+def guards() -> list[str]:
+    """The tests that the page names, one a line of its last table."""
+    section = re.search(r"^## What stops each\n(.*?)(?=^## )", PAGE, re.MULTILINE | re.DOTALL)
+    assert section, "docs/security.md has no section What stops each"
+    rows = [line for line in section[1].splitlines() if line.startswith("| ")][1:]
+    named = [found[1] for row in rows if (found := re.search(r"`(tests/[^`]+)` \|$", row))]
+    assert len(named) == len(rows) >= 20, "a line names no test"
+    return named
+
+
+@pytest.mark.parametrize("named", guards())
+def test_what_stops_an_attack_has_its_test(named: str) -> None:
+    path, _, name = named.partition("::")
+    source = (ROOT / path).read_text("utf-8")
+    assert f"def {name}(" in source if name else "def test_" in source
