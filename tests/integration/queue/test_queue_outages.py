@@ -43,6 +43,13 @@ class Stack(NamedTuple):
     def durable(self) -> redis.Redis:
         return redis_client(settings_of(self.home))
 
+    def answers(self) -> bool:
+        """Whether the durable server is there, as it is a moment after its death."""
+        try:
+            return bool(self.durable().ping())
+        except redis.exceptions.ConnectionError:
+            return False
+
     def all_written(self, batch: str) -> bool:
         return eventually(lambda: len(self.ids(batch)) == ROWS, RECOVERY)
 
@@ -59,6 +66,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, publish_tiny: Callable[[Path
 
 @pytest.fixture
 def client(stack: Stack) -> Iterator[GatewayClient]:
+    assert eventually(stack.answers, RECOVERY)  # the test before may have killed it
     with client_of(stack.home, stack.state) as client:
         yield client
 
