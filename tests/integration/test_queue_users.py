@@ -155,13 +155,23 @@ def site(
             users.write_text(as_known_to(str(program), users.read_text()) + ADMIN)
             command = [str(program), *configured(repository, site.folder, name, port)]
             stack.enter_context(running(command, folder / f"{name}.log"))
-        assert eventually(lambda: all(answers(site.admin(name)) for name in SERVERS), 60)
+        reached = eventually(lambda: all(answers(site.admin(name)) for name in SERVERS), 60)
+        assert reached, {name: refusal(site.admin(name)) for name in SERVERS}
         for user, commands in PROCESSES.items():
             for module in commands:
                 command = [sys.executable, "-m", *module]
                 stack.enter_context(running(command, folder / f"{'-'.join(module)}.log", **site.variables(user)))
         assert eventually(lambda: scores(site), 150), [log.read_text()[-500:] for log in folder.glob("*.log")]
         yield site
+
+
+def refusal(client: redis.Redis) -> str:
+    """Why a server does not answer, for the message of a test."""
+    try:
+        client.ping()
+    except redis.exceptions.RedisError as error:
+        return f"{type(error).__name__}: {error}"
+    return "it answers now"
 
 
 def answers(client: redis.Redis) -> bool:
