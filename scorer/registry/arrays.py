@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
+import tokenize
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +17,18 @@ from scorer.wire.errors import ArtifactRejected
 FILE_CAP = 256 * 1024 * 1024
 _DTYPES = frozenset({"<f4", "<f8", "<i4", "<i8", "|u1"})
 _REMEDY = "Take the model from where it was signed; qscore does not load arrays that its manifest does not describe."
+
+#: What zipfile and NumPy, which reads a header as Python, throw at files that are none.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    tokenize.TokenError,
+)
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
@@ -43,8 +57,8 @@ def _description(array: np.ndarray[Any, Any]) -> dict[str, Any]:
 def unpack(content: bytes, described: Mapping[str, Any], what: str) -> dict[str, np.ndarray[Any, Any]]:
     """Read an .npz whose members must be exactly those that ``described`` (from a verified manifest) lists.
 
-    Headers are compared with the description before any array is read, so that nothing larger than described is ever
-    allocated. Raises ArtifactRejected naming ``what`` and the array.
+    Headers are compared with the description before any array is read, and no more of it is read than described.
+    Raises ArtifactRejected naming ``what`` and the array.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -52,7 +66,7 @@ def unpack(content: bytes, described: Mapping[str, Any], what: str) -> dict[str,
             if set(members) != {f"{name}.npy" for name in described} or len(members) != len(archive.infolist()):
                 raise ArtifactRejected(f"the arrays of {what} are not those that its manifest lists", _REMEDY)
             return {name: _member(archive, members[f"{name}.npy"], described[name], what) for name in described}
-    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise ArtifactRejected(f"the arrays of {what} cannot be read: {error}", _REMEDY) from None
 
 
@@ -69,7 +83,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, wanted: Any, what: 
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
         if dtype.hasobject or fortran or (list(shape), dtype.str) != (wanted.get("shape"), wanted["dtype"]):
             raise ArtifactRejected(f"{name} is not of the shape and type that the manifest states", _REMEDY)
-        raw = stream.read(FILE_CAP + 1)
+        raw = stream.read(dtype.itemsize * math.prod(shape) + 1)
     if hashlib.sha256(raw).hexdigest() != wanted.get("sha256"):
         raise ArtifactRejected(f"{name} differs from the digest in the manifest", _REMEDY)
     return np.frombuffer(raw, dtype=dtype).reshape(shape)
