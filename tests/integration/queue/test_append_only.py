@@ -23,7 +23,7 @@ from scorer.service.stack.append_only import Mended, mend
 from scorer.service.stack.children import child_specs
 from scorer.service.stack.queue_files import LOOKED_EVERY, AppendOnlyFile, prepare_queue
 from scorer.service.stack.supervisor import Child
-from tests.integration.stack_tools import eventually, settings_of
+from tests.integration.stack_tools import eventually, qscore, settings_of
 
 VALUE = b"\0 as in a row's bytes \r\n*3\r\n" * 40
 
@@ -187,3 +187,10 @@ def test_a_file_with_other_damage_or_none_is_left_alone(tmp_path: Path, content:
 
 def test_a_folder_without_a_file_has_nothing_to_mend(tmp_path: Path) -> None:
     assert mend(tmp_path) == []
+
+
+def test_the_command_mends_a_server_of_ones_own(tmp_path: Path) -> None:
+    path = appended(tmp_path, SET + b"\0" * 5 + SET)
+    assert "5 zero bytes in 1 places taken out" in qscore(tmp_path / "home", "mend-queue", str(tmp_path)).stdout
+    assert path.read_bytes() == SET * 2
+    assert "nothing to mend" in qscore(tmp_path / "home", "mend-queue", str(tmp_path)).stdout
