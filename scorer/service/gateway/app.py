@@ -33,7 +33,7 @@ from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
 from scorer.service.gateway.permits import RequestChecks, ScorePermit
 from scorer.service.gateway.readiness import Readiness
 from scorer.service.gateway.record.request_log import Line, RequestLog
-from scorer.service.gateway.request_checks import ScoreRequest
+from scorer.service.gateway.request_checks import ScoreRequest, arguments
 from scorer.service.gateway.traffic.passages import Passage, Traffic, TrafficMetrics
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import REPLY, ScoreJob, WorkerReply
@@ -235,10 +235,11 @@ def _add_model_routes(app: Flask, gateway: Gateway) -> None:
     @app.get("/v1/models/<name>")
     def model(name: str) -> Response:
         gateway.allow("read", name)
-        unknown = sorted(set(request.args) - {"version"})
+        asked = arguments(g.head.query)
+        unknown = sorted(set(asked) - {"version"})
         if unknown:
             raise BadOption(f"unknown option {unknown[0][:40]}", "The only option here is version.")
-        return jsonify(gateway.cards.card(name, request.args.get("version", "live")).to_dict())
+        return jsonify(gateway.cards.card(name, asked.get("version", "live")).to_dict())
 
     @app.post("/v1/models/<name>/score")
     def score(name: str) -> Response:

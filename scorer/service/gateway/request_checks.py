@@ -65,7 +65,7 @@ class ScoreRequest:
 
 def score_request(name: str, head: RequestHead, settings: Settings) -> ScoreRequest:
     """Read path, query and headers. Raises BadInput's kinds (BodyTooLarge by what is announced), UnknownModel."""
-    options = ScoreOptions.parse(_arguments(head.query))
+    options = ScoreOptions.parse(arguments(head.query))
     if options.write and settings.sink == "none":
         raise BadOption("write=true, but this gateway has no sink to write to", 'Set sink = "hec" in its qscore.toml.')
     rows, media_type = _rows(head.header(HEADER_ROWS)), _media_type(head)
@@ -85,8 +85,8 @@ def score_request(name: str, head: RequestHead, settings: Settings) -> ScoreRequ
     )
 
 
-def _arguments(query: str) -> dict[str, str]:
-    """Read a query; every option once."""
+def arguments(query: str) -> dict[str, str]:
+    """Read a query; every option once. Raises BadOption."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_ARGUMENTS)
     except ValueError:
