@@ -38,6 +38,7 @@ from scorer.service.gateway.traffic.passages import Passage, Traffic, TrafficMet
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import REPLY, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
+from scorer.service.queue.sealing.exposure import REMEDY, exposures
 from scorer.service.queue.submit import Admission, Placed, Submitter
 from scorer.service.settings import Settings
 from scorer.wire.client import REPLY_HEADER
@@ -211,14 +212,16 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
         return jsonify(status="up")
 
     readiness = Readiness(gateway.queue, gateway.settings.gateway.max_waiting)
+    warnings = [f"{sentence}. {REMEDY}" for sentence in exposures(gateway.settings)]
 
     @app.get("/readyz")
     def readyz() -> Response:
         gateway.doors.check()
         state = readiness.state()
-        # Whoever asks without a key learns whether, not how much.
-        details = {"workers": dict(state.workers), "waiting": dict(state.waiting)} if gateway.may("read") else {}
-        return jsonify(status="ready", **details)
+        if not gateway.may("read"):  # whoever asks without a key learns whether, not how much
+            return jsonify(status="ready")
+        told = {"warnings": warnings} if warnings else {}
+        return jsonify(status="ready", workers=dict(state.workers), waiting=dict(state.waiting), **told)
 
     @app.get("/metrics")
     def metrics() -> Response:
