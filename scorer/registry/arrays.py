@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import tokenize
 import zipfile
 from collections.abc import Mapping
 from typing import IO, Any
@@ -17,18 +16,6 @@ from scorer.wire.errors import ArtifactRejected
 FILE_CAP = 256 * 1024 * 1024
 _DTYPES = frozenset({"<f4", "<f8", "<i4", "<i8", "|u1"})
 _REMEDY = "Take the model from where it was signed; qscore does not load arrays that its manifest does not describe."
-
-#: What zipfile and NumPy, which reads a header as Python, throw at files that are none.
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    EOFError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    SyntaxError,
-    tokenize.TokenError,
-)
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
@@ -66,7 +53,7 @@ def unpack(content: bytes, described: Mapping[str, Any], what: str) -> dict[str,
             if set(members) != {f"{name}.npy" for name in described} or len(members) != len(archive.infolist()):
                 raise ArtifactRejected(f"the arrays of {what} are not those that its manifest lists", _REMEDY)
             return {name: _member(archive, members[f"{name}.npy"], described[name], what) for name in described}
-    except _UNREADABLE as error:
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError) as error:
         raise ArtifactRejected(f"the arrays of {what} cannot be read: {error}", _REMEDY) from None
 
 
@@ -79,7 +66,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, wanted: Any, what: 
     with archive.open(info) as stream:
         if _stated(stream) != _header(wanted["dtype"], wanted.get("shape")):
             raise ArtifactRejected(f"{name} is not of the shape and type that the manifest states", _REMEDY)
-        raw = stream.read(dtype.itemsize * math.prod(shape) + 1)
+        raw = stream.read(np.dtype(wanted["dtype"]).itemsize * math.prod(wanted["shape"]) + 1)
     if hashlib.sha256(raw).hexdigest() != wanted.get("sha256"):
         raise ArtifactRejected(f"{name} differs from the digest in the manifest", _REMEDY)
     return np.frombuffer(raw, dtype=wanted["dtype"]).reshape(wanted["shape"])
