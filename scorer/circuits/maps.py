@@ -44,7 +44,7 @@ def pauli(
     """Build Qiskit's ``pauli_feature_map``: exp(-i alpha/2 phi(x) P) for each Pauli word P on each group of its length.
 
     phi is x_i for one qubit and the product of (pi - x_i) for more. A word is read from the right, as in Qiskit: its
-    last letter acts on the group's first qubit.
+    last letter acts on the group's first qubit. Raises CircuitError.
     """
     if not isinstance(paulis, Iterable):
         raise CircuitError(f"paulis is {paulis!r}; a list of words made of X, Y and Z is needed")
