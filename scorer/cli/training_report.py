@@ -53,7 +53,7 @@ def _judged(facts: Any) -> str:
 
 def _map(found: Any) -> str:
     parameters = ", ".join(f"{key}={value}" for key, value in found["parameters"].items())
-    return f"{found['name']} on {found['qubits']} qubits ({parameters})"
+    return f"{found['name']} on {found['qubits']} qubits" + (f" ({parameters})" if parameters else "")
 
 
 def _table(metrics: dict[str, Any], titles: dict[str, str]) -> Table:
