@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import redis
 
@@ -25,6 +25,8 @@ from scorer.wire.errors import ConfigurationError
 #: Bytes that fit into ``sockaddr_un.sun_path`` on Linux, less the final NUL.
 _SOCKET_PATH_LIMIT = 107
 _SCHEMES = ("redis", "rediss", "redis+socket")
+#: Options behind a URL's question mark that say whether the server is verified, with what they may say.
+_VERIFIED = {"ssl_cert_reqs": ("required", "cert_required"), "ssl_check_hostname": ("true", "yes", "1")}
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ def broker_url(settings: Settings, server: Server = DURABLE) -> str:
     if ";" in url:
         raise ConfigurationError(f"{_setting(settings, server)} names several servers", "Name one.")
     _refuse_plain(settings, server)
+    _refuse_unverified(settings, server)
     return url
 
 
@@ -163,6 +166,16 @@ def _refuse_plain(settings: Settings, server: Server) -> None:
             f"{_setting(settings, server)} = {shown_url(settings, server)!r} is neither encrypted nor on this machine",
             f"Use rediss://, or allow it by broker_plain_hosts = [{host!r}] where the network between is trusted.",
         )
+
+
+def _refuse_unverified(settings: Settings, server: Server) -> None:
+    """Refuse a URL whose own options would end the verification of the server's certificate."""
+    for name, said in parse_qsl(urlsplit(given_url(settings, server)).query, keep_blank_values=True):
+        if name in _VERIFIED and said.lower() not in _VERIFIED[name]:
+            raise ConfigurationError(
+                f"{_setting(settings, server)} says {name}={said[:40]}, and the server must be verified",
+                "Leave that out; name the PEM file of its authority in broker_ca.",
+            )
 
 
 def _loopback(host: str) -> bool:
@@ -181,7 +194,7 @@ def shown_url(settings: Settings, server: Server = DURABLE) -> str:
     if embedded(settings, server):
         return f"embedded Valkey at {socket_path(settings, server)}"
     parts = urlsplit(given_url(settings, server))
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()  # options may hold a password too
 
 
 def shown_urls(settings: Settings) -> str:
