@@ -18,16 +18,24 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from elastic_connector.lead.batches import Queues, StreamRoute, packed
+from elastic_connector.lead.ledger import Batch
+from scorer.models.trained import TrainedModel
+from scorer.registry.store import card_of
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.access.api_keys import KeyFile
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.celery_app import build_app
+from scorer.service.queue.closing.draining import under_way
+from scorer.service.queue.closing.switches import SwitchBoard
 from scorer.service.queue.exchange import BatchOutcome, Exchange
+from scorer.service.queue.exchanges import Exchanges, durable_exchange
 from scorer.service.queue.jobs import ScoreJob
 from scorer.service.queue.lanes import BULK
 from scorer.service.queue.submit import Admission, Submitter, packed_task
@@ -246,6 +254,42 @@ def test_each_process_may_do_what_its_work_needs(site: Site) -> None:
     assert refusals(site) == []
 
 
+def test_a_connector_may_do_all_that_its_leader_does(site: Site, tiny_model: TrainedModel) -> None:
+    """With its settings as prepare.py writes them, which name one server: to them it is the only one."""
+    for name in SERVERS:
+        site.admin(name).acl_log_reset()
+    settings = site.settings("connector")
+    queues = Queues.of(settings, durable_exchange(settings, connections=2, longest_wait=20.0))
+    sender = queues.sender(card_of(tiny_model, "1-starter"), StreamRoute("site", "lateral", 1, "lab"))
+    assert sender.announce() == 1
+    assert not sender.busy()
+    sender.send(Batch("from-a-leader", packed(pa.table({"events": [1.0, 2.0]})), 2, None, time.time()))
+    assert sender.wait_outcome(20.0) is not None
+    assert sender.outcomes() == []
+    assert refusals(site) == []
+
+
+def test_operators_may_close_and_open_from_a_gateways_pod(site: Site) -> None:
+    """What `qscore disable`, `qscore enable` and `qscore drain` ask the servers there."""
+    for name in SERVERS:
+        site.admin(name).acl_log_reset()
+    fast = {"interactive_broker_url": site.url("gateway", "fast")}
+    queue = Exchanges.of(site.settings("gateway").model_copy(update=fast))
+    board = SwitchBoard(site.home / "switches.json", queue.durable.client)
+    with site.client() as client:
+        board.change(lambda now: now.with_off("lateral"))
+        submitter = f"{client.key_id}:closed"
+        assert eventually(lambda: client.score("lateral", body(3), 3).problems == {"disabled": 3})
+        reply = client.score("lateral", body(3), 3, ScoreOptions(write=True), "batch-closed", submitter=submitter)
+        assert reply.problems == {"disabled": 3}
+        assert site.admin("durable").llen(f"qscore:ack:{submitter}") == 1
+        board.change(lambda now: now.without("lateral"))
+        assert eventually(lambda: client.score("lateral", body(3), 3).scored == 3)
+    assert eventually(lambda: under_way(queue).total == 0)
+    queue.close()
+    assert refusals(site) == []
+
+
 def test_a_batch_whose_worker_was_lost_comes_again(site: Site) -> None:
     """As kombu leaves it: no longer on the list, held by nobody who lives, its time long over."""
     for name in SERVERS:
@@ -297,6 +341,9 @@ def test_a_worker_whose_queue_is_away_is_alive_and_not_ready(site: Site) -> None
         ("deliver", "fast", ["PING"]),
         ("connector", "durable", ["GET", "qscore:rows:batch:0"]),
         ("connector", "durable", ["BLPOP", "qscore:reply:1", "1"]),
+        ("connector", "durable", ["SET", "qscore:switches", "{}"]),
+        ("gateway", "durable", ["LPOP", "qscore:ack:elastic:site"]),
+        ("gateway", "durable", ["HGETALL", "qscore:d:unacked"]),
         *(
             (user, "durable", command)
             for user in ("gateway", "worker", "deliver", "connector")

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import redis
+from filelock import FileLock
 
 from scorer.service.settings import Settings
 from scorer.wire.errors import ConfigurationError
@@ -127,6 +128,11 @@ def _short_parent() -> str:
 def _private(folder: Path) -> bool:
     status = folder.lstat()
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
+
+
+def append_only_lock(settings: Settings) -> FileLock:
+    """Make the lock of whoever has the embedded server's append-only file written anew, or copies it meanwhile not."""
+    return FileLock(settings.run_dir / "append_only.lock", mode=0o600)
 
 
 def private_dir(path: Path) -> Path:

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from typing import TYPE_CHECKING, Any
-
-from scorer.service.queue.claims import reached
 from scorer.wire.release import RELEASE, stated
-
-if TYPE_CHECKING:
-    from scorer.service.queue.exchanges import Exchanges
 
 #: Before a lane's name: its living workers, each with the epoch second at which it counts as gone.
 WORKERS = "qscore:workers:"
@@ -36,15 +28,6 @@ def processes_of(name: bytes) -> int:
     return int(number) if b"*" in name and number.isdigit() else 1
 
 
-def releases(queue: Exchanges) -> dict[str, Counter[str]]:
-    """Count the living workers by release, lane by lane. Raises Unavailable."""
-    found: dict[str, Counter[str]] = {}
-    for lane in queue.lanes:
-        with reached():
-            members: Any = queue.serving(lane).client.zrangebyscore(WORKERS + lane.name, time.time(), "+inf")
-        found[lane.name] = Counter(stated(_release(known)) for known in members)
-    return found
-
-
-def _release(known: bytes) -> str | None:
-    return known.decode("utf-8", "replace").partition(" ")[2] or None
+def release_of(name: bytes) -> str:
+    """Read the release in a worker's name; of one that says none, that it is from before 0.2.0."""
+    return stated(name.decode("utf-8", "replace").partition(" ")[2] or None)

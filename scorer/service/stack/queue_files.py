@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from filelock import Timeout
 
 from scorer.logs import get_log
 from scorer.service.queue.broker import (
     DURABLE,
+    append_only_lock,
     embedded,
     make_socket_folder,
     own_servers,
@@ -29,6 +31,8 @@ REWRITTEN_EVERY = 600.0
 #: Bytes beyond what the file held when it was written last, from which on it is written anew.
 _GROWN = 4096
 _REWRITE_SECONDS = 10.0
+#: Seconds after which it is looked again whether a backup has ended.
+_BACKUP_PAUSE = 1.0
 
 
 def prepare_queue(settings: Settings) -> None:
@@ -60,22 +64,30 @@ class AppendOnlyFile:
         return embedded(self.settings, DURABLE) and self.settings.delivers
 
     def tend(self) -> None:
-        """Have it written anew where that is due: after the start, and every ten minutes in which it grew."""
+        """Have it written anew where that is due: after the start, and every ten minutes in which it grew.
+
+        A backup that copies it is let end first: two rewritten halves are no file.
+        """
         if not self.written or time.monotonic() < self._due:
             return
-        self._due = time.monotonic() + REWRITTEN_EVERY
-        with contextlib.suppress(redis.exceptions.RedisError), redis_client(self.settings, connections=1) as client:
-            if _grown(client):
-                client.bgrewriteaof()
+        self._due = time.monotonic() + _BACKUP_PAUSE
+        with contextlib.suppress(Timeout), append_only_lock(self.settings).acquire(timeout=0):
+            self._due = time.monotonic() + REWRITTEN_EVERY
+            with contextlib.suppress(redis.exceptions.RedisError), redis_client(self.settings, connections=1) as client:
+                if _grown(client):
+                    client.bgrewriteaof()
 
     def settle(self) -> None:
         """Have it written anew and wait for that, once nobody works any more: it then says what still waits alone."""
         if not self.written:
             return
         try:
-            with redis_client(self.settings, connections=1) as client:
+            with (
+                append_only_lock(self.settings).acquire(timeout=_REWRITE_SECONDS),
+                redis_client(self.settings, connections=1) as client,
+            ):
                 _rewritten(client)
-        except redis.exceptions.RedisError as error:
+        except (redis.exceptions.RedisError, Timeout) as error:
             get_log().warning("append_only_file_not_rewritten", reason=type(error).__name__)
 
 
