@@ -18,11 +18,12 @@ class Up(BaseModel):
 
 
 class Ready(BaseModel):
-    """Batches would be scored now. Counts only for a caller whose key may read."""
+    """Batches would be scored now. Counts and warnings only for a caller whose key may read."""
 
     status: Literal["ready"]
     workers: dict[str, int] | None = None
     waiting: dict[str, int] | None = None
+    warnings: Annotated[list[str] | None, Field(description="What somebody should mend.")] = None
 
 
 class Problem(BaseModel):
