@@ -13,6 +13,7 @@ from scorer.service.gateway.front.census import Census, Guest, Stage
 from scorer.service.gateway.front.connection import Connection, House
 from scorer.service.gateway.front.gate import Peer
 from scorer.service.gateway.front.notices import End
+from scorer.service.gateway.front.presence import Presence
 from scorer.service.gateway.front.sockets import hello, shut
 
 #: Bytes after which a connection's reader asks its caller to wait (twice this much at most lies in memory).
@@ -115,12 +116,12 @@ class Front:
         streams = await self._secured(guest, peer, connected, until)
         if streams is None:
             return
-        reader, writer = streams
+        reader, writer, presence = streams
         guest.leave = writer.transport.abort
         try:
             certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             named = Peer(peer.address, peer.port, certificate)
-            connection = Connection(self.house, guest, named, reader, writer)
+            connection = Connection(self.house, guest, named, reader, writer, presence)
             self._connections[asyncio.current_task()] = connection  # type: ignore[index]  # this runs in a task
             await connection.serve(until)
         finally:
@@ -128,11 +129,11 @@ class Front:
 
     async def _secured(
         self, guest: Guest, peer: Peer, connected: socket.socket, until: float
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Presence] | None:
         """Wait for a ClientHello, then do the handshake; None where either did not come to its end."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=_READ_AHEAD)
-        protocol = asyncio.StreamReaderProtocol(reader)
+        presence = Presence(reader)
         try:
             await hello(connected, until)
             self.arrivals.leave(guest)
@@ -141,7 +142,7 @@ class Front:
                 connected.close()
                 return None
             transport, _ = await loop.connect_accepted_socket(
-                lambda: protocol,
+                lambda: presence,
                 connected,
                 ssl=self.context,
                 ssl_handshake_timeout=max(0.1, until - loop.time()),
@@ -152,7 +153,7 @@ class Front:
             if guest in self.arrivals or guest in self.census:  # else it was sent away
                 self._note_handshake(peer, error, loop.time() >= until - 0.05)
             return None
-        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+        return reader, asyncio.StreamWriter(transport, presence, reader, loop), presence
 
     def _note_handshake(self, peer: Peer, error: Exception, late: bool) -> None:
         if late:
