@@ -22,6 +22,7 @@ from scorer.service.gateway.front.heads import read_head
 from scorer.service.gateway.front.notices import End, Notices
 from scorer.service.gateway.front.presence import CallerLeft, Presence
 from scorer.service.gateway.front.refusals import Answer, problem_answer, refusal
+from scorer.service.gateway.front.rest import Rest
 from scorer.wire.errors import QScoreError
 from scorer.wire.names import HEADER_RELEASE
 from scorer.wire.release import RELEASE
@@ -57,6 +58,7 @@ class House:
     limits: Limits
     notices: Notices
     discard: Discard
+    rest: Rest
     slots: asyncio.Semaphore
     threads: Executor
     quick: Executor
@@ -139,7 +141,8 @@ class Connection:
             self._house.gate.refused(head, error, time.perf_counter() - started)
             return await self._refuse(head, error)
         try:
-            return await self._permitted(head, permit, started)
+            with self._house.rest.after(head.length or 0):
+                return await self._permitted(head, permit, started)
         finally:
             permit.release()
 

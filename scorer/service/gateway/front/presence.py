@@ -10,10 +10,13 @@ from scorer.wire.errors import QScoreError
 
 
 class CallerLeft(QScoreError):
-    """The caller ended its connection. Nobody hears this; the status is the one that other servers log for it."""
+    """The caller ended its connection. This is for the log alone: nobody is left to be told."""
 
     code = "caller_left"
-    status = 499
+
+    def __init__(self) -> None:
+        super().__init__("the caller ended its connection while its request waited")
+        self.status = 499  # as other servers log it
 
 
 class Presence(asyncio.StreamReaderProtocol):
@@ -42,7 +45,7 @@ class Presence(asyncio.StreamReaderProtocol):
     def check(self) -> None:
         """Raise CallerLeft where the caller has gone."""
         if self._gone:
-            raise CallerLeft("the caller ended its connection while its request waited")
+            raise CallerLeft
 
     @contextlib.asynccontextmanager
     async def awaited(self) -> AsyncIterator[None]:

@@ -101,12 +101,14 @@ class Front:
     async def _serve(self, guest: Guest, peer: Peer, connected: socket.socket) -> None:
         try:
             await self._served(guest, peer, connected)
-        except ConnectionError:
-            pass  # the caller is gone, or had to go
+        except ConnectionError as error:  # the caller is gone, or had to go
+            _forget_frames(error)
         except OSError as error:
             get_log().info("connection", end="broken", address=peer.address, error=str(error))
+            _forget_frames(error)
         except Exception as error:
             self.house.notices.note(End.FAILED, peer.address, exc_info=error)
+            _forget_frames(error)
         finally:
             self.arrivals.leave(guest)
             self.census.leave(guest)
@@ -164,8 +166,21 @@ class Front:
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError, TimeoutError):
+    try:
         writer.close()
         async with asyncio.timeout(_GOODBYE):
             await writer.wait_closed()
+    except (OSError, TimeoutError) as error:
+        _forget_frames(error)
     writer.transport.abort()
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Take its frames from an error that a connection ended with.
+
+    The connection keeps the error, and the frames keep the connection, with half a MiB of buffers for TLS: until
+    garbage is collected, which comes seldom here.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__
