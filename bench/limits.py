@@ -3,10 +3,10 @@
     python -m bench.limits [--pairs 30] [--batches 75] [--rows 100]     # make bench-limits
 
 Eight gateways stand before one queue and its workers: four as they are shipped, four in which batches pass without a
-limit and without a turn, started in turn, because two processes of one program differ by some percent for as long as they
-live. In each pair all get the same batches, over one connection each, in an order that is drawn; what is compared is
-the CPU time of the gateways' processes, all threads, not the time that passes. The interval is the 95 % one of the mean
-of the pairs' ratios, by bootstrap. What those alike differ by is shown beside it.
+limit and without a turn, started in turn, because two processes of one program differ by some percent for as long as
+they live. In each pair all get the same batches, over one connection each, in an order that is drawn. What is compared
+is the CPU time of the gateways' processes, all threads, not the time that passes. The interval is the 95 % one of the
+mean of the pairs' ratios, by bootstrap. What those alike differ by is shown beside it.
 """
 
 from __future__ import annotations

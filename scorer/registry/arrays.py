@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import zipfile
 from collections.abc import Mapping
 from typing import IO, Any
@@ -43,8 +44,8 @@ def _description(array: np.ndarray[Any, Any]) -> dict[str, Any]:
 def unpack(content: bytes, described: Mapping[str, Any], what: str) -> dict[str, np.ndarray[Any, Any]]:
     """Read an .npz whose members must be exactly those that ``described`` (from a verified manifest) lists.
 
-    Headers are compared with the description before any array is read, so that nothing larger than described is ever
-    allocated. Raises ArtifactRejected naming ``what`` and the array.
+    Headers are compared with the description before any array is read, and no more of it is read than described.
+    Raises ArtifactRejected naming ``what`` and the array.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -65,7 +66,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, wanted: Any, what: 
     with archive.open(info) as stream:
         if _stated(stream) != _header(wanted["dtype"], wanted.get("shape")):
             raise ArtifactRejected(f"{name} is not of the shape and type that the manifest states", _REMEDY)
-        raw = stream.read(FILE_CAP + 1)
+        raw = stream.read(np.dtype(wanted["dtype"]).itemsize * math.prod(wanted["shape"]) + 1)
     if hashlib.sha256(raw).hexdigest() != wanted.get("sha256"):
         raise ArtifactRejected(f"{name} differs from the digest in the manifest", _REMEDY)
     return np.frombuffer(raw, dtype=wanted["dtype"]).reshape(wanted["shape"])

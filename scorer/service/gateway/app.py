@@ -197,11 +197,12 @@ def application_of(gateway: Gateway) -> Flask:
     """Make the WSGI application. A front that checked a request says so in its environment (``ENVIRON_PERMIT``)."""
     app = Flask("qscore", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.url_map.merge_slashes = False  # another path is another path, and no redirect
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
     _add_state_routes(app, gateway)
     _add_model_routes(app, gateway)
     add_contract_routes(app, gateway.allow_header)
-    add_token_route(app, gateway.door)
+    add_token_route(app, gateway.door, gateway.traffic.limits.count_request)
     _add_edges(app, gateway)
     return app
 
@@ -238,7 +239,8 @@ def _add_model_routes(app: Flask, gateway: Gateway) -> None:
     @app.get("/v1/models/<name>")
     def model(name: str) -> Response:
         gateway.allow("read", name)
-        asked = arguments(g.head.query)
+        head: RequestHead = g.head
+        asked = arguments(head.query)
         unknown = sorted(set(asked) - {"version"})
         if unknown:
             raise BadOption(f"unknown option {unknown[0][:40]}", "The only option here is version.")
@@ -253,7 +255,9 @@ def _score(gateway: Gateway, name: str) -> Response:
     permit = request.environ.get(ENVIRON_PERMIT)
     if isinstance(permit, ScorePermit):
         return _scored(gateway, permit)
-    # No front stands before this application, or it did not know the path: nobody else gives back what is reserved.
+    if permit is not None:
+        raise RuntimeError("a batch that the gate took for something else has no place and no turn")
+    # No front stands before this application: nobody else gives back what is reserved.
     permit = gateway.checks.reserved(gateway.checks.score(g.head, name))
     try:
         return _scored(gateway, permit)
