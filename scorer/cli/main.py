@@ -21,7 +21,7 @@ from scorer.cli import (
 from scorer.cli.upkeep import backup, closing, mending
 from scorer.wire.errors import BadOption, QScoreError
 
-_HELP = """Quantum-kernel scores for the events that a SOC already searches.
+_HELP = """Quantum-kernel scores for the events that a SOC already searches, simulated exactly on classical processors.
 
 \b
 Start here:

@@ -52,10 +52,13 @@ def parse_head(head: bytes, peer: Peer) -> RequestHead:
         raise _refusal(str(error).partition(" line: ")[0], error.error_status_hint) from None
     if not isinstance(request, h11.Request):
         raise _refusal("the request ends in the middle", 400)
+    method = request.method.decode("ascii")
+    if method != method.upper():  # names are of capitals; an application that takes others would be asked past the gate
+        raise refusal(501, f"the method {method!r} is not known here", "Write it in capitals, as GET and POST.")
     given = [(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers]
     path, _, query = _ABSOLUTE.sub("", request.target.decode("ascii")).partition("?")
     return RequestHead(
-        method=request.method.decode("ascii"),
+        method=method,
         path="/" + unquote(path).lstrip("/"),  # as the application reads it: both must take it for the same
         query=query,
         headers=_joined(given, request.http_version),
