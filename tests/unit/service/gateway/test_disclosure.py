@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from scorer.registry.trusted import revoke
 from scorer.service.access.api_keys import KeyFile
 from scorer.service.access.disclosure import disclosed, roots_of, without_paths
-from scorer.service.gateway.app import create_app
 from scorer.service.settings import Settings
 from scorer.wire.errors import BadInput, Problem, QScoreError
 
@@ -32,8 +32,8 @@ def settings(tmp_path: Path, publish_tiny: Callable[[Path], None]) -> Settings:
 
 
 @pytest.fixture
-def client(settings: Settings) -> FlaskClient:
-    client = create_app(settings).test_client()
+def client(settings: Settings, application: Callable[..., Flask]) -> FlaskClient:
+    client = application(settings).test_client()
     secret = KeyFile(settings.api_keys).add(["read", "score"])[1]
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
     return client

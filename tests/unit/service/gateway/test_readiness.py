@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import redis
+from flask import Flask
 from flask.testing import FlaskClient
 
 from scorer.service.access.api_keys import KeyFile
-from scorer.service.gateway.app import create_app
 from scorer.service.gateway.readiness import ANSWER_HOLDS
 from scorer.service.queue.exchange import Exchange
 from scorer.service.settings import Settings, load_settings
@@ -26,8 +26,8 @@ def settings(tmp_path: Path, client: redis.Redis) -> Settings:
 
 
 @pytest.fixture
-def gateway(settings: Settings) -> FlaskClient:
-    return create_app(settings).test_client()
+def gateway(settings: Settings, application: Callable[..., Flask]) -> FlaskClient:
+    return application(settings).test_client()
 
 
 def asked(gateway: FlaskClient, authorization: str = "") -> tuple[int, dict[str, Any]]:
