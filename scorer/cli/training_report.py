@@ -19,6 +19,7 @@ def print_report(console: Console, model: TrainedModel) -> None:
     facts = model.facts
     console.print(f"[bold]{model.name}[/bold]: trained on {escape(facts['trained_on'])}", highlight=False)
     console.print(f"Family {model.family}: {facts['model']}; twin: {facts['twin']}.", highlight=False)
+    console.print("Quantum circuits are simulated exactly on classical processors.", highlight=False)
     console.print(_judged(facts), highlight=False)
     if facts["metrics"]:
         titles = {"quantum": "quantum model", "twin": "RBF twin", **facts["yardsticks"]}

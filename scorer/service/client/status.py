@@ -18,6 +18,7 @@ from scorer.service.queue.closing.switches import EVERY, SwitchBoard
 from scorer.service.queue.exchange import QueueState
 from scorer.service.queue.lanes import LANES, Lanes
 from scorer.service.queue.living import releases
+from scorer.service.queue.sealing.exposure import REMEDY, exposures
 from scorer.service.settings import Settings
 from scorer.service.stack.up import queue_of, read_state
 from scorer.wire.errors import QScoreError
@@ -43,6 +44,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
     return (
         _gateway(settings),
         _queue(settings),
+        *_seals(settings),
         _models(settings),
         _releases(settings),
         _closed(settings),
@@ -92,6 +94,11 @@ def _queue(settings: Settings) -> Check:
     except QScoreError as error:
         return Check(False, f"queue: {shown_urls(settings)}: {error.sentence()}")
     return queue_check(settings, state)
+
+
+def _seals(settings: Settings) -> tuple[Check, ...]:
+    """Warn of servers on which others could write values that are taken for ours."""
+    return tuple(Check(True, f"queue: {sentence}. {REMEDY}", warning=True) for sentence in exposures(settings))
 
 
 def _releases(settings: Settings) -> Check:

@@ -34,6 +34,7 @@ from scorer.service.gateway.front.sockets import descriptors
 from scorer.service.gateway.permits import GatewayGate
 from scorer.service.process import return_memory
 from scorer.service.queue.broker import private_dir
+from scorer.service.queue.sealing.exposure import warn_of_exposures
 from scorer.service.settings import GatewaySettings, Settings, load_settings
 from scorer.wire.errors import ConfigurationError
 
@@ -124,6 +125,7 @@ def main(arguments: list[str]) -> None:
     settings = load_settings()
     configure_logs("gateway")
     audit_start(settings, "gateway")
+    warn_of_exposures(settings)
     keep_logging_ends(settings)
     with listening(settings.gateway, arguments[0] if arguments else None) as listener:
         asyncio.run(serve(settings, listener))

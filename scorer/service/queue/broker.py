@@ -158,14 +158,15 @@ def _refuse_plain(settings: Settings, server: Server) -> None:
     """Refuse to send feature values in the clear to a host that is not this one and was not named as an exception."""
     parts = urlsplit(given_url(settings, server))
     host = parts.hostname or "localhost"
-    if parts.scheme == "redis" and not _loopback(host) and host not in settings.broker_plain_hosts:
+    if parts.scheme == "redis" and not is_loopback(host) and host not in settings.broker_plain_hosts:
         raise ConfigurationError(
             f"{_setting(settings, server)} = {shown_url(settings, server)!r} is neither encrypted nor on this machine",
             f"Use rediss://, or allow it by broker_plain_hosts = [{host!r}] where the network between is trusted.",
         )
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host's name or address is this machine itself."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -12,12 +12,12 @@ import numpy as np
 
 from scorer.models.families import Twin
 from scorer.models.machine import Machine, ObservableMachine
-from scorer.models.observable import FeatureMap, Observable, deployed, observable_of
+from scorer.models.observable import FeatureMap, Observable, deployed
 from scorer.models.twins import MAX_SUPPORT, RbfTwin
 from scorer.training.families.checks import Array, FitError, check_normal, checked_gamma
 from scorer.training.families.family import FamilyTraining, FitRows, Floats, Ints
 from scorer.training.families.kernels import KernelOf, quantum_kernel, rbf_kernel
-from scorer.training.families.one_class import mean_state, sufficient_rank
+from scorer.training.families.one_class import mean_spectrum, sufficient_rank
 from scorer.training.options import FIT_ROWS
 from scorer.training.search import Grid, GridPoint, SearchSpace, Trial, grid_widths
 
@@ -30,7 +30,8 @@ def fit_density(Z: Array, circuit: FeatureMap, *, rank: int | None = None) -> Ob
 
     Raises FitError.
     """
-    whole = observable_of(-mean_state(circuit, Z), 0.0)
+    states = mean_spectrum(circuit, Z)
+    whole = Observable(-states.values, states.vectors, 0.0)
     return deployed(whole, rank, sufficient_rank(whole.values, circuit.qubits))
 
 

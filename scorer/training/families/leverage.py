@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from scorer.engine.reference import CHUNK, amplitudes, fidelity_kernel
 from scorer.models.families import Twin
 from scorer.models.machine import Machine, ObservableMachine
-from scorer.models.observable import FeatureMap, Observable, deployed, observable_of
+from scorer.models.observable import FeatureMap, Observable, collapse_states, deployed
 from scorer.models.twins import MAX_LANDMARKS, LeverageTwin, gaussian_kernel
 from scorer.training.families.checks import Array, FitError, check_normal, checked_gamma, positive
 from scorer.training.families.family import MANY_ROWS, FamilyTraining, FitRows, Floats, Ints
 from scorer.training.families.kernels import rbf_kernel
 from scorer.training.families.landmarks import whitening
-from scorer.training.families.one_class import TAIL, mean_state, sufficient_rank
+from scorer.training.families.one_class import TAIL, mean_spectrum, sufficient_rank
 from scorer.training.search import GAMMAS, Grid, GridPoint, SearchSpace, Trial, grid_widths
 
 States = NDArray[np.complex128]
@@ -45,7 +45,7 @@ def fit_leverage(Z: Array, circuit: FeatureMap, ridge: float, *, rank: int | Non
     ``rank``: None: sufficient_rank; 2^n or more: whole, in float64. Raises FitError.
     """
     ridge = positive("ridge", ridge)
-    states = observable_of(mean_state(circuit, Z), 0.0)
+    states = mean_spectrum(circuit, Z)
     weights = np.maximum(states.values, 0.0)  # rounding may leave -1e-17
     whole = Observable(-weights / (weights + ridge), states.vectors, 1.0)
     return deployed(whole, rank, sufficient_rank(whole.values, circuit.qubits))
@@ -86,10 +86,11 @@ def quantum_leverage_trial(circuit: FeatureMap, Z: Floats, _y: Ints, width: floa
 
 
 def _quantum_scores(psi: States, ridge: float, fit: Ints, held: Ints) -> Floats:
-    rho = psi[fit].T @ psi[fit].conj() / len(fit)
-    values, columns = np.linalg.eigh((rho + rho.conj().T) / 2)
-    weights = np.maximum(values, 0.0)
-    novelty: Floats = -fidelity_kernel(psi[held], columns.T) @ (weights / (weights + ridge))
+    states = collapse_states(psi[fit], np.full(len(fit), 1.0 / len(fit)), 0.0)
+    weights = np.maximum(states.values, 0.0)
+    novelty: Floats = -fidelity_kernel(psi[held], states.vectors.astype(np.complex128, copy=False)) @ (
+        weights / (weights + ridge)
+    )
     return novelty
 
 

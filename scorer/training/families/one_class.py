@@ -9,13 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.engine.reference import CHUNK, amplitudes
-from scorer.models.observable import FeatureMap, default_rank
+from scorer.models.observable import FeatureMap, Observable, collapse_states, default_rank, is_thin, observable_of
 from scorer.training.families.checks import Array, check_normal
 
 Matrix = NDArray[np.complex128]
 
 #: Eigenvalues of a cut one-class observable: those above this share of the largest are kept.
 TAIL = 0.01
+
+
+def mean_spectrum(circuit: FeatureMap, Z: Array) -> Observable:
+    """Diagonalise the mean state of rows Z (N, n): float64, eigenvalues falling from at most 1.
+
+    Few rows are diagonalised in the span of their states: min(N, 2^n) eigenvalues, the others are 0. Raises FitError.
+    """
+    if not is_thin(len(Z), 2**circuit.qubits):
+        return observable_of(mean_state(circuit, Z), 0.0)
+    check_normal(Z)
+    return collapse_states(amplitudes(circuit, Z), np.full(len(Z), 1.0 / len(Z)), 0.0)
 
 
 def mean_state(circuit: FeatureMap, Z: Array) -> Matrix:

@@ -66,7 +66,7 @@ class Room:
         except asyncio.CancelledError:
             if free.done() and not free.cancelled():
                 self.give(count)
-            else:
+            elif (count, free) in self._waiting:  # else whoever gave something back has passed it already
                 self._waiting.remove((count, free))
             raise
 
@@ -124,6 +124,8 @@ class Incoming:
                     f"{got} of the body's {self._length} bytes came within {pace.limit(got):.0f} s",
                     "Send it faster, or fewer rows at a time.",
                 ) from None
+            except OSError:  # broken off by force
+                piece = b""
             if not piece:
                 raise MalformedBody("the body stopped in the middle", "Send it again.")
             got += len(piece)

@@ -30,6 +30,7 @@ class End(StrEnum):
     ANSWER_TOO_SLOW = "answer_too_slow"
     EVICTED = "evicted"
     TOO_MANY_CONNECTIONS = "too_many_connections"
+    BROKEN = "broken"
     NO_DESCRIPTORS = "no_descriptors"
     FAILED = "failed"
 

@@ -56,7 +56,7 @@ class Front:
             if connection is not None:
                 connection.stop()
         for guest in [*self.arrivals.guests(), *self.census.guests()]:
-            if guest.stage is not Stage.BUSY:
+            if not guest.asks:
                 guest.leave()
         if self._connections:
             _, late = await asyncio.wait(self._connections, timeout=grace)
@@ -103,7 +103,7 @@ class Front:
         except ConnectionError:
             pass  # the caller is gone, or had to go
         except OSError as error:
-            get_log().info("connection", end="broken", address=peer.address, error=str(error))
+            self.house.notices.note(End.BROKEN, peer.address, error=str(error))
         except Exception as error:
             self.house.notices.note(End.FAILED, peer.address, exc_info=error)
         finally:
@@ -118,8 +118,7 @@ class Front:
         reader, writer = streams
         guest.leave = writer.transport.abort
         try:
-            certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-            named = Peer(peer.address, peer.port, certificate)
+            named = Peer(peer.address, peer.port, _certificate(writer))
             connection = Connection(self.house, guest, named, reader, writer)
             self._connections[asyncio.current_task()] = connection  # type: ignore[index]  # this runs in a task
             await connection.serve(until)
@@ -160,6 +159,15 @@ class Front:
         else:
             reason = getattr(error, "reason", None) or type(error).__name__
             self.house.notices.note(End.HANDSHAKE_FAILED, peer.address, reason=reason)
+
+
+def _certificate(writer: asyncio.StreamWriter) -> bytes | None:
+    """Read the caller's certificate (DER), None where it sent none. Raises OSError where TLS is broken already."""
+    try:
+        found: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    except ValueError as error:
+        raise OSError(str(error)) from None
+    return found
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

@@ -192,7 +192,11 @@ def test_a_seal_ends_after_a_day() -> None:
 def test_the_embedded_queue_needs_no_seal_and_a_bad_key_file_is_named(tmp_path: Path) -> None:
     private = load_settings(home=tmp_path, queue_key_file=tmp_path / "absent")
     assert Seal.of(private, DURABLE) == Seal.of(private, FAST) == Seal()
-    for content, mode, said in (("", 0o600, "one or two keys"), ("zz", 0o600, "one or two"), ("11" * 32, 0o644, "644")):
+    for content, mode, said in (
+        ("", 0o600, "one to 8"),
+        ("zz", 0o600, "one to 8"),
+        ("11" * 32, 0o644, "644"),
+    ):
         file = key_file(tmp_path)
         file.write_text(content)
         file.chmod(mode)

@@ -159,3 +159,28 @@ def test_room_is_given_in_order_and_not_to_those_who_left() -> None:
         assert room.take_now(9)
 
     run(work)
+
+
+def test_who_leaves_in_the_moment_in_which_room_is_given_has_just_left() -> None:
+    async def work() -> None:
+        room = Room(10)
+        await room.take(10)
+        leaving = asyncio.create_task(room.take(5))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        room.give(10)
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert room.take_now(10)
+
+    run(work)
+
+
+def test_a_body_that_is_broken_off_is_named(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    async def work() -> None:
+        reader = reader_of(b"abc")
+        reader.set_exception(ConnectionResetError(104, "Connection reset by peer"))
+        with pytest.raises(MalformedBody, match="stopped in the middle"):
+            await Incoming(BodyRooms.of(0, 0, tmp_path, threads), 10).receive(reader, QUIET)
+
+    run(work)
