@@ -116,6 +116,11 @@ class Gateway:
             Doors.of(settings, queue),
         )
 
+    def close(self) -> None:
+        """Write what is still to be written, and end the threads that look after keys and switches."""
+        self.log.uses.end()
+        self.doors.close()
+
     @property
     def checks(self) -> RequestChecks:
         return RequestChecks(self.settings, self.door, self.cards, self.queue.lanes, self.traffic, self.doors)
@@ -186,11 +191,6 @@ def _job(asked: ScoreRequest, seconds: float) -> ScoreJob:
         submitter=asked.submitter,
         writer=asked.writer,
     )
-
-
-def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
-    """Make the WSGI application of a gateway of its own."""
-    return application_of(Gateway.of(settings, lanes))
 
 
 def application_of(gateway: Gateway) -> Flask:
