@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from scorer.files import check_folder
 from scorer.wire.errors import BadOption, ConfigurationError, QScoreError
@@ -35,6 +35,8 @@ NOTHING = "0" * 64
 LINE_BYTES = 64 * 1024
 CONTENT_BYTES = LINE_BYTES - 1024
 FILE_BYTES = 16 * 1024 * 1024
+#: Seconds to wait for whoever else adds an entry, which takes milliseconds.
+PATIENCE = 10.0
 #: The content of an entry that says that a line of a crash was taken away.
 TORN = "torn_line_removed"
 _FIELDS = frozenset(("number", "time", "previous", "content", "hash"))
@@ -99,11 +101,12 @@ class Verified:
 class Chain:
     """The record in one folder, made with mode 0700 by its first entry. Processes and threads may share it.
 
-    ``file_bytes``: size from which the next entry begins a new file.
+    ``file_bytes``: size from which the next entry begins a new file. ``patience``: seconds to wait for others.
     """
 
     folder: Path
     file_bytes: int = FILE_BYTES
+    patience: float = PATIENCE
 
     def append(self, content: Mapping[str, Any]) -> Head:
         """Add an entry and flush it to disk; returns the new head.
@@ -167,8 +170,13 @@ class Chain:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             check_folder(self.folder, ConfigurationError)
-            with FileLock(self.folder / ".lock", mode=0o600):
+            with FileLock(self.folder / ".lock", self.patience, mode=0o600):
                 return work()
+        except Timeout:
+            raise ConfigurationError(
+                f"the record in {self.folder} has been held by another process for {self.patience:g} s",
+                "Look which process of qscore stands still, and end it.",
+            ) from None
         except OSError as error:
             raise ConfigurationError(
                 f"the record in {self.folder} cannot be written: {error.strerror or error}",

@@ -60,8 +60,11 @@ def check_folder(path: Path, error: type[QScoreError], parent: bool = False) -> 
         raise error(_writable(f"the folder {above}, above {path},", mode), f"Run: chmod o-w {above}")
 
 
-def write_atomic(path: Path, content: bytes, mode: int) -> None:
-    """Write beside the target, flush to disk, rename: a reader sees the old file or the new one. Raises OSError."""
+def write_atomic(path: Path, content: bytes, mode: int, owner: os.stat_result | None = None) -> None:
+    """Write beside the target, flush to disk, rename: a reader sees the old file or the new one.
+
+    ``owner``: whose it is to be, where that is not the caller. Raises OSError.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -69,6 +72,8 @@ def write_atomic(path: Path, content: bytes, mode: int) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(mode)
+        if owner is not None and (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(temporary, owner.st_uid, owner.st_gid)
         Path(temporary).rename(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

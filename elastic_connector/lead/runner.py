@@ -20,6 +20,7 @@ from scorer.elastic_client.moments import BEGINNING, GivenTime
 from scorer.elastic_client.settings import ElasticSource
 from scorer.logs import get_log
 from scorer.service.queue.exchanges import durable_exchange
+from scorer.service.queue.sealing.exposure import warn_of_exposures
 from scorer.service.settings import Settings
 from scorer.wire.errors import ConfigurationError, Unavailable
 
@@ -43,6 +44,7 @@ def run_connector(
     Raises ConfigurationError; with ``once`` also what ended a source.
     """
     chosen = _chosen(settings, only)
+    warn_of_exposures(settings)
     elastic = settings.elastic
     client = connect(elastic)
     # Each source blocks one connection while it waits for acknowledgements, and its lease uses another.

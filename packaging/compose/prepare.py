@@ -1,10 +1,10 @@
-"""Makes what the queue's two servers and qscore's processes need to know each other: certificates, users, settings.
+"""Makes what the queue's two servers and qscore's processes need to know each other: certificates, users, a key.
 
     python packaging/compose/prepare.py --out packaging/compose/secrets
 
 writes, once, into a folder of mode 0700: an authority and a certificate for the servers, a random password for each
-user (the servers' user files hold their SHA-256 alone), and a qscore.toml for each kind of process. Started as root it
-gives the files to the users of the containers.
+user (the servers' user files hold their SHA-256 alone), the key that seals what lies on them, and a qscore.toml for
+each kind of process. Started as root it gives the files to the users of the containers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from scorer.service.access.authority import new_authority
+from scorer.service.queue.sealing.rotation import new_keys
 
 VALKEY = Path(__file__).resolve().parents[1] / "valkey"
-USERS = ("gateway", "worker", "deliver", "connector", "probe")
+USERS = ("gateway", "worker", "deliver", "connector", "operator", "probe")
+#: The key that seals messages, rows and answers; not to be taken for queue_key.pem, the servers' key of TLS.
+SEAL = "queue_seal"
 #: Users of the containers: of the Valkey image, and of qscore's own.
 VALKEY_UID, QSCORE_UID = 999, 10001
 
@@ -59,6 +62,7 @@ def made(places: Places) -> list[Secret]:
         Secret("queue_ca_of_servers.pem", ca, VALKEY_UID),
         Secret("queue_certificate.pem", certificate, VALKEY_UID),
         Secret("queue_key.pem", key, VALKEY_UID),
+        Secret(SEAL, new_keys().text().encode(), QSCORE_UID),
         Secret("queue_probe", passwords["probe"].encode(), VALKEY_UID),
         *(Secret(f"users-{name}.acl", _users(name, hashes), VALKEY_UID) for name in ("durable", "fast")),
         *(
@@ -82,6 +86,7 @@ def _settings(user: str, password: str, places: Places) -> bytes:
         f'broker_url = "rediss://{user}:{password}@{places.durable}/0"',
         f'interactive_broker_url = "rediss://{user}:{password}@{places.fast}/0"',
         f'broker_ca = "{places.secrets}/queue_ca"',
+        f'queue_key_file = "{places.secrets}/{SEAL}"',
     ]
     if user == "connector":  # it has no business on the server of searches
         del lines[2]

@@ -1,4 +1,4 @@
-"""`qscore key`: the gateway's API keys."""
+"""`qscore key`: the gateway's API keys, and by `qscore key queue` those of the queue."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scorer.cli import terminal
+from scorer.cli.trust import queue_keys
 from scorer.service.access.api_keys import ApiKey, KeyFile, Terms, write_private
 from scorer.service.access.audit import audited
 from scorer.service.access.door.certificates import check_name
@@ -25,7 +26,8 @@ from scorer.wire.errors import BadOption, QScoreError
 _SHARED = "(that of 0.1.0)"
 
 keys_app = typer.Typer(
-    help="API keys of the gateway: who may list models, score, and write scores back.", no_args_is_help=True
+    help="API keys of the gateway: who may list models, score, and write scores back; and the queue's own keys.",
+    no_args_is_help=True,
 )
 _WIDE = 240  # columns of a table that no terminal shows, so that a key stays on one line
 
@@ -36,6 +38,7 @@ Never = Annotated[bool, typer.Option("--never", help="The key never ends.")]
 
 def register(app: typer.Typer) -> None:
     """Add `qscore key`."""
+    queue_keys.register(keys_app)
     app.add_typer(keys_app, name="key")
 
 

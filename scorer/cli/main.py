@@ -18,10 +18,10 @@ from scorer.cli import (
     training,
     trust,
 )
-from scorer.cli.upkeep import backup, closing
+from scorer.cli.upkeep import backup, closing, mending
 from scorer.wire.errors import BadOption, QScoreError
 
-_HELP = """Quantum-kernel scores for the events that a SOC already searches.
+_HELP = """Quantum-kernel scores for the events that a SOC already searches, simulated exactly on classical processors.
 
 \b
 Start here:
@@ -45,7 +45,7 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="qscore", help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
     )
-    upkeep = (backup, closing)
+    upkeep = (backup, closing, mending)
     for topic in (stack, score, models, keys, training, import_qsvc, shots, delivery, trust, splunk, elastic, *upkeep):
         topic.register(app)
     return app

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from scorer.cli import terminal
 from scorer.service.client.status import checks, depths
+from scorer.service.queue.sealing.exposure import REMEDY, exposures
 from scorer.service.settings import Settings, load_settings
 from scorer.service.stack.supervisor import Child
 from scorer.service.stack.up import Stack, model_lines, queue_of
@@ -52,6 +53,8 @@ def up(
     console = terminal.console()
     with Stack.prepare(settings) as stack:
         terminal.say(f"starting in {settings.home}; Ctrl-C stops everything")
+        for sentence in exposures(settings):
+            terminal.say(f"Warning: {sentence}. {REMEDY}", err=True)
         with _display(console) as show:
             stack.run(show)
         terminal.say("stopping")

@@ -19,6 +19,7 @@ def print_report(console: Console, model: TrainedModel) -> None:
     facts = model.facts
     console.print(f"[bold]{model.name}[/bold]: trained on {escape(facts['trained_on'])}", highlight=False)
     console.print(f"Family {model.family}: {facts['model']}; twin: {facts['twin']}.", highlight=False)
+    console.print("Quantum circuits are simulated exactly on classical processors.", highlight=False)
     console.print(_judged(facts), highlight=False)
     if facts["metrics"]:
         titles = {"quantum": "quantum model", "twin": "RBF twin", **facts["yardsticks"]}
@@ -52,7 +53,7 @@ def _judged(facts: Any) -> str:
 
 def _map(found: Any) -> str:
     parameters = ", ".join(f"{key}={value}" for key, value in found["parameters"].items())
-    return f"{found['name']} on {found['qubits']} qubits ({parameters})"
+    return f"{found['name']} on {found['qubits']} qubits" + (f" ({parameters})" if parameters else "")
 
 
 def _table(metrics: dict[str, Any], titles: dict[str, str]) -> Table:

@@ -29,8 +29,12 @@ class BoundedPool:
         response = self._pool.urlopen(method, target, preload_content=False, **options)
         try:
             data = _read(response, self._limit)
-        except BaseException:
+        except BaseException as error:
             response.close()  # its connection holds the rest of the answer, and is of no further use
+            if isinstance(
+                error, (ValueError, OverflowError)
+            ):  # of lengths that are none, which the client lets through
+                raise urllib3.exceptions.ProtocolError(f"the answer cannot be read: {error}") from error
             raise
         finally:
             response.release_conn()

@@ -15,6 +15,7 @@ from urllib3.connection import ProxyConfig
 
 from scorer.elastic_client.answers import AnswerSerializer
 from scorer.elastic_client.bounded import BoundedPool
+from scorer.elastic_client.deadline import timed
 from scorer.elastic_client.failures import reached
 from scorer.elastic_client.settings import ElasticSettings
 from scorer.secret_file import read_secret
@@ -137,7 +138,7 @@ def _tls(settings: ElasticSettings) -> dict[str, Any]:
 
 
 def _node_class(settings: ElasticSettings) -> type[Urllib3HttpNode]:
-    """Make the client's own node class with an end to answers, the proxy, and a certificate beside a fingerprint."""
+    """Make the client's own node class with ends to answers and waiting, the proxy, a certificate by a fingerprint."""
     proxy = urllib3.util.parse_url(settings.proxy) if settings.proxy else None
     if proxy is not None and (proxy.scheme not in ("http", "https") or not proxy.host):
         shown = settings.proxy.rpartition("@")[2][:200]  # a password may stand before it
@@ -155,6 +156,7 @@ def _node_class(settings: ElasticSettings) -> type[Urllib3HttpNode]:
                 )
                 self.pool.proxy, self.pool.proxy_headers, self.pool.proxy_config = proxy, login, through
                 self.pool.conn_kw |= {"proxy": proxy, "proxy_config": through}
+            self.pool.ConnectionCls = timed(self.pool.ConnectionCls)
             self.pool: Any = BoundedPool(self.pool)
 
     return Node

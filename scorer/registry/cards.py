@@ -89,7 +89,8 @@ class CardStore:
         kept, found = self._aliases.get(name, (None, None))
         if found is None or kept != stamp:
             found = self._aliases_or_fault(name)
-            self._aliases[name] = stamp, found
+            if folder.is_dir():  # a caller can make up names without end
+                self._aliases[name] = stamp, found
             self._tell_refused(name, found)
         if isinstance(found, ArtifactRejected):
             raise found.with_traceback(None)

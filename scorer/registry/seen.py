@@ -17,6 +17,8 @@ from scorer.registry.aliases import REMEDY, Aliases
 from scorer.wire.errors import ArtifactRejected, ConfigurationError
 
 _FILE_CAP = 4 * 1024 * 1024
+#: Seconds to wait for another process that writes; whoever asks for a model waits meanwhile.
+_PATIENCE = 1.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class SeenAliases:
         before = self.of(root, name)
         _check(name, aliases, before)
         now = Seen(aliases.counter, aliases.sha256, aliases.live)
-        self._own[_key(root, name)] = now
+        if now != Seen() or before != Seen():  # nothing is remembered of names that a caller made up
+            self._own[_key(root, name)] = now
         if self.writes and now != before:
             self._write(_key(root, name), now)
         return before
@@ -75,7 +78,7 @@ class SeenAliases:
             return
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with FileLock(self.path.with_suffix(".lock"), mode=0o600):
+            with FileLock(self.path.with_suffix(".lock"), _PATIENCE, mode=0o600):
                 stored = dict(self._read())
                 if stored.get(key, Seen()).counter <= now.counter:
                     stored[key] = now

@@ -6,11 +6,15 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from scorer.service.queue.sealing.keys import read_keys
 
 LINT = Path(__file__).parent / "compose_lint"
 IMAGES = {"QSCORE_IMAGE": "qscore@sha256:" + "0" * 64, "VALKEY_IMAGE": "valkey@sha256:" + "1" * 64}
@@ -96,17 +100,46 @@ def test_the_gateway_alone_has_a_port_and_workers_that_write_alone_a_way_out(ser
     }  # fmt: skip
 
 
-def test_every_secret_is_one_that_prepare_makes(
-    services: dict[str, Any], loader: Path, compose: Path, repository: Path, tmp_path: Path
-) -> None:
-    prepare = str(repository / "packaging" / "compose" / "prepare.py")
-    python = str(repository / ".venv" / "bin" / "python")
-    subprocess.run([python, prepare, "--out", str(tmp_path / "secrets")], check=True, capture_output=True, timeout=60)
-    made = {path.name for path in (tmp_path / "secrets").iterdir()}
-    secrets = json.loads(load(loader, compose, **IMAGES).stdout)["secrets"]
-    assert {Path(secret["file"]).name for secret in secrets.values()} == made
-    again = subprocess.run(
-        [python, prepare, "--out", str(tmp_path / "secrets")], capture_output=True, text=True, check=False
+@pytest.fixture(scope="session")
+def prepared(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that prepare.py wrote."""
+    out = tmp_path_factory.mktemp("compose") / "secrets"
+    assert prepare(repository, out).returncode == 0
+    return out
+
+
+def prepare(repository: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    script = str(repository / "packaging" / "compose" / "prepare.py")
+    return subprocess.run(
+        [sys.executable, script, "--out", str(out)], capture_output=True, text=True, check=False, timeout=60
     )
+
+
+def test_every_secret_is_one_that_prepare_makes(loader: Path, compose: Path, repository: Path, prepared: Path) -> None:
+    secrets = json.loads(load(loader, compose, **IMAGES).stdout)["secrets"]
+    assert {Path(secret["file"]).name for secret in secrets.values()} == {path.name for path in prepared.iterdir()}
+    again = prepare(repository, prepared)
     assert again.returncode == 1
     assert "passwords that are in use are not replaced" in again.stderr
+
+
+def test_whoever_uses_the_queue_has_the_key_of_its_seals(services: dict[str, Any], prepared: Path) -> None:
+    users = set()
+    for name in OURS:
+        mounted = {secret["target"]: secret["source"] for secret in services[name]["secrets"]}
+        settings = mounted["qscore.toml"].removesuffix("_settings") + ".toml"
+        assert tomllib.loads((prepared / settings).read_text())["queue_key_file"] == "/run/secrets/queue_seal", name
+        assert mounted["queue_seal"] == "queue_seal", name
+        users.add(settings)
+    assert users == {path.name for path in prepared.glob("*.toml")}
+    (key,) = read_keys(prepared / "queue_seal").keys
+    assert (key.begins, key.ends) == (None, None)
+
+
+def test_secrets_are_each_for_the_user_of_their_container(prepared: Path) -> None:
+    assert prepared.stat().st_mode & 0o777 == 0o700
+    mode = {path.name: path.stat().st_mode & 0o777 for path in prepared.iterdir()}
+    assert mode == dict.fromkeys(mode, 0o600)
+    if os.geteuid() == 0:
+        ours = {path.name for path in prepared.iterdir() if path.stat().st_uid == 10001}
+        assert ours == {"queue_ca.pem", "queue_seal", *(path.name for path in prepared.glob("*.toml"))}

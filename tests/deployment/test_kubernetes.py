@@ -115,6 +115,17 @@ def test_every_pod_is_confined(objects: list[dict[str, Any]]) -> None:
             assert container["livenessProbe"], name
 
 
+def test_every_pod_has_the_key_of_the_queues_seals(objects: list[dict[str, Any]]) -> None:
+    for name, pod in pods(objects):
+        volumes = {one["name"]: one.get("secret", {}).get("secretName") for one in pod["volumes"]}
+        assert volumes["queue-key"] == "qscore-queue-key", name
+        for container in pod["containers"]:
+            variables = {one["name"]: one["value"] for one in container["env"]}
+            folder, _, _ = variables["QSCORE_QUEUE_KEY_FILE"].rpartition("/")
+            mounts = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
+            assert mounts[folder] == "queue-key", name
+
+
 def test_a_pod_has_the_time_that_its_work_may_take(objects: list[dict[str, Any]]) -> None:
     settings, grace = Settings(), {name: pod["terminationGracePeriodSeconds"] for name, pod in pods(objects)}
     for lane in ("score", "bulk", "deliver"):

@@ -33,10 +33,19 @@ def to_qiskit(circuit: FeatureMap, prefix: str = "x") -> QuantumCircuit:
 
 
 def to_qasm3(circuit: FeatureMap, prefix: str = "x") -> str:
-    """Write OpenQASM 3 text with one ``input float`` for each feature that is used."""
-    from qiskit import qasm3
+    """Write OpenQASM 3 text, with one ``input float`` for each feature that is used: ``_x_0_``, ``_x_1_``, ...
 
-    return str(qasm3.dumps(to_qiskit(circuit, prefix)))
+    From eleven features on numbers are written with zeros in front (``_x_00_``): who reads the text and orders names by
+    their characters, as Qiskit does, then gets the features in their order. Qiskit leaves global phases out.
+    """
+    from qiskit import qasm3
+    from qiskit.circuit import Parameter
+
+    made = to_qiskit(circuit, prefix)
+    digits = len(str(circuit.features - 1))
+    # Elements of a vector are written as names of their own; the same names, with zeros.
+    named = {element: Parameter(f"_{prefix}_{element.index:0{digits}d}_") for element in made.parameters}
+    return str(qasm3.dumps(made.assign_parameters(named)))
 
 
 def _angle(expression: Expression, x: list[Any]) -> Any:

@@ -32,7 +32,9 @@ def _doctor(
     key_file: KeyFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Check version, licence, clock, privileges, templates, streams, sources, leases and lag. Exit code 1: mend it.
+    """Check version, licence, clock, privileges, templates, streams, sources, leases, lag and the queue's seals.
+
+    Exit code 1: something has to be mended.
 
     Without a login it checks the key that the connector runs with.
 
@@ -44,8 +46,9 @@ def _doctor(
     with elastic_extra():
         from elastic_connector.install.doctor.checks import Doctor
         from elastic_connector.install.doctor.findings import failed
+        from elastic_connector.install.doctor.queue import check_queue
     with elastic_extra(), cluster_of(settings, Login.of(user, password_file, key_file)) as cluster:
-        findings = Doctor(cluster.client, settings.elastic, cluster.names).examine()
+        findings = [*Doctor(cluster.client, settings.elastic, cluster.names).examine(), *check_queue(settings)]
     if as_json:
         for finding in findings:
             terminal.say(json.dumps(finding.to_dict()))

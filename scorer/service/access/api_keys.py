@@ -76,10 +76,6 @@ class ApiKey:
     def rights(self) -> Rights:
         return Rights(self.scopes, self.models, self.indexes, self.elastic_namespaces)
 
-    def allows(self, scope: str) -> None:
-        """Raise Forbidden when the key lacks ``scope``."""
-        self.rights.check_scope(f"key {self.id}", scope)
-
     def check_alive(self, now: float) -> None:
         """Raise Unauthorised when the key has ended."""
         if self.expires is not None and self.expires <= now:
@@ -94,8 +90,8 @@ class KeyFile:
     """The keys in one JSON file, mode 0600; read again when the file changes."""
 
     path: Path
-    _stamp: tuple[int, int, int, int] | None = field(default=None, repr=False)
-    _keys: tuple[ApiKey, ...] = field(default=(), repr=False)
+    # Together in one: of two threads that read, the slower must not leave its older keys under the other's stamp.
+    _last: tuple[tuple[int, ...], tuple[ApiKey, ...]] = field(default=((), ()), repr=False)
 
     def keys(self) -> tuple[ApiKey, ...]:
         """Read all keys, oldest first. Raises ConfigurationError when the file is damaged or others may read it."""
@@ -103,11 +99,14 @@ class KeyFile:
             status = self.path.stat()
         except FileNotFoundError:
             return ()
+        except OSError:
+            return _read(self.path)  # which says what is wrong
         stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
-        if stamp != self._stamp:
-            self._keys = _read(self.path)
-            self._stamp = stamp
-        return self._keys
+        before, keys = self._last
+        if stamp != before:
+            keys = _read(self.path)
+            self._last = stamp, keys
+        return keys
 
     def find(self, secret: str) -> ApiKey | None:
         """Find the key whose secret this is, ended or not."""
@@ -121,14 +120,6 @@ class KeyFile:
     def get(self, key_id: str) -> ApiKey | None:
         """Find a key by its id, ended or not."""
         return next((key for key in self.keys() if key.id == key_id), None)
-
-    def identify(self, authorization: str | None) -> ApiKey:
-        """Find the living key behind an Authorization header. Raises Unauthorised."""
-        found = self.find(bearer(authorization))
-        if found is None:
-            raise Unauthorised("nobody knows this key", "Make one with `qscore key new` on the gateway's host.")
-        found.check_alive(time.time())
-        return found
 
     def add(
         self, scopes: Sequence[str], note: str = "", namespace: str | None = None, terms: Terms = Terms()

@@ -28,6 +28,8 @@ EVENTS = {
     "key_revoked": "an API key was revoked",
     "key_rotated": "an API key got a successor; both serve until the old one ends",
     "key_expired": "an API key was presented after its end",
+    "queue_key_made": "a key was made that seals what lies on the queue",
+    "queue_key_rotated": "the queue's key got a successor; the old one opens seals until it ends",
     "token_issued": "a key got a short-lived token",
     "published": "a model was signed and put into the registry",
     "promoted": "an alias of a model was set",

@@ -74,7 +74,7 @@ class Authority:
 
 
 def new_authority() -> Authority:
-    """Make a fresh self-signed authority that can sign servers only."""
+    """Make a fresh self-signed authority that can sign servers and clients, and no other authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("qscore local authority")
     builder = _builder(name, name, key.public_key(), _CA_LIFE)

@@ -23,7 +23,7 @@ from scorer.service.queue.broker import private_dir
 from scorer.service.settings import Settings
 from scorer.wire.errors import ConfigurationError
 
-_LOGIN = re.compile(r"//[^/@]*@")
+_LOGIN = re.compile(r"//\S*@")  # to the last one: a password may have some of its own
 #: Names of settings that hold a secret themselves, not the file that holds it.
 _SECRET = re.compile(r"(password|passphrase|secret|token|mac_key|api_key|private_key)\Z")
 _HIDDEN = "(secret)"

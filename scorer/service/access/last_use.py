@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from scorer.registry.files import write_atomic
+from scorer.files import write_atomic
 
 EVERY = 60.0
 _FILE_CAP = 4 * 1024 * 1024

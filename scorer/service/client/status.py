@@ -17,7 +17,7 @@ from scorer.service.queue.closing.draining import DrainMark
 from scorer.service.queue.closing.switches import EVERY, SwitchBoard
 from scorer.service.queue.exchange import QueueState
 from scorer.service.queue.lanes import LANES, Lanes
-from scorer.service.queue.living import releases
+from scorer.service.queue.sealing.exposure import REMEDY, exposures
 from scorer.service.settings import Settings
 from scorer.service.stack.up import queue_of, read_state
 from scorer.wire.errors import QScoreError
@@ -43,6 +43,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
     return (
         _gateway(settings),
         _queue(settings),
+        *_seals(settings),
         _models(settings),
         _releases(settings),
         _closed(settings),
@@ -94,6 +95,11 @@ def _queue(settings: Settings) -> Check:
     return queue_check(settings, state)
 
 
+def _seals(settings: Settings) -> tuple[Check, ...]:
+    """Warn of servers on which others could write values that are taken for ours."""
+    return tuple(Check(True, f"queue: {sentence}. {REMEDY}", warning=True) for sentence in exposures(settings))
+
+
 def _releases(settings: Settings) -> Check:
     """Compare this command, gateway and workers."""
     sides, told = {COMMAND: RELEASE}, [f"command {RELEASE}"]
@@ -104,7 +110,7 @@ def _releases(settings: Settings) -> Check:
     except QScoreError:
         told.append("gateway not known")
     try:
-        found = sum(releases(queue_of(settings)).values(), Counter[str]())
+        found = sum(queue_of(settings).releases().values(), Counter[str]())
     except QScoreError:
         found = Counter()
     if found:

@@ -23,7 +23,7 @@ from scorer.service.access.oidc.people import People
 from scorer.service.access.trust.anchors import gateway_cards
 from scorer.service.gateway.contract.pages import add_contract_routes
 from scorer.service.gateway.doors import Doors
-from scorer.service.gateway.entrance.enter import enter
+from scorer.service.gateway.entrance.enter import card_for, enter
 from scorer.service.gateway.entrance.token_route import add_token_route
 from scorer.service.gateway.front.bodies import HeldBody
 from scorer.service.gateway.front.gate import ENVIRON_BODY, ENVIRON_HEAD, ENVIRON_PERMIT, Peer, RequestHead
@@ -33,11 +33,12 @@ from scorer.service.gateway.metrics import GatewayMetrics, new_metrics
 from scorer.service.gateway.permits import RequestChecks, ScorePermit
 from scorer.service.gateway.readiness import Readiness
 from scorer.service.gateway.record.request_log import Line, RequestLog
-from scorer.service.gateway.request_checks import ScoreRequest
+from scorer.service.gateway.request_checks import ScoreRequest, arguments
 from scorer.service.gateway.traffic.passages import Passage, Traffic, TrafficMetrics
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.jobs import REPLY, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
+from scorer.service.queue.sealing.exposure import REMEDY, exposures
 from scorer.service.queue.submit import Admission, Placed, Submitter
 from scorer.service.settings import Settings
 from scorer.wire.client import REPLY_HEADER
@@ -196,11 +197,12 @@ def application_of(gateway: Gateway) -> Flask:
     """Make the WSGI application. A front that checked a request says so in its environment (``ENVIRON_PERMIT``)."""
     app = Flask("qscore", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.url_map.merge_slashes = False  # another path is another path, and no redirect
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
     _add_state_routes(app, gateway)
     _add_model_routes(app, gateway)
     add_contract_routes(app, gateway.allow_header)
-    add_token_route(app, gateway.door)
+    add_token_route(app, gateway.door, gateway.traffic.limits.count_request)
     _add_edges(app, gateway)
     return app
 
@@ -211,14 +213,16 @@ def _add_state_routes(app: Flask, gateway: Gateway) -> None:
         return jsonify(status="up")
 
     readiness = Readiness(gateway.queue, gateway.settings.gateway.max_waiting)
+    warnings = [f"{sentence}. {REMEDY}" for sentence in exposures(gateway.settings)]
 
     @app.get("/readyz")
     def readyz() -> Response:
         gateway.doors.check()
         state = readiness.state()
-        # Whoever asks without a key learns whether, not how much.
-        details = {"workers": dict(state.workers), "waiting": dict(state.waiting)} if gateway.may("read") else {}
-        return jsonify(status="ready", **details)
+        if not gateway.may("read"):  # whoever asks without a key learns whether, not how much
+            return jsonify(status="ready")
+        told = {"warnings": warnings} if warnings else {}
+        return jsonify(status="ready", workers=dict(state.workers), waiting=dict(state.waiting), **told)
 
     @app.get("/metrics")
     def metrics() -> Response:
@@ -234,11 +238,12 @@ def _add_model_routes(app: Flask, gateway: Gateway) -> None:
 
     @app.get("/v1/models/<name>")
     def model(name: str) -> Response:
-        gateway.allow("read", name)
-        unknown = sorted(set(request.args) - {"version"})
+        caller, head = gateway.allow("read", name), g.head
+        asked = arguments(head.query)
+        unknown = sorted(set(asked) - {"version"})
         if unknown:
             raise BadOption(f"unknown option {unknown[0][:40]}", "The only option here is version.")
-        return jsonify(gateway.cards.card(name, request.args.get("version", "live")).to_dict())
+        return jsonify(card_for(caller, gateway.cards, name, asked.get("version", "live")).to_dict())
 
     @app.post("/v1/models/<name>/score")
     def score(name: str) -> Response:
@@ -249,7 +254,9 @@ def _score(gateway: Gateway, name: str) -> Response:
     permit = request.environ.get(ENVIRON_PERMIT)
     if isinstance(permit, ScorePermit):
         return _scored(gateway, permit)
-    # No front stands before this application, or it did not know the path: nobody else gives back what is reserved.
+    if permit is not None:
+        raise RuntimeError("a batch that the gate took for something else has no place and no turn")
+    # No front stands before this application: nobody else gives back what is reserved.
     permit = gateway.checks.reserved(gateway.checks.score(g.head, name))
     try:
         return _scored(gateway, permit)

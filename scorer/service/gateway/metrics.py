@@ -25,7 +25,6 @@ class GatewayMetrics:
     registry: CollectorRegistry
     requests: Counter
     rows: Counter
-    problems: Counter
     seconds: Histogram
     ended: Counter
 
@@ -42,7 +41,6 @@ def new_metrics(state: Callable[[], QueueState], backlog: Callable[[], Mapping[s
         registry,
         Counter("qscore_requests", "Requests by endpoint and outcome", ["endpoint", "code"], registry=registry),
         Counter("qscore_rows", "Rows sent to be scored", ["model"], registry=registry),
-        Counter("qscore_row_problems", "Rows not scored, by status", ["model", "code"], registry=registry),
         Histogram("qscore_score_seconds", "A batch, from headers read to reply", buckets=_SECONDS, registry=registry),
         Counter("qscore_connections_ended", "Connections and requests cut off, by cause", ["end"], registry=registry),
     )

@@ -14,7 +14,7 @@ from scorer.service.access.door.door import Door
 from scorer.service.access.door.tokens import MOST_BODY
 from scorer.service.access.rights import write_target
 from scorer.service.gateway.doors import Doors
-from scorer.service.gateway.entrance.enter import enter
+from scorer.service.gateway.entrance.enter import card_for, enter
 from scorer.service.gateway.front.gate import OpenPermit, Permit, RequestHead
 from scorer.service.gateway.journal import Journal
 from scorer.service.gateway.record.request_log import Line
@@ -39,6 +39,7 @@ class ScorePermit:
     asked: ScoreRequest
     passage: Passage
     waits: bool = True
+    known: bool = True
 
     async def turn(self) -> None:
         """Wait for the key's turn. Raises ScoringTimeout where it does not come in time."""
@@ -88,7 +89,7 @@ class RequestChecks:
         if asked.options.write:
             head.noted.scope = "write"
             caller.check_write(write_target(self.settings))
-        card = self.cards.card(asked.model, asked.options.version)
+        card = card_for(caller, self.cards, asked.model, asked.options.version)
         pinned = asked.pinned(card.version, self.lanes.queue_of(card, asked.queue), caller.key.namespace)
         head.noted.about = pinned.about()
         lane = self.lanes.serving(pinned.queue)
@@ -114,8 +115,7 @@ class GatewayGate:
         """Give a permit. Raises QScoreError's kinds; of other requests, only for one that brings a body."""
         found = _SCORE.match(head.path) if head.method == "POST" else None
         if found is not None:
-            loop = asyncio.get_running_loop()
-            checked = await loop.run_in_executor(self.threads, self.checks.score, head, found[1])
+            checked = await asyncio.get_running_loop().run_in_executor(self.threads, self.checks.score, head, found[1])
             # In the loop, after the last wait: what is reserved in a thread would stay where the caller left meanwhile.
             return self.checks.reserved(checked)
         if head.path == TOKEN_PATH or _SCORE.match(head.path):
@@ -124,10 +124,12 @@ class GatewayGate:
             raise BadInput(f"{head.method} {head.path[:200]} takes no body", "Send it without one.")
         return OpenPermit()
 
-    def refused(self, head: RequestHead, error: QScoreError, seconds: float) -> None:
+    async def refused(self, head: RequestHead, error: QScoreError, seconds: float) -> None:
         """Count and log a request that the application never saw."""
         endpoint = "score" if _SCORE.match(head.path) else "token" if head.path == TOKEN_PATH else None
-        self.journal.note(head, Line(endpoint, error.status, error.code, seconds))
+        line = Line(endpoint, error.status, error.code, seconds)
+        # An ended key gets an entry in the audit record, which waits for a lock and for the disk.
+        await asyncio.get_running_loop().run_in_executor(self.threads, self.journal.note, head, line)
 
 
 def _small_permit(head: RequestHead) -> Permit:

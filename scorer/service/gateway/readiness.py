@@ -12,30 +12,41 @@ from scorer.service.queue.exchanges import Exchanges
 from scorer.wire.errors import QScoreError, Unavailable
 from scorer.wire.names import QUEUE_INTERACTIVE
 
-#: Seconds for which an answer holds.
+#: Seconds for which an answer holds, and for which it serves while the queue is being asked for the next one.
 ANSWER_HOLDS = 0.5
+_ANSWER_SERVES = 3.0
 
 
 @dataclass
 class Readiness:
-    """Looks at all that a search needs. ``most_waiting``: messages from which on searches are refused."""
+    """Looks at all that a search needs. ``most_waiting``: messages from which on searches are refused.
+
+    Nobody waits for another's look: a server that hangs holds one thread, however many ask.
+    """
 
     queue: Exchanges
     most_waiting: int
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _until: float = 0.0
+    _asking: threading.Lock = field(default_factory=threading.Lock)
+    _looked_at: float = float("-inf")
     _found: QueueState | QScoreError = field(default_factory=lambda: Unavailable("the queue was not looked at yet"))
 
     def state(self) -> QueueState:
         """Return the queue's state. Raises Unavailable where a search would be refused, and says why."""
-        with self._lock:
-            if time.monotonic() >= self._until:
+        if self._age() >= ANSWER_HOLDS and self._asking.acquire(blocking=False):
+            try:
                 self._found = self._looked()
-                self._until = time.monotonic() + ANSWER_HOLDS
-            found = self._found
+                self._looked_at = time.monotonic()
+            finally:
+                self._asking.release()
+        elif self._age() >= _ANSWER_SERVES:
+            raise Unavailable("the queue's server has not answered yet", "Try again; `qscore status` says more.")
+        found = self._found
         if isinstance(found, QScoreError):
             raise type(found)(found.detail, found.remedy)
         return found
+
+    def _age(self) -> float:
+        return time.monotonic() - self._looked_at
 
     def _looked(self) -> QueueState | QScoreError:
         lane = self.queue.lanes.serving(QUEUE_INTERACTIVE)

@@ -31,7 +31,8 @@ from scorer.wire.names import (
 from scorer.wire.options import ScoreOptions
 from scorer.wire.release import SILENT, stated
 
-_BATCH = re.compile(r"[A-Za-z0-9_.-]{8,80}\Z")
+#: A batch's id. A key in the wrong header is none: ids stand in logs.
+BATCH_ID = re.compile(r"(?!qs[kt]_)[A-Za-z0-9_.-]{8,80}\Z")
 _SUBMITTER = re.compile(r"[A-Za-z0-9_.:-]{1,80}\Z")
 _MEDIA = (MEDIA_CSV, MEDIA_ARROW, MEDIA_JSON)
 _MOST_ARGUMENTS = 50
@@ -65,7 +66,7 @@ class ScoreRequest:
 
 def score_request(name: str, head: RequestHead, settings: Settings) -> ScoreRequest:
     """Read path, query and headers. Raises BadInput's kinds (BodyTooLarge by what is announced), UnknownModel."""
-    options = ScoreOptions.parse(_arguments(head.query))
+    options = ScoreOptions.parse(arguments(head.query))
     if options.write and settings.sink == "none":
         raise BadOption("write=true, but this gateway has no sink to write to", 'Set sink = "hec" in its qscore.toml.')
     rows, media_type = _rows(head.header(HEADER_ROWS)), _media_type(head)
@@ -77,7 +78,7 @@ def score_request(name: str, head: RequestHead, settings: Settings) -> ScoreRequ
         options=options,
         rows=rows,
         media_type=media_type,
-        batch_id=_matching(head, HEADER_BATCH, _BATCH) or uuid.uuid4().hex,
+        batch_id=_matching(head, HEADER_BATCH, BATCH_ID) or uuid.uuid4().hex,
         timeout=_timeout(head.header(HEADER_TIMEOUT), settings.gateway.max_timeout),
         queue=_queue(head.headers.get(HEADER_QUEUE.lower(), QUEUE_INTERACTIVE)),
         submitter=_matching(head, HEADER_SUBMITTER, _SUBMITTER),
@@ -85,8 +86,8 @@ def score_request(name: str, head: RequestHead, settings: Settings) -> ScoreRequ
     )
 
 
-def _arguments(query: str) -> dict[str, str]:
-    """Read a query; every option once."""
+def arguments(query: str) -> dict[str, str]:
+    """Read a query; every option once. Raises BadOption."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_ARGUMENTS)
     except ValueError:

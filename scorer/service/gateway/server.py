@@ -29,11 +29,13 @@ from scorer.service.gateway.front.census import Census
 from scorer.service.gateway.front.connection import House, Limits
 from scorer.service.gateway.front.discard import Discard
 from scorer.service.gateway.front.notices import Notices
+from scorer.service.gateway.front.rest import Rest
 from scorer.service.gateway.front.server import Front
 from scorer.service.gateway.front.sockets import descriptors
 from scorer.service.gateway.permits import GatewayGate
-from scorer.service.process import return_memory
+from scorer.service.process import return_memory, trim_memory
 from scorer.service.queue.broker import private_dir
+from scorer.service.queue.sealing.exposure import warn_of_exposures
 from scorer.service.settings import GatewaySettings, Settings, load_settings
 from scorer.wire.errors import ConfigurationError
 
@@ -74,6 +76,7 @@ def front_of(gateway: Gateway, listener: socket.socket) -> Front:
         limits=Limits(own.head_seconds, own.idle_seconds, Pace(own.body_seconds, own.body_rate)),
         notices=Notices(lambda end: gateway.metrics.ended.labels(end).inc()),
         discard=Discard(),
+        rest=Rest(trim_memory, quick),
         slots=asyncio.Semaphore(own.threads),
         threads=threads,
         quick=quick,
@@ -124,6 +127,7 @@ def main(arguments: list[str]) -> None:
     settings = load_settings()
     configure_logs("gateway")
     audit_start(settings, "gateway")
+    warn_of_exposures(settings)
     keep_logging_ends(settings)
     with listening(settings.gateway, arguments[0] if arguments else None) as listener:
         asyncio.run(serve(settings, listener))

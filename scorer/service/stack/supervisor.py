@@ -28,7 +28,8 @@ _LOG_CAP = 10 * 1024 * 1024
 class ChildSpec:
     """A process to run.
 
-    What to run. ``orphan_signal``: sent by the kernel when the supervisor dies. ``grace``: seconds to stop in.
+    ``orphan_signal``: sent by the kernel when the supervisor dies. ``grace``: seconds to stop in. ``before``: what is
+    done before each start; it says itself what went wrong.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ChildSpec:
     orphan_signal: signal.Signals = signal.SIGKILL
     grace: float = 10.0
     inherited: tuple[int, ...] = ()  # file descriptors that it keeps
+    before: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -67,6 +69,7 @@ class Child:
     def start(self) -> None:
         """Start the process in a group of its own, so that Ctrl-C reaches the supervisor alone."""
         _rotate(self.spec.log)
+        self.spec.before()
         with private_log(self.spec.log) as log:
             self._process = subprocess.Popen(
                 wrapped(list(self.spec.command), self.spec.orphan_signal),

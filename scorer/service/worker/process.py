@@ -29,11 +29,11 @@ from scorer.service.access.trust.anchors import log_ends, seen_aliases
 from scorer.service.process import ONE_THREAD, end_with_parent
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.closing.switches import SwitchBoard
-from scorer.service.queue.exchange import HEARTBEAT_EVERY, worker_name
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import LANES, Lane, Lanes
-from scorer.service.queue.living import member
+from scorer.service.queue.living import HEARTBEAT_EVERY, member, worker_name
 from scorer.service.queue.pace import PaceNotes
+from scorer.service.queue.sealing.exposure import warn_of_exposures
 from scorer.service.settings import Settings, load_settings
 from scorer.service.worker.delivering import DeliveryWorker, register_delivery
 from scorer.service.worker.lost import PoolWatch, answering
@@ -149,6 +149,7 @@ def main(arguments: list[str], lanes: Lanes = LANES) -> None:
         raise SystemExit(f"usage: python -m scorer.service.worker {'|'.join(lanes.by_name)}")
     settings, lane = load_settings(), lanes.by_name[arguments[0]]
     configure_logs(f"worker-{lane.name}")
+    warn_of_exposures(settings)
     require_libraries(lane)
     os.nice(lane.nice)
     signals.worker_process_init.connect(functools.partial(_limit_memory, lane.memory_mb(settings)), weak=False)

@@ -14,6 +14,7 @@ For training only: Qiskit is loaded when a circuit is read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,14 +131,17 @@ def import_kernel_machine(
     dual_coefficients: ArrayLike,
     intercept: float,
     labels: tuple[Any, Any] = (0, 1),
+    *,
+    parameters: Sequence[Any] | str | None = None,
 ) -> ImportedQsvc:
     """Import f(x) = sum_i dual_coefficients_i k(x, support_vectors_i) + intercept, whoever fitted it.
 
     ``kernel``: a fidelity kernel of qiskit-machine-learning, a Qiskit circuit, or a feature map of qscore.
-    ``support_vectors``: (M, features), ``dual_coefficients``: (M,), signs included. Raises ImportRefused, CircuitError.
+    ``support_vectors``: (M, features), ``dual_coefficients``: (M,), signs included. ``parameters``: of a circuit, the
+    order of its features as ``import_circuit`` takes it; kernels have their own. Raises ImportRefused, CircuitError.
     """
     support, weights = np.asarray(support_vectors, np.float64), np.asarray(dual_coefficients, np.float64).ravel()
-    machine = KernelMachine(_plan_of(kernel), support, weights, float(intercept), labels)
+    machine = KernelMachine(_plan_of(kernel, parameters), support, weights, float(intercept), labels)
     return ImportedQsvc(machine.plan, machine.collapsed(), labels)
 
 
@@ -165,13 +169,15 @@ def _support_rows(qsvc: Any, training_rows: ArrayLike | None) -> Array:
     return taken
 
 
-def _plan_of(kernel: Any) -> Plan:
-    """The feature map as the engine runs it."""
+def _plan_of(kernel: Any, parameters: Sequence[Any] | str | None = None) -> Plan:
+    """The feature map as the engine runs it; a kernel gives rows to its circuit in Qiskit's order of parameters."""
     plan = getattr(kernel, "plan", None)
     if not isinstance(plan, Plan):
         from scorer.circuits.qiskit.importing import import_circuit
+        from scorer.circuits.qiskit.order import QISKIT
 
-        plan = import_circuit(_circuit_of(kernel)).plan
+        circuit = _circuit_of(kernel)
+        plan = import_circuit(circuit, parameters if circuit is kernel else QISKIT).plan
     if plan.qubits > MAX_QUBITS:
         raise ImportRefused(f"the feature map has {plan.qubits} qubits; observables are exact up to {MAX_QUBITS}")
     return plan

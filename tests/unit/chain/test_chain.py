@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -270,6 +271,16 @@ def test_a_record_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     open_to_all.chmod(0o777)
     with pytest.raises(ConfigurationError, match=r"can be written by others \(mode 777\)"):
         Chain(open_to_all).append({})
+
+
+def test_a_record_that_another_process_holds_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    chain = Chain(tmp_path / "record", patience=0.2)
+    chain.append({"n": 1})
+    with FileLock(chain.folder / ".lock"):
+        for add in (lambda: chain.append({"n": 2}), chain.check):
+            with pytest.raises(ConfigurationError, match=r"held by another process for 0\.2 s"):
+                add()
+    assert chain.append({"n": 2}).number == 2
 
 
 def test_a_full_disk_leaves_the_record_whole(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -253,3 +255,37 @@ def test_publishing_over_refused_aliases_makes_nothing_live(
         publish(tiny_model, registry, tmp_path / "private" / "key.pem")
     assert "3-starter" in registry.versions("lateral")
     assert publish(tiny_model, registry, tmp_path / "private" / "key.pem", promote=True).is_live
+
+
+def test_a_memory_that_another_process_holds_is_not_waited_for_without_end(
+    registry: Registry, signer: Signer, tmp_path: Path
+) -> None:
+    seen = tmp_path / "state" / "aliases.json"
+    seen.parent.mkdir()
+    reader = CardStore(registry.root, registry.trusted_keys, SeenAliases(seen, writes=True))
+    with FileLock(seen.with_suffix(".lock")):
+        assert reader.aliases("lateral")["live"] == "1-starter"
+    old = (registry.root / "lateral" / "aliases.json").read_bytes()
+    registry.set_alias("lateral", "shadow", "1-starter", signer)
+    assert "shadow" in reader.aliases("lateral")
+    (registry.root / "lateral" / "aliases.json").write_bytes(old)
+    with pytest.raises(ArtifactRejected, match="older"):
+        reader.aliases("lateral")
+
+
+def test_names_that_somebody_made_up_are_not_remembered(registry: Registry, tmp_path: Path) -> None:
+    """Whoever has a key may ask for as many as there are."""
+    reader = CardStore(registry.root, registry.trusted_keys, SeenAliases(tmp_path / "aliases.json", writes=True))
+
+    def ask(first: int) -> None:
+        for k in range(first, first + 2000):
+            with pytest.raises(UnknownModel):
+                reader.resolve(f"made_up_{k}")
+
+    ask(0)
+    tracemalloc.start()
+    try:
+        ask(2000)
+        assert tracemalloc.get_traced_memory()[0] < 200_000
+    finally:
+        tracemalloc.stop()

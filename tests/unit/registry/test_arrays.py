@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -71,6 +72,33 @@ def test_a_member_marked_as_encrypted_is_refused() -> None:
     content[content.rindex(b"PK\x01\x02") + 8] |= 1  # the flag in the last member's central record
     with pytest.raises(ArtifactRejected, match="encrypted"):
         unpack(bytes(content), describe(ARRAYS), "model x")
+
+
+def member(header: bytes, content: bytes = b"") -> bytes:
+    """An .npz with one array, of which the header is written by hand."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        line = header + b"\n"
+        archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(line).to_bytes(2, "little") + line + content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("header", [b"(", b"(" * 5000, b"'''", b"  x\n y\n  z", b"{[]: 1}", b"-" * 5000 + b"1", b"\0"])
+def test_a_header_that_is_no_python_is_refused_by_name(header: bytes) -> None:
+    with pytest.raises(ArtifactRejected, match="array a of model x is not of the shape and type"):
+        unpack(member(header), {"a": {"dtype": "<f4", "shape": [2], "sha256": ""}}, "model x")
+
+
+def test_no_more_is_read_of_an_array_than_described() -> None:
+    size = 8 * 1024 * 1024
+    content = member(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", bytes(size))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArtifactRejected, match="differs from the digest"):
+            unpack(content, {"a": {"dtype": "<f4", "shape": [2], "sha256": ""}}, "model x")
+        assert tracemalloc.get_traced_memory()[1] < size // 2
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.binary(max_size=400))

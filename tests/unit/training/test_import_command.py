@@ -99,6 +99,7 @@ def test_the_model_scores_as_the_machine_did(imported: tuple[TrainedModel, str],
     assert np.abs(model.machine.exact_scores(Z) - theirs).max() <= bound + 1e-5 * np.abs(theirs).max()
     assert bound == 0.0  # eight eigenvalues, all kept
     assert "a QSVC trained elsewhere" in said
+    assert "on 3 qubits Features:" in said
     assert "PR-AUC" in said
     assert "is live" in said
 

@@ -121,6 +121,25 @@ def test_trained_parameters_are_bound_and_untrained_ones_refused() -> None:
         import_kernel_machine(untrained, X, np.ones(30), 0.0)
 
 
+def test_a_kernels_rows_are_in_qiskits_order_of_parameters_and_a_bare_circuits_are_asked_about() -> None:
+    circuit = QuantumCircuit(2)
+    for k in range(12):
+        circuit.ry((1 + k / 7) * Parameter(f"x{k}"), k % 2)
+        circuit.cx(k % 2, 1 - k % 2)
+    X, y = rows(25, 12)
+    fresh, _ = rows(20, 12, seed=1)
+    kernel = FidelityStatevectorKernel(feature_map=circuit)
+    qsvc = QSVC(quantum_kernel=kernel).fit(X, y)
+    expected = qsvc.decision_function(fresh)
+    assert np.abs(import_qsvc(qsvc).exact_scores(fresh) - expected).max() <= 1e-10
+    parts = (X[qsvc.support_], qsvc.dual_coef_[0], float(qsvc.intercept_[0]))
+    assert np.abs(import_kernel_machine(kernel, *parts).exact_scores(fresh) - expected).max() <= 1e-10
+    with pytest.raises(CircuitError, match="which parameter is which feature"):
+        import_kernel_machine(circuit, *parts)
+    said = import_kernel_machine(circuit, *parts, parameters="qiskit")
+    assert np.abs(said.exact_scores(fresh) - expected).max() <= 1e-10
+
+
 def test_what_cannot_be_imported_says_why() -> None:
     X, y = rows(30, 2)
     kernel = FidelityStatevectorKernel(feature_map=zz_feature_map(2))

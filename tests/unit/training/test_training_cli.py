@@ -91,6 +91,7 @@ def test_a_recipe_of_ones_own_a_map_and_a_family_from_the_command_line(home: Pat
     chosen = ("--family", "density", "--map", "qft", "--map-parameter", "again=true", "--reps", 1, "--qubits", 2)
     said = run(*words, *chosen, "--fpr", 0.02)
     assert "Family density: distance from the mean state of normal rows; twin: kernel density" in said
+    assert "Quantum circuits are simulated exactly on classical processors." in said
     assert "Feature map: qft on 2 qubits (reps=1, again=True" in said
     assert "isolation forest, all features" in said
     settings = load_settings()

@@ -58,12 +58,14 @@ securityContext:
     drop: [ALL]
 {{- end }}
 
-{{/* Settings, and the authority of the queue's servers, for every container of qscore. */}}
+{{/* Settings, the authority of the queue's servers and the key of its seals, for every container of qscore. */}}
 {{- define "qscore.env" -}}
 - name: QSCORE_CONFIG
   value: /etc/qscore/settings/qscore.toml
 - name: QSCORE_BROKER_CA
   value: /etc/qscore/queue/queue_ca
+- name: QSCORE_QUEUE_KEY_FILE
+  value: /etc/qscore/queue-key/queue_seal
 - name: QSCORE_HOME
   value: /var/lib/qscore/home
 {{- end }}
@@ -74,6 +76,9 @@ securityContext:
   readOnly: true
 - name: queue-ca
   mountPath: /etc/qscore/queue
+  readOnly: true
+- name: queue-key
+  mountPath: /etc/qscore/queue-key
   readOnly: true
 - name: tmp
   mountPath: /tmp
@@ -87,6 +92,10 @@ securityContext:
 - name: queue-ca
   secret:
     secretName: {{ .root.Values.secrets.queueCa }}
+    defaultMode: 0440
+- name: queue-key
+  secret:
+    secretName: {{ .root.Values.secrets.queueKey }}
     defaultMode: 0440
 - name: tmp
   emptyDir:

@@ -17,7 +17,6 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: Entries of a header that are looked at, from the right; a chain of proxies is shorter.
 _MOST_HOPS = 32
 _LONGEST_HEADER = 4096
-_NETWORK_BITS = {4: 32, 6: 64}  # what one caller may choose addresses from by itself
 _FOR = re.compile(r'\s*for\s*=\s*("[^"\\]*"|[A-Za-z0-9.]+)\s*\Z', re.IGNORECASE)
 
 
@@ -59,9 +58,9 @@ class Proxies:
 def neighbourhood(address: str) -> str:
     """Give what one caller may have all of: an IPv4 address, or the /64 of an IPv6 one."""
     found = _address(address)
-    if found is None:
-        return address
-    return str(ipaddress.ip_network((found, _NETWORK_BITS[found.version]), strict=False))
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return address if found is None else str(found)
 
 
 def _address(text: str) -> IpAddress | None:

@@ -117,7 +117,7 @@ _SCORE_PARAMETERS = (
         HEADER_BATCH,
         "header",
         "The batch's id. A batch that is sent again under its id is scored again and written once.",
-        {"type": "string", "pattern": "^[A-Za-z0-9_.-]{8,80}$"},
+        {"type": "string", "pattern": "^(?!qs[kt]_)[A-Za-z0-9_.-]{8,80}$"},
     ),
     Parameter(HEADER_TIMEOUT, "header", "Seconds that the caller waits.", {"type": "number", "exclusiveMinimum": 0}),
     Parameter(

@@ -18,11 +18,12 @@ class Up(BaseModel):
 
 
 class Ready(BaseModel):
-    """Batches would be scored now. Counts only for a caller whose key may read."""
+    """Batches would be scored now. Counts and warnings only for a caller whose key may read."""
 
     status: Literal["ready"]
     workers: dict[str, int] | None = None
     waiting: dict[str, int] | None = None
+    warnings: Annotated[list[str] | None, Field(description="What somebody should mend.")] = None
 
 
 class Problem(BaseModel):
@@ -47,7 +48,10 @@ class Card(BaseModel):
     title: str
     trained_on: Annotated[str, Field(description="One sentence; a starter says that its rows were generated.")]
     starter: bool
-    serve: Annotated[str, Field(description="quantum or twin: which of the two gives the probability.")]
+    serve: Annotated[
+        str,
+        Field(description="quantum (simulated exactly) or twin: whose probability it is."),
+    ]
     grain: Annotated[str, Field(description="window or event: what one row is.")]
     required_fields: list[str]
     context_fields: list[str]

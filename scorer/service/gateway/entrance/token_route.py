@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from flask import Flask, Request, Response, g, jsonify, request
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 SCOPE = "token"
 
 
-def add_token_route(app: Flask, door: Door) -> None:
-    """Serve the exchange; the request's head lies in ``g.head``."""
+def add_token_route(app: Flask, door: Door, counted: Callable[[str], object]) -> None:
+    """Serve the exchange; the request's head lies in ``g.head``. ``counted``: is told whose key it is."""
 
     @app.post("/v1/token")
     def token() -> Response:
@@ -29,6 +30,7 @@ def add_token_route(app: Flask, door: Door) -> None:
         head.noted.scope = SCOPE
         callers = door.exchangers(presented(head))
         head.noted.caller = callers[0]
+        counted(callers[0].key.id)
         for caller in callers:
             caller.check_alive()
         head.noted.caller, made, secret = door.exchange(callers, TokenRequest.read(_body(request)))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
-import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+
+from scorer.service.access.door.addresses import neighbourhood
 
 #: Seconds that a handshake and a head need at most where nothing is wrong; who takes longer goes first.
 _PROMPT = 1.0
@@ -18,7 +19,8 @@ class Stage(enum.Enum):
     HANDSHAKE = "handshake"
     HEAD = "head"  # its handshake is done, its request's head is not there
     IDLE = "idle"  # kept alive between two requests
-    BUSY = "busy"  # its request was read and is worked on; never closed for another
+    LOOSE = "loose"  # a request for which nobody answers yet: its small body comes, or its answer goes
+    BUSY = "busy"  # its request is worked on, or is one of a key that has a place; never closed for another
 
 
 @dataclass(eq=False)
@@ -33,6 +35,11 @@ class Guest:
     def enter(self, stage: Stage, now: float) -> None:
         """Note that another stage begins."""
         self.stage, self.since = stage, now
+
+    @property
+    def asks(self) -> bool:
+        """Tell whether a request of it is under way."""
+        return self.stage in (Stage.LOOSE, Stage.BUSY)
 
     def rank(self, now: float) -> tuple[int, float]:
         """Rank for leaving, lowest first, and of one rank the oldest first.
@@ -61,7 +68,7 @@ class Census:
         return self._count
 
     def __contains__(self, guest: object) -> bool:
-        return isinstance(guest, Guest) and guest in self._guests.get(group_of(guest.address), {})
+        return isinstance(guest, Guest) and guest in self._guests.get(neighbourhood(guest.address), {})
 
     def guests(self) -> list[Guest]:
         """List everybody."""
@@ -73,7 +80,7 @@ class Census:
         Gives whether it is in, and who had to leave. From an address that has too many one of its own leaves; where
         there are too many in all, one of the address with most of them. Who is worked on stays.
         """
-        group = self._guests.get(group_of(guest.address), {})
+        group = self._guests.get(neighbourhood(guest.address), {})
         gone = None
         if len(group) >= self.per_address:
             gone = _first_to_leave(group, now)
@@ -91,7 +98,7 @@ class Census:
 
     def leave(self, guest: Guest) -> None:
         """Note that a connection ended; safe to call twice."""
-        key = group_of(guest.address)
+        key = neighbourhood(guest.address)
         group = self._guests.get(key, {})
         if guest in group:
             del group[guest]
@@ -100,25 +107,12 @@ class Census:
                 del self._guests[key]
 
     def _add(self, guest: Guest) -> None:
-        self._guests.setdefault(group_of(guest.address), {})[guest] = None
+        self._guests.setdefault(neighbourhood(guest.address), {})[guest] = None
         self._count += 1
 
     def _largest(self) -> Iterable[Guest]:
         """Those who may leave, of the address that has most of them."""
         return max(self._guests.values(), key=lambda group: sum(guest.stage is not Stage.BUSY for guest in group))
-
-
-def group_of(address: str) -> str:
-    """Name the group in which an address is counted: itself, or the /64 network in IPv6, of which one host has all."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return address
 
 
 def _first_to_leave(group: Iterable[Guest], now: float) -> Guest | None:

@@ -7,7 +7,7 @@ import contextlib
 import time
 import uuid
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 
 from werkzeug.http import HTTP_STATUS_CODES
@@ -20,7 +20,9 @@ from scorer.service.gateway.front.discard import Discard
 from scorer.service.gateway.front.gate import Gate, Peer, Permit, RequestHead
 from scorer.service.gateway.front.heads import read_head
 from scorer.service.gateway.front.notices import End, Notices
+from scorer.service.gateway.front.presence import CallerLeft, Presence
 from scorer.service.gateway.front.refusals import Answer, problem_answer, refusal
+from scorer.service.gateway.front.rest import Rest
 from scorer.wire.errors import QScoreError
 from scorer.wire.names import HEADER_RELEASE
 from scorer.wire.release import RELEASE
@@ -56,6 +58,7 @@ class House:
     limits: Limits
     notices: Notices
     discard: Discard
+    rest: Rest
     slots: asyncio.Semaphore
     threads: Executor
     quick: Executor
@@ -65,13 +68,20 @@ class Connection:
     """One caller's connection, after its handshake."""
 
     def __init__(
-        self, house: House, guest: Guest, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        house: House,
+        guest: Guest,
+        peer: Peer,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        presence: Presence,
     ) -> None:
         self._house = house
         self._guest = guest
         self._peer = peer
         self._reader = reader
         self._writer = writer
+        self._presence = presence
         self._stopping = False
         self._loop = asyncio.get_running_loop()
         writer.transport.set_write_buffer_limits(high=_PIECE)
@@ -79,24 +89,24 @@ class Connection:
     def stop(self) -> None:
         """End after the request that is under way, at once where there is none."""
         self._stopping = True
-        if self._guest.stage is not Stage.BUSY:
+        if not self._guest.asks:
             self._guest.leave()
 
     async def serve(self, head_until: float) -> None:
         """Answer requests until either side ends it. ``head_until``: loop time by which the first head is there."""
-        self._guest.enter(Stage.HEAD, self._loop.time())
+        self._enter(Stage.HEAD)
         head = await self._head(head_until)
         while head is not None and await self._answered(head) and not self._stopping:
             head = await self._next_head()
 
     async def _next_head(self) -> RequestHead | None:
         """Wait for the next request: long for its first byte, then as for the first one."""
-        self._guest.enter(Stage.IDLE, self._loop.time())
+        self._enter(Stage.IDLE)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._house.limits.idle):
                 first = await self._reader.read(1)
             if first:
-                self._guest.enter(Stage.HEAD, self._loop.time())
+                self._enter(Stage.HEAD)
                 return await self._head(self._loop.time() + self._house.limits.head, first)
         return None
 
@@ -116,22 +126,23 @@ class Connection:
             await self._send(problem_answer(error), keep=False)
             await self._house.discard.rest(self._reader, None)
             return None
-        self._guest.enter(Stage.BUSY, self._loop.time())
+        self._enter(Stage.BUSY)
         return head
 
     async def _answered(self, head: RequestHead) -> bool:
         """Answer one request; gives whether the connection goes on."""
         if head.path == "/healthz" and head.method in ("GET", "HEAD") and not head.length:
-            sent = Answer(200, _HEALTH_HEADERS, _HEALTH if head.method == "GET" else b"")
-            return await self._send(sent, head.keep_alive)
+            self._enter(Stage.LOOSE)
+            return await self._send(_to(head, Answer(200, _HEALTH_HEADERS, _HEALTH)), head.keep_alive)
         started = time.perf_counter()
         try:
             permit = await self._admitted(head)
         except QScoreError as error:
-            self._house.gate.refused(head, error, time.perf_counter() - started)
+            await self._house.gate.refused(head, error, time.perf_counter() - started)
             return await self._refuse(head, error)
         try:
-            return await self._permitted(head, permit, started)
+            with self._house.rest.after(head.length or 0):
+                return await self._permitted(head, permit, started)
         finally:
             permit.release()
 
@@ -154,13 +165,18 @@ class Connection:
     async def _permitted(self, head: RequestHead, permit: Permit, started: float) -> bool:
         incoming = Incoming(self._house.rooms, head.length or 0)
         try:
+            self._enter(Stage.BUSY if permit.known else Stage.LOOSE)
             await incoming.receive(self._reader, self._house.limits.pace)
-            await permit.turn()
+            self._enter(Stage.BUSY)
+            async with self._presence.awaited():
+                await permit.turn()
             held = await incoming.load()
+        except CallerLeft as error:
+            return await self._left(head, error, started)
         except QScoreError as error:
             self._note_body(error, head)
-            self._house.gate.refused(head, error, time.perf_counter() - started)
-            await self._send(problem_answer(error), keep=False)
+            await self._house.gate.refused(head, error, time.perf_counter() - started)
+            await self._send(_to(head, problem_answer(error)), keep=False)
             if error.status == 503:
                 await self._house.discard.rest(self._reader, None)
             return False
@@ -168,8 +184,11 @@ class Connection:
             incoming.close()
         try:
             answer = await self._worked(head, permit, held)
+        except CallerLeft as error:
+            return await self._left(head, error, started)
         finally:
             held.free()
+        self._enter(Stage.BUSY if permit.known else Stage.LOOSE)
         return await self._send(answer, head.keep_alive)
 
     async def _worked(self, head: RequestHead, permit: Permit, held: HeldBody) -> Answer:
@@ -177,7 +196,14 @@ class Connection:
         if not permit.waits:
             return await self._loop.run_in_executor(self._house.quick, answer, head, permit, held)
         async with self._house.slots:
+            self._presence.check()  # it may have waited for its turn's room and thread
             return await self._loop.run_in_executor(self._house.threads, answer, head, permit, held)
+
+    async def _left(self, head: RequestHead, error: CallerLeft, started: float) -> bool:
+        """Note a request that nobody waits for any more; nothing of it has come onto the queue."""
+        self._house.notices.note(End.CALLER_LEFT, self._peer.address)
+        await self._house.gate.refused(head, error, time.perf_counter() - started)
+        return False
 
     def _note_body(self, error: QScoreError, head: RequestHead) -> None:
         end = {408: End.BODY_TOO_SLOW, 400: End.BODY_BROKEN, 503: End.BODY_REFUSED}.get(error.status)
@@ -191,11 +217,14 @@ class Connection:
         """
         length = head.length or 0
         small = length <= FREE_BYTES
-        goes_on = await self._send(problem_answer(error), head.keep_alive and small)
-        self._guest.enter(Stage.HEAD, self._loop.time())
+        self._enter(Stage.LOOSE)
+        goes_on = await self._send(_to(head, problem_answer(error)), head.keep_alive and small)
         if not small:
             self._house.notices.note(End.BODY_REFUSED, self._peer.address, announced=length, code=error.code)
         return await self._house.discard.rest(self._reader, length) and goes_on
+
+    def _enter(self, stage: Stage) -> None:
+        self._guest.enter(stage, self._loop.time())
 
     async def _send(self, answer: Answer, keep: bool) -> bool:
         """Send an answer; gives whether the connection can go on. A caller that does not read it is left."""
@@ -212,6 +241,11 @@ class Connection:
             self._guest.leave()
             return False
         return keep
+
+
+def _to(head: RequestHead, answer: Answer) -> Answer:
+    """Leave out the body of an answer to HEAD: its caller would take it for the beginning of the next answer."""
+    return replace(answer, body=b"") if head.method == "HEAD" else answer
 
 
 def _response_head(answer: Answer, keep: bool) -> bytes:

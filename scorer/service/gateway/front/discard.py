@@ -22,7 +22,7 @@ class Discard:
     async def rest(self, reader: asyncio.StreamReader, length: int | None) -> bool:
         """Read ``length`` bytes, or what comes (None); gives whether all of them came. Never raises."""
         left = length
-        if self._under_way >= self.most and left:
+        if self._under_way >= self.most and left != 0:
             return False
         self._under_way += 1
         try:

@@ -54,6 +54,10 @@ class Permit(Protocol):
     def waits(self) -> bool:
         """Tell whether the request may wait long: it then takes one of the request threads, else one of the quick."""
 
+    @property
+    def known(self) -> bool:
+        """Tell whether a key answers for the request: its connection stays, whoever else comes."""
+
     async def turn(self) -> None:
         """Wait, without a thread, until the request may take one. Called when its body is complete.
 
@@ -70,8 +74,11 @@ class Gate(Protocol):
     async def admit(self, head: RequestHead) -> Permit:
         """Let the request in, or raise the QScoreError that its caller gets. Blocking work belongs into a thread."""
 
-    def refused(self, head: RequestHead, error: QScoreError, seconds: float) -> None:
-        """Note a request that ended before the application saw it: refused by the gate, or its body did not come."""
+    async def refused(self, head: RequestHead, error: QScoreError, seconds: float) -> None:
+        """Note a request that ended before the application saw it: refused by the gate, or its body did not come.
+
+        Blocking work belongs into a thread.
+        """
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,7 @@ class OpenPermit:
     """A permit that limits nothing."""
 
     waits: bool = False
+    known: bool = False
 
     async def turn(self) -> None:
         """Wait for nobody."""

@@ -18,8 +18,8 @@ from scorer.wire.errors import MalformedBody, QScoreError
 #: Bytes of one line with its end, and lines of one head.
 LONGEST_LINE = 8 * 1024
 MOST_LINES = 50
-_REQUEST_LINE = re.compile(rb"[!-~]{1,32} [!-~]+ HTTP/(\d\.\d)\r\n\Z")
-_ABSOLUTE = re.compile(r"https?://[^/?]*", re.IGNORECASE)
+_REQUEST_LINE = re.compile(rb"([!-~]{1,32}) [!-~]+ HTTP/(\d\.\d)\r\n\Z")
+_ABSOLUTE = re.compile(r"\Ahttps?://[^/?]*", re.IGNORECASE)
 _LENGTH = re.compile(r"[0-9]{1,18}\Z")
 
 
@@ -48,16 +48,20 @@ def parse_head(head: bytes, peer: Peer) -> RequestHead:
         connection.receive_data(head)
         request = connection.next_event()
     except h11.RemoteProtocolError as error:
-        raise _refusal(str(error), error.error_status_hint) from None
+        # Its words quote a whole line, which may hold a key; what they say of it stands before.
+        raise _refusal(str(error).partition(" line: ")[0], error.error_status_hint) from None
     if not isinstance(request, h11.Request):
         raise _refusal("the request ends in the middle", 400)
+    method = request.method.decode("ascii")
+    if method != method.upper():  # names are of capitals; an application that takes others would be asked past the gate
+        raise refusal(501, f"the method {method!r} is not known here", "Write it in capitals, as GET and POST.")
     given = [(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers]
-    path, _, query = _ABSOLUTE.sub("", request.target.decode("ascii"), count=1).partition("?")
+    path, _, query = _ABSOLUTE.sub("", request.target.decode("ascii")).partition("?")
     return RequestHead(
-        method=request.method.decode("ascii"),
-        path=unquote(path) or "/",
+        method=method,
+        path="/" + unquote(path).lstrip("/"),  # as the application reads it: both must take it for the same
         query=query,
-        headers=_joined(given),
+        headers=_joined(given, request.http_version),
         peer=peer,
         length=_length(head, given),
         keep_alive=_stays(request, given),
@@ -80,8 +84,10 @@ def _check_request_line(line: bytes) -> None:
     found = _REQUEST_LINE.match(line)
     if found is None:
         raise _refusal("the first line is not a request of HTTP/1.1", 400)
-    if found[1] not in (b"1.1", b"1.0"):
-        raise refusal(505, f"HTTP/{found[1].decode()} is not served here", "Send HTTP/1.1.")
+    if found[2] not in (b"1.1", b"1.0"):
+        raise refusal(505, f"HTTP/{found[2].decode()} is not served here", "Send HTTP/1.1.")
+    if found[1] != found[1].upper():  # another method than that in upper case, for which the application would take it
+        raise refusal(501, "the method is not in upper case, and no such one is known here", "Send GET or POST.")
 
 
 def _check_field_line(line: bytes) -> None:
@@ -93,26 +99,26 @@ def _check_field_line(line: bytes) -> None:
 
 def _length(head: bytes, given: list[tuple[str, str]]) -> int | None:
     """Read the body's length. h11 makes one of several equal ones, so they are counted in the head itself."""
-    names = [line.partition(b":")[0].strip().lower() for line in head.split(b"\r\n")[1:]]
-    coded = next((value for name, value in given if name == "transfer-encoding"), None)
-    if coded is not None:
+    if any(name == "transfer-encoding" for name, _ in given):
         raise MalformedBody("the body comes in chunks, without its length", "Send it whole, with Content-Length.")
-    if names.count(b"content-length") == 0:
+    fields = [line.partition(b":") for line in head.split(b"\r\n")[1:]]
+    lengths = [value.strip() for name, _, value in fields if name.strip().lower() == b"content-length"]
+    if not lengths:
         return None
-    raw = [
-        line.partition(b":")[2].strip() for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
-    ]
-    text = raw[0].decode("latin-1")
-    if len(raw) != 1 or not _LENGTH.match(text):
+    text = lengths[0].decode("latin-1")
+    if len(lengths) != 1 or not _LENGTH.match(text):
         raise _refusal("Content-Length is given twice, or is no number", 400)
     return int(text)
 
 
-def _joined(given: list[tuple[str, str]]) -> dict[str, str]:
-    """Join repeated headers. A name with an underscore is dropped: WSGI could not tell it from one with a hyphen."""
+def _joined(given: list[tuple[str, str]], version: bytes) -> dict[str, str]:
+    """Join repeated headers. A name with an underscore is dropped: WSGI could not tell it from one with a hyphen.
+
+    So is what HTTP/1.0 does not have: its callers expect nothing (RFC 9110, 10.1.1).
+    """
     joined: dict[str, str] = {}
     for name, value in given:
-        if "_" not in name:
+        if "_" not in name and (name != "expect" or version != b"1.0"):
             joined[name] = f"{joined[name]},{value}" if name in joined else value
     return joined
 

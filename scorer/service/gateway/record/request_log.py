@@ -11,7 +11,6 @@ import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
 
 from scorer.logs import get_log
 from scorer.registry.cards import CardStore
@@ -24,15 +23,14 @@ from scorer.service.access.last_use import LastUses, Use, UseFile
 from scorer.service.access.lifetimes import DAY, shown, warning
 from scorer.service.gateway.front.gate import RequestHead
 from scorer.service.gateway.record.strangers import Strangers
+from scorer.service.gateway.request_checks import BATCH_ID, arguments
 from scorer.service.settings import Settings
 from scorer.wire.errors import QScoreError
 from scorer.wire.names import HEADER_BATCH, HEADER_ROWS, check_version, is_name
 
-_BATCH = re.compile(r"(?!qs[kt]_)[A-Za-z0-9_.-]{8,80}\Z")  # a key in the wrong header is no batch's id
 #: Endpoints whose served requests have lines; probes and scrapes have none.
 _TOLD = frozenset({"score", "models", "model", "token"})
 _MODEL = re.compile(r"/v1/models/([^/]+)(?:/score)?\Z")
-_MOST_ARGUMENTS = 50
 
 
 @dataclass(frozen=True)
@@ -143,11 +141,10 @@ def _what(line: Line, scope: str) -> dict[str, Any]:
 
 def _said(head: RequestHead) -> dict[str, object]:
     found: dict[str, object] = {}
-    if _BATCH.match(batch := head.header(HEADER_BATCH) or ""):
+    if BATCH_ID.match(batch := head.header(HEADER_BATCH) or ""):
         found["batch_id"] = batch
-    with contextlib.suppress(QScoreError, ValueError):
-        arguments = dict(parse_qsl(head.query, max_num_fields=_MOST_ARGUMENTS))
-        found["version"] = check_version(arguments.get("version", "live"))
+    with contextlib.suppress(QScoreError):
+        found["version"] = check_version(arguments(head.query).get("version", "live"))
     rows = head.header(HEADER_ROWS) or ""
     if rows.isascii() and rows.isdigit() and len(rows) <= 9:
         found["rows"] = int(rows)

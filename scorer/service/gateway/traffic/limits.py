@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from scorer.service.settings import LimitSettings
 from scorer.wire.errors import BodyTooLarge, OverLimit
@@ -198,9 +198,11 @@ def _check_alone(key_id: str, load: Load, most: Limits) -> None:
 
 def _check_beside(key_id: str, load: Load, most: Limits, use: _Use) -> None:
     """Compare what a key has under way, and one batch more, with its limits."""
-    for limit in fields(Limits)[:3]:
-        what = limit.name
-        has, asked, allowed = getattr(use, what), getattr(load, what, 1), getattr(most, what)
+    for what, has, asked, allowed in (
+        ("bytes", use.bytes, load.bytes, most.bytes),
+        ("rows", use.rows, load.rows, most.rows),
+        ("batches", use.batches, 1, most.batches),
+    ):
         if has + asked > allowed:
             # Batches end one after the other: the part that must be free takes that part of their mean time.
             raise _over(key_id, what, has, allowed, use.seconds * (has + asked - allowed) / has)

@@ -68,15 +68,19 @@ class Turns:
         self._waiting = 0
         self._on_queue = 0
         self._mean = 0.0
-        self._quickest: deque[float] = deque(maxlen=_REMEMBERED)  # seconds for each unit of cost
+        self._latest: deque[float] = deque(maxlen=_REMEMBERED)  # seconds for each unit of cost
+        self._quickest = 0.0  # of the latest
 
     def join(self, batch: Batch, wake: Callable[[], None]) -> Turn:
-        """Wait for a batch's turn; ``wake`` is called when it comes, from whichever thread, perhaps at once."""
+        """Wait for a batch's turn; ``wake`` is called when it comes, from whichever thread.
+
+        Where it comes at once, ``came`` says so, and nobody is woken: that would cost an event loop a round.
+        """
         turn = Turn(self, batch, wake)
         with self._lock:
             self._queue.push(batch.key, batch.cost, turn)
             self._waiting += 1
-            self._grant()
+            self._grant(turn)
         return turn
 
     def end(self, turn: Turn, served: bool) -> None:
@@ -117,7 +121,7 @@ class Turns:
 
         Raises ScoringTimeout.
         """
-        left, needed = self.left(batch), _POSSIBLE * batch.cost * min(self._quickest, default=0.0)
+        left, needed = self.left(batch), _POSSIBLE * batch.cost * self._quickest
         if left > 0 and left >= needed:
             return
         raise ScoringTimeout(
@@ -134,8 +138,8 @@ class Turns:
             "Give more time, send fewer batches at once, or add workers.",
         )
 
-    def _grant(self) -> None:
-        """Give places to those whose turn it is."""
+    def _grant(self, joining: Turn | None = None) -> None:
+        """Give places to those whose turn it is. ``joining``: who asks just now, and need not be woken."""
         places = self.places if self._waiting else 0
         while self._waiting and self._on_queue < places:
             first = self._queue.pop()
@@ -143,9 +147,11 @@ class Turns:
                 self._waiting -= 1
                 self._on_queue += 1
                 first.came = self._clock()
-                first.wake()
+                if first is not joining:
+                    first.wake()
 
     def _note(self, batch: Batch, seconds: float) -> None:
         """Note what a batch took that was answered."""
-        self._mean += (_NEWEST if self._quickest else 1.0) * (seconds - self._mean)
-        self._quickest.append(seconds / batch.cost)
+        self._mean += (_NEWEST if self._latest else 1.0) * (seconds - self._mean)
+        self._latest.append(seconds / batch.cost)
+        self._quickest = min(self._latest)

@@ -63,7 +63,14 @@ def test_nobody_is_trusted_as_it_comes() -> None:
 
 @pytest.mark.parametrize(
     ("address", "expected"),
-    [("192.0.2.1", "192.0.2.1/32"), ("2001:db8::7", "2001:db8::/64"), ("::ffff:192.0.2.1", "192.0.2.1/32"), ("-", "-")],
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("-", "-"),
+        ("", ""),
+    ],
 )
 def test_neighbourhoods(address: str, expected: str) -> None:
     assert neighbourhood(address) == expected

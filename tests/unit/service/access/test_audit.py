@@ -109,6 +109,15 @@ def test_a_start_names_what_changed_and_keeps_secrets(settings: Settings) -> Non
     assert all(path.stat().st_mode & 0o077 == 0 for path in settings.home.rglob("*.json*"))
 
 
+@pytest.mark.parametrize("password", ["hunter2", "hun@ter", "h/un@te@r", "@", "hun:ter@"])
+def test_no_part_of_a_password_is_recorded(settings: Settings, password: str) -> None:
+    for port in (1, 2):
+        url = f"rediss://qscore:{password}@queue.example:{port}/0"
+        audit_start(Settings(home=settings.home, broker_url=url), "gateway")
+    changed = contents(settings)[-1]["facts"]["changed"]["broker_url"]
+    assert changed == [f"rediss://***@queue.example:{port}/0" for port in (1, 2)]
+
+
 @pytest.mark.parametrize("left", [b"", b"[]", b"{", b'{"shown": 1}', b"[" * 100_000, b"\xff"])
 def test_a_damaged_memory_of_the_last_start_stops_nobody(settings: Settings, left: bytes) -> None:
     audit_start(settings, "up")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +96,25 @@ def test_many_questions_ask_the_queue_seldom(gateway: FlaskClient, client: redis
     for _ in range(100):
         assert asked(gateway)[0] == 200
     assert 1 <= writes(client) - before <= 1 + (time.monotonic() - started) / ANSWER_HOLDS
+
+
+def test_nobody_waits_for_anothers_question_to_a_server_that_hangs(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.bind(f"{tmp_path}/hung.sock")
+        hung.listen()
+        gateway = create_app(load_settings(home=tmp_path, broker_url=f"redis+socket://{tmp_path}/hung.sock"))
+        told: list[tuple[int, dict[str, Any]]] = []
+        first, second = (threading.Thread(target=lambda: told.append(asked(gateway.test_client()))) for _ in range(2))
+        first.start()
+        accepted, _ = hung.accept()  # it was asked, and says nothing
+        second.start()
+        second.join(10.0)
+        waiting = first.is_alive()
+        accepted.close()
+    first.join()
+    second.join()
+    assert waiting, "the first one hears of the server what there is to hear"
+    assert (told[0][0], told[0][1]["detail"]) == (503, "the queue's server has not answered yet")
 
 
 def writes(client: redis.Redis) -> int:

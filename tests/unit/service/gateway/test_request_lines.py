@@ -165,6 +165,21 @@ def test_lines_hold_nothing_that_a_caller_made_up(gateway: FlaskClient, keys: Ke
     assert found[0]["key_id"] == key.id
 
 
+def test_a_key_in_the_header_of_a_batchs_id_is_none(gateway: FlaskClient, keys: KeyFile) -> None:
+    key, secret = keys.add(["score"])
+    status, found = lines(gateway, secret=secret, headers={"X-QScore-Batch": secret})
+    unnamed = {name: value for name, value in BATCH.items() if name != "batch_id"}
+    assert (status, found) == (400, [line(key.id, 400, "bad_option", **unnamed)])
+
+
+def test_an_option_of_a_card_is_given_once(gateway: FlaskClient, keys: KeyFile) -> None:
+    secret = keys.add(["read"])[1]
+    path = "/v1/models/lateral?version=1-starter&version=live"
+    status, found = lines(gateway, "GET", path, secret, data=b"")
+    assert (status, found[0]["code"]) == (400, "bad_option")
+    assert "version" not in found[0]
+
+
 def test_a_trusted_proxy_says_who_calls(settings: Settings, keys: KeyFile) -> None:
     trusting = GatewaySettings.model_validate({"trusted_proxies": ["203.0.113.0/24"]})
     client = client_with(settings, gateway=trusting)

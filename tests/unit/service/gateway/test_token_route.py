@@ -17,7 +17,7 @@ from scorer.service.access.audit import record
 from scorer.service.access.door.tokens import MOST_BODY
 from scorer.service.gateway.app import Gateway, application_of, create_app
 from scorer.service.gateway.front.gate import ENVIRON_PERMIT, Peer, RequestHead
-from scorer.service.settings import GatewaySettings, Settings
+from scorer.service.settings import GatewaySettings, LimitSettings, Settings
 from tests.unit.service.access.local_issuer import LocalIssuer, local_issuer
 
 SCORE = "/v1/models/lateral/score"
@@ -100,6 +100,17 @@ def test_too_many_tokens_are_a_429_with_a_pause(settings: Settings, keys: KeyFil
     refused = exchange(gateway, secret)
     assert code(refused) == (429, "too_many_tokens")
     assert int(refused.headers["Retry-After"]) > 0
+
+
+def test_exchanges_count_among_the_requests_of_a_key(settings: Settings, keys: KeyFile) -> None:
+    few = LimitSettings(requests_per_minute=2)
+    gateway = create_app(settings.model_copy(update={"gateway": GatewaySettings(limits=few)})).test_client()
+    (key, secret), other = keys.add(["read"]), keys.add(["read"])[1]
+    assert [exchange(gateway, secret).status_code for _ in range(2)] == [200, 200]
+    refused = exchange(gateway, secret)
+    assert code(refused) == (429, "over_limit")
+    assert f"key {key.id} made more than 2 requests a minute" in refused.get_json(force=True)["detail"]
+    assert exchange(gateway, other).status_code == 200
 
 
 def test_lines_say_whose_token_it_was_and_never_the_token(gateway: FlaskClient, keys: KeyFile) -> None:

@@ -67,18 +67,27 @@ def test_what_was_not_served_costs_nothing() -> None:
 
 @dataclass
 class Stage:
-    """Turns on a clock that the test sets. ``came``: keys, in the order in which their turns came."""
+    """Turns on a clock that the test sets. ``came``: keys, in the order in which their turns came; ``woken``: of those
+    who had to wait."""
 
     processes: int = 1
     most: int = 1000
     now: float = 1000.0
     came: list[str] = field(default_factory=list)
+    woken: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.turns = Turns(lambda: self.processes, self.most, lambda: self.now)
 
     def join(self, key: str, rows: int = 100, seconds: float = 60.0) -> Turn:
-        return self.turns.join(Batch(key, rows, self.now + seconds), lambda: self.came.append(key))
+        def wake() -> None:
+            self.came.append(key)
+            self.woken.append(key)
+
+        turn = self.turns.join(Batch(key, rows, self.now + seconds), wake)
+        if turn.came is not None:
+            self.came.append(key)
+        return turn
 
     def serve(self, turn: Turn, seconds: float = 1.0) -> None:
         """A worker answers a batch that has a place."""
@@ -104,6 +113,15 @@ def test_two_batches_for_each_process_are_on_the_queue(processes: int) -> None:
     for _ in range(3):
         stage.serve(next(turn for turn in turns if turn.came is not None and not turn.over))
     assert len(stage.came) == PER_PROCESS * processes + 3
+
+
+def test_whose_turn_comes_at_once_is_not_woken() -> None:
+    stage = Stage()
+    first = [stage.join("a") for _ in range(PER_PROCESS)]
+    later = stage.join("b")
+    assert ([turn.came is None for turn in (*first, later)], stage.woken) == ([False] * PER_PROCESS + [True], [])
+    stage.serve(first[0])
+    assert (later.came, stage.woken) == (stage.now, ["b"])
 
 
 def test_one_keys_flood_does_not_push_out_another() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,29 @@ def test_without_the_queue_it_holds_on_this_machine_and_reaches_the_others_later
     assert board(tmp_path, "gateway", nowhere).now().stop("lateral")
     assert board(tmp_path, "gateway", client).now().stop("lateral")
     assert board(tmp_path, "worker", client).now().stop("lateral")
+
+
+def test_what_two_machines_switched_off_apart_is_off_on_both(tmp_path: Path, client: redis.Redis) -> None:
+    """While the queue is away each changes its own file, and both states have one serial."""
+    nowhere = redis.Redis(unix_socket_path=str(tmp_path / "no.sock"))
+    names = {"one": "lateral", "two": "lateral_flow"}
+    for machine, model in names.items():
+        with pytest.raises(Unavailable):
+            board(tmp_path, machine, nowhere).change(partial(Switches.with_off, model=model))
+    for machine in names:
+        board(tmp_path, machine, client).now()
+    both = ("lateral", "lateral_flow")
+    assert eventually(
+        lambda: all(board(tmp_path, machine, client).now().disabled == both for machine in (*names, "third"))
+    )
+
+
+def test_a_full_server_does_not_keep_a_model_on(tmp_path: Path, client: redis.Redis) -> None:
+    worker = board(tmp_path, "worker", client)
+    assert not worker.now().stop("lateral")
+    client.config_set("maxmemory", "1")
+    board(tmp_path, "gateway", client).change(lambda now: now.with_off("lateral"))
+    assert eventually(lambda: worker.now().stop("lateral"), 5.0)
 
 
 @pytest.mark.parametrize(

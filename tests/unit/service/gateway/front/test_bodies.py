@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -83,6 +84,31 @@ def test_bodies_together_hold_no_more_memory_than_there_is_room(tmp_path: Path, 
     run(work)
 
 
+def test_bodies_that_go_to_files_wait_for_that_with_little(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    """Thirty-two bodies of which a megabyte came: half of one each at most is in memory."""
+
+    async def work() -> None:
+        rooms = BodyRooms.of(0, 1 << 30, tmp_path, threads)
+        bodies = [Incoming(rooms, 9 << 20) for _ in range(32)]
+        readers = [reader_of(b"x" * ((1 << 20) - 1)) for _ in bodies]
+        tracemalloc.start()
+        coming = [
+            asyncio.create_task(body.receive(reader, QUIET)) for body, reader in zip(bodies, readers, strict=True)
+        ]
+        await asyncio.sleep(0.5)
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        for reader in readers:
+            reader.feed_eof()
+        await asyncio.wait(coming)
+        assert all(isinstance(task.exception(), MalformedBody) for task in coming)
+        for body in bodies:
+            body.close()
+        assert held < 32 * (700 << 10)
+
+    run(work)
+
+
 def test_a_body_that_was_queued_leaves_its_room_to_the_next(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
     size = 1 << 20
 
@@ -157,5 +183,30 @@ def test_room_is_given_in_order_and_not_to_those_who_left() -> None:
         assert not room.take_now(1)
         room.give(9)
         assert room.take_now(9)
+
+    run(work)
+
+
+def test_who_leaves_in_the_moment_in_which_room_is_given_has_just_left() -> None:
+    async def work() -> None:
+        room = Room(10)
+        await room.take(10)
+        leaving = asyncio.create_task(room.take(5))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        room.give(10)
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert room.take_now(10)
+
+    run(work)
+
+
+def test_a_body_that_is_broken_off_is_named(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    async def work() -> None:
+        reader = reader_of(b"abc")
+        reader.set_exception(ConnectionResetError(104, "Connection reset by peer"))
+        with pytest.raises(MalformedBody, match="stopped in the middle"):
+            await Incoming(BodyRooms.of(0, 0, tmp_path, threads), 10).receive(reader, QUIET)
 
     run(work)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from scorer.service.gateway.front.census import Census, Guest, Stage, group_of
+from scorer.service.gateway.front.census import Census, Guest, Stage
 
 
 @dataclass
@@ -76,14 +76,20 @@ def test_an_end_makes_room_and_is_counted_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "group"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-    ],
+    ("one", "another"),
+    [("2001:db8::1", "2001:db8::2"), ("::ffff:192.0.2.7", "192.0.2.7"), ("fe80::1%eth0", "fe80::2%eth1")],
 )
-def test_one_host_is_one_group(address: str, group: str) -> None:
-    assert group_of(address) == group
+def test_one_host_is_one_address(one: str, another: str) -> None:
+    house = door(9, 1)
+    assert all(house.come(address, address) for address in (one, "192.0.2.8", "2001:db8:0:1::1", another))
+    assert house.left == [one]
+
+
+def test_a_request_for_which_nobody_answers_makes_room_as_others_do() -> None:
+    house = door(3)
+    house.come("slow", stage=Stage.LOOSE, since=98.0)
+    house.come("known", stage=Stage.BUSY, since=1.0)
+    house.come("just came", stage=Stage.LOOSE, since=99.9)
+    assert all(house.come(name, stage=Stage.BUSY) for name in ("a", "b"))
+    assert house.left == ["slow", "just came"]
+    assert not house.come("c")

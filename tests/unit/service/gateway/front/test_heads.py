@@ -119,6 +119,8 @@ def test_transfer_codings_are_refused(coding: bytes) -> None:
         (b"GET /\x00 HTTP/1.1\r\n", 400),
         (b"GET /\xff HTTP/1.1\r\n", 400),
         (b"\x16\x03\x01\x02\n", 400),
+        (b"get / HTTP/1.1\r\n", 501),
+        (b"pOST /v1/models/lateral/score HTTP/1.1\r\n", 501),
         (b"GET / HTTP/2.0\r\n", 505),
         (b"GET / HTTP/0.9\r\n", 505),
         (b"GET /" + b"x" * LONGEST_LINE + b" HTTP/1.1\r\n", 414),
@@ -139,7 +141,41 @@ def test_a_request_names_its_host() -> None:
     assert status(LINE + b"\r\n") == 400
 
 
-def test_a_path_may_come_with_its_host() -> None:
-    head = read(b"GET https://gateway:8417/healthz?a HTTP/1.1\r\n" + HOST + b"\r\n")
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        (b"https://gateway:8417/healthz?a", "/healthz", "a"),
+        (b"HTTP://gateway", "/", ""),
+        (b"/a/http://b/c", "/a/http://b/c", ""),
+        (b"/a?b=https://c/d", "/a", "b=https://c/d"),
+        (b"//a//b", "/a//b", ""),
+        (b"/%2Fa", "/a", ""),
+        (b"https://gateway//a", "/a", ""),
+        (b"*", "/*", ""),
+    ],
+)
+def test_a_target_has_one_path(target: bytes, path: str, query: str) -> None:
+    """That which the application takes it for; it may come with its host."""
+    head = read(b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n")
     assert head is not None
-    assert (head.path, head.query) == ("/healthz", "a")
+    assert (head.path, head.query) == (path, query)
+
+
+def test_a_header_whose_name_begins_as_that_of_the_length_is_none() -> None:
+    head = read(LINE + HOST + b"Content-Length-Hint: 7\r\nContent-Length: 5\r\n\r\n")
+    assert head is not None
+    assert head.length == 5
+
+
+@pytest.mark.parametrize(("version", "expected"), [(b"1.0", None), (b"1.1", "x")])
+def test_callers_of_http_1_0_expect_nothing(version: bytes, expected: str | None) -> None:
+    head = read(LINE.replace(b"1.1", version) + HOST + b"Expect: x\r\n\r\n")
+    assert head is not None
+    assert head.header("Expect") == expected
+
+
+@pytest.mark.parametrize("line", [b"Authorization : qsk_x", b"Authorization: qsk_\x7f\x0b", b"qsk_x", b"qsk_x y: z"])
+def test_what_is_wrong_is_said_without_the_line(line: bytes) -> None:
+    with pytest.raises(QScoreError) as caught:
+        read(LINE + HOST + line + b"\r\n\r\n")
+    assert "qsk_" not in caught.value.sentence()
