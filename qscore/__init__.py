@@ -25,9 +25,18 @@ if TYPE_CHECKING:
     from scorer.library.estimators.kernel import FidelityKernel as FidelityKernel
     from scorer.library.estimators.novelty import QuantumNoveltyDetector as QuantumNoveltyDetector
     from scorer.library.estimators.nystrom import NystromFeatures as NystromFeatures
+    from scorer.library.export import write_machine as write_machine
+    from scorer.library.features import recipe_features as recipe_features
+    from scorer.library.plots.figures import plot_circuit as plot_circuit
+    from scorer.library.plots.figures import plot_kernel as plot_kernel
+    from scorer.library.plots.figures import plot_spectrum as plot_spectrum
+    from scorer.library.plots.spectrum import effective_rank as effective_rank
+    from scorer.library.plots.spectrum import kernel_spectrum as kernel_spectrum
+    from scorer.library.plots.text import draw as draw
     from scorer.library.signed import SignedModel as SignedModel
     from scorer.library.signed import load_model as load_model
     from scorer.library.signed import score as score
+    from scorer.wire.errors import QScoreError as QScoreError
 else:
     from scorer.library.lazy import listed as __dir__  # noqa: F401 - Python calls it
     from scorer.library.lazy import load as __getattr__  # noqa: F401

@@ -27,9 +27,18 @@ NAMES = {
     "import_circuit": "scorer.circuits.qiskit.importing",
     "to_qiskit": "scorer.circuits.qiskit.exporting",
     "to_qasm3": "scorer.circuits.qiskit.exporting",
+    "recipe_features": "scorer.library.features",
+    "write_machine": "scorer.library.export",
+    "draw": "scorer.library.plots.text",
+    "plot_circuit": "scorer.library.plots.figures",
+    "plot_kernel": "scorer.library.plots.figures",
+    "plot_spectrum": "scorer.library.plots.figures",
+    "kernel_spectrum": "scorer.library.plots.spectrum",
+    "effective_rank": "scorer.library.plots.spectrum",
     "SignedModel": "scorer.library.signed",
     "load_model": "scorer.library.signed",
     "score": "scorer.library.signed",
+    "QScoreError": "scorer.wire.errors",
 }
 #: Distributions by the module that is missed -> the extra that brings them.
 _EXTRAS = {

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 
 import qscore
 
@@ -52,6 +54,20 @@ def test_the_circuit_of_the_page_is_searched_beside_others(space: dict[str, Any]
     run(block("def rings"), space)
     assert space["search"].best_score_ > 0.85
     assert len(space["search"].cv_results_["params"]) == 9
+
+
+def test_the_plots_of_the_page_are_drawn(space: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    mpl.use("Agg")
+    plt.close("all")
+    run(block("plot_spectrum"), space)
+    assert capsys.readouterr().out.startswith("zz: x = 1 z")
+    assert len(plt.get_fignums()) == 3
+    plt.close("all")
+
+
+@pytest.mark.parametrize("name", [name for name in qscore.__all__ if name != "__version__"])
+def test_every_name_is_on_the_page(name: str) -> None:
+    assert re.search(rf"\b{name}\b", PAGE)
 
 
 def test_the_signed_model_of_the_page_scores(

@@ -157,6 +157,8 @@ def test_a_worker_that_scores_loads_no_training_library(tmp_path: Path, publish_
     publish_tiny(tmp_path / "home")
     code = f"""
 from pathlib import Path
+from scorer.service.worker.lean import keep_pandas_out
+keep_pandas_out()
 import scorer.service.worker.process
 from scorer.registry.store import Registry
 from scorer.service.queue.jobs import ScoreJob

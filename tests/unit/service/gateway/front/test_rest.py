@@ -34,11 +34,11 @@ def serving(settings: Settings) -> Iterator[int]:
 
     async def serve() -> None:
         loops.append(asyncio.get_running_loop())
-        front = front_of(Gateway.of(settings), listener)
+        front = front_of(gateway, listener)
         begun.set()
         await front.serve(stop, 1.0)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.closing(Gateway.of(settings)) as gateway:
         thread = threading.Thread(target=lambda: asyncio.run(serve()))
         thread.start()
         try:
