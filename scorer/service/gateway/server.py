@@ -104,7 +104,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     front = front_of(gateway, listener)
     gc.freeze()  # imports stay for ever; collecting garbage need not walk through them
     await front.serve(stop, settings.gateway.stop_seconds)
-    gateway.log.uses.end()
+    gateway.close()
 
 
 def listening(gateway: GatewaySettings, inherited: str | None) -> socket.socket:

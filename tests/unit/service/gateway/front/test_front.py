@@ -7,19 +7,21 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from filelock import FileLock
+from flask import Flask
 from structlog.testing import capture_logs
 
 from scorer.service.access.api_keys import KeyFile, Terms
-from scorer.service.gateway.app import QUICK_THREADS, create_app
+from scorer.service.gateway.app import QUICK_THREADS
 from scorer.service.gateway.front.gate import ENVIRON_PERMIT, OpenPermit
 from scorer.service.gateway.traffic.turns import PER_PROCESS
 from scorer.service.queue.broker import FAST, redis_client
-from scorer.service.queue.exchange import Exchange, worker_name
+from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.living import worker_name
 from scorer.service.settings import GatewaySettings, Settings
 from tests.unit.service.gateway.front.running import Running, answer_of, head, running_front, silent
 
@@ -78,10 +80,12 @@ def test_what_the_gate_took_for_something_else_is_not_scored(settings: Settings,
     assert front.ask("POST /v1//models/lateral/score HTTP/1.1", *lines).status == 404
 
 
-def test_without_a_batchs_permit_the_application_scores_none(settings: Settings) -> None:
+def test_without_a_batchs_permit_the_application_scores_none(
+    settings: Settings, application: Callable[..., Flask]
+) -> None:
     key = KeyFile(settings.api_keys).add(["score"])[1]
     headers = {"Authorization": f"Bearer {key}", "X-QScore-Rows": "0", "Content-Type": "text/csv"}
-    client = create_app(settings).test_client()
+    client = application(settings).test_client()
     let_in = {ENVIRON_PERMIT: OpenPermit(), "CONTENT_LENGTH": "0"}
     assert client.post(SCORE, headers=headers, environ_overrides=let_in).status_code == 500
 
