@@ -21,6 +21,7 @@ from scorer.circuits.expressions import ZERO, Expression, as_expression, check_p
 from scorer.circuits.gates import SIGNATURES, Gate, check_gate
 from scorer.circuits.limits import MAX_GATES, MAX_PROJECTED_QUBITS
 from scorer.circuits.plan import Plan
+from scorer.circuits.scalars import real, whole
 from scorer.circuits.steps.checks import check_shape
 
 
@@ -53,6 +54,8 @@ class Circuit:
     bandwidth: float = 1.0
 
     def __post_init__(self) -> None:
+        for name, of in (("qubits", whole), ("features", whole), ("bandwidth", real)):
+            object.__setattr__(self, name, of(getattr(self, name)))
         check_shape(self.name, self.qubits, self.features, self.bandwidth, MAX_PROJECTED_QUBITS)
         if len(self.gates) > MAX_GATES:
             raise CircuitError(f"the circuit has {len(self.gates)} gates; the limit is {MAX_GATES}")
@@ -74,7 +77,7 @@ class Circuit:
         return self.plan.to_dict()
 
     def with_bandwidth(self, bandwidth: float) -> Circuit:
-        return dataclasses.replace(self, bandwidth=float(bandwidth))
+        return dataclasses.replace(self, bandwidth=bandwidth)
 
 
 class Builder:
@@ -84,7 +87,7 @@ class Builder:
     """
 
     def __init__(self, name: str, qubits: int, features: int, bandwidth: float = 1.0) -> None:
-        self.name, self.qubits, self.features, self.bandwidth = name, qubits, features, float(bandwidth)
+        self.name, self.qubits, self.features, self.bandwidth = name, qubits, features, bandwidth
         self.gates: list[Gate] = []
         self.global_phase = ZERO
 

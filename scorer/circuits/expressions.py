@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scorer.circuits.errors import CircuitError
+from scorer.circuits.scalars import real, whole
 
 MAX_FEATURES = 64
 #: Radians. Beyond, float64 has too few digits left to say where on the circle an angle is, and sums may overflow.
@@ -50,6 +51,8 @@ class Expression:
     """A real function of the features x. Equal programs are equal expressions. Build with ``feature`` and operators."""
 
     program: tuple[Token, ...]
+    #: NumPy's scalars leave operators to this class.
+    __array_ufunc__ = None
 
     @property
     def value(self) -> float | None:
@@ -97,16 +100,20 @@ def feature(index: int) -> Expression:
 
     Raises CircuitError where ``index`` is not from 0 to MAX_FEATURES - 1.
     """
+    index = whole(index)
     if type(index) is not int or not 0 <= index < MAX_FEATURES:
         raise CircuitError(f"feature {index!r}; features are numbered from 0 to {MAX_FEATURES - 1}")
     return Expression((f"x{index}",))
 
 
 def constant(value: float) -> Expression:
-    """Make the expression of a number that no row changes. Raises CircuitError where it is not finite."""
-    if not math.isfinite(value):
+    """Make the expression of a number that no row changes. Raises CircuitError where it is none, or not finite."""
+    number = real(value)
+    if type(number) is not float:
+        raise CircuitError(f"an angle holds {str(value)[:40]!r}, which is neither a number nor a formula of features")
+    if not math.isfinite(number):
         raise CircuitError(f"an angle holds the constant {value!r}; constants must be finite")
-    return Expression((float(value),))
+    return Expression((number,))
 
 
 ZERO = constant(0.0)

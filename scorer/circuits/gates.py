@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.expressions import Expression, check_program
+from scorer.circuits.scalars import whole
 
 #: Gate -> (qubits, angles), as Qiskit orders them: controls first.
 SIGNATURES: dict[str, tuple[int, int]] = {
@@ -26,6 +27,9 @@ class Gate:
     qubits: tuple[int, ...]
     angles: tuple[Expression, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "qubits", tuple(map(whole, self.qubits)))
+
 
 def check_gate(gate: Gate, qubits: int, features: int) -> None:
     """Raise CircuitError where the gate is none, or none of a circuit of so many qubits and features."""
@@ -34,7 +38,8 @@ def check_gate(gate: Gate, qubits: int, features: int) -> None:
         raise CircuitError(f"no gate {gate.name!r}; known are {', '.join(SIGNATURES)}")
     if (len(gate.qubits), len(gate.angles)) != signature:
         raise CircuitError(f"{gate.name} takes {signature[0]} qubits and {signature[1]} angles, not {gate}")
-    if len(set(gate.qubits)) != len(gate.qubits) or not all(0 <= qubit < qubits for qubit in gate.qubits):
+    possible = all(type(qubit) is int and 0 <= qubit < qubits for qubit in gate.qubits)
+    if not possible or len(set(gate.qubits)) != len(gate.qubits):
         raise CircuitError(f"{gate.name} on the qubits {gate.qubits} of a circuit of {qubits}")
     for angle in gate.angles:
         check_program(angle.program, features)

@@ -16,6 +16,7 @@ from scorer.circuits.entanglement import groups
 from scorer.circuits.errors import CircuitError
 from scorer.circuits.expressions import Expression, constant, feature
 from scorer.circuits.limits import MAX_QUBITS
+from scorer.circuits.scalars import whole
 from scorer.circuits.zz import ZZMap
 
 MAX_LAYERS = 32
@@ -26,8 +27,9 @@ def zz(features: int, reps: int = 2, entanglement: str = "full", bandwidth: floa
 
     Havlicek et al., Nature 567 (2019) 209.
     """
-    if features <= MAX_QUBITS:
-        return ZZMap(features, reps, entanglement, float(bandwidth))
+    features = whole(features)
+    if type(features) is not int or features <= MAX_QUBITS:
+        return ZZMap(features, reps, entanglement, bandwidth)
     return _evolved("zz", features, ("Z", "ZZ"), reps, entanglement, 2.0, bandwidth)
 
 
@@ -42,8 +44,10 @@ def pauli(
     """Build Qiskit's ``pauli_feature_map``: exp(-i alpha/2 phi(x) P) for each Pauli word P on each group of its length.
 
     phi is x_i for one qubit and the product of (pi - x_i) for more. A word is read from the right, as in Qiskit: its
-    last letter acts on the group's first qubit.
+    last letter acts on the group's first qubit. Raises CircuitError.
     """
+    if not isinstance(paulis, Iterable):
+        raise CircuitError(f"paulis is {paulis!r}; a list of words made of X, Y and Z is needed")
     words = (paulis,) if isinstance(paulis, str) else tuple(paulis)
     return _evolved("pauli", features, words, reps, entanglement, alpha, bandwidth)
 
@@ -79,10 +83,12 @@ def reuploading(
     Each visit is RY(x + b) and RZ(x' + b') with the next two features in turn and angles b drawn once from ``seed``;
     CX on the entangled pairs between visits. Perez-Salinas et al., Quantum 4 (2020) 226.
     """
-    qubits = min(features, MAX_QUBITS) if qubits is None else qubits
+    features, qubits, layers = whole(features), whole(qubits), whole(layers)
+    if qubits is None:
+        qubits = min(features, MAX_QUBITS) if type(features) is int else features
     builder = _builder("reuploading", qubits, features, layers, bandwidth)
     visits = layers * -(-features // (2 * qubits))
-    offsets = np.random.default_rng(seed).uniform(-math.pi, math.pi, (visits, qubits, 2)).tolist()
+    offsets = np.random.default_rng(_checked_seed(seed)).uniform(-math.pi, math.pi, (visits, qubits, 2)).tolist()
     for visit in range(visits):
         if visit:
             _add_cx(builder, qubits, entanglement)
@@ -102,7 +108,7 @@ def hardware_efficient(
     Kandala et al., Nature 549 (2017) 242.
     """
     builder = _builder("hardware_efficient", features, features, reps, bandwidth)
-    weights = np.random.default_rng(seed).uniform(-math.pi, math.pi, (reps, features, 2)).tolist()
+    weights = np.random.default_rng(_checked_seed(seed)).uniform(-math.pi, math.pi, (reps, features, 2)).tolist()
     for rep in range(reps):
         if rep:
             for qubit, (turn, phase) in enumerate(weights[rep]):
@@ -114,11 +120,19 @@ def hardware_efficient(
 
 
 def _builder(name: str, qubits: int, features: int, layers: int, bandwidth: float) -> Builder:
+    layers = whole(layers)
     if type(layers) is not int or not 1 <= layers <= MAX_LAYERS:
         raise CircuitError(f"{layers!r} repetitions; a {name} map takes a whole number from 1 to {MAX_LAYERS}")
     # A circuit without gates is checked before gates are made for a number of qubits that is not one.
     Circuit(name, qubits, features, ())
     return Builder(name, qubits, features, bandwidth)
+
+
+def _checked_seed(seed: int) -> int:
+    number = whole(seed)
+    if type(number) is not int or number < 0:
+        raise CircuitError(f"seed is {seed!r}; a whole number from 0 on is needed")
+    return number
 
 
 def _evolved(

@@ -18,6 +18,7 @@ from scorer.circuits.errors import CircuitError
 from scorer.circuits.evaluate import Evaluator
 from scorer.circuits.expressions import MAX_ANGLE, Expression, largest
 from scorer.circuits.limits import MAX_QUBITS
+from scorer.circuits.scalars import real, whole
 from scorer.circuits.steps.checks import check_cost, check_expressions, check_shape, check_steps
 from scorer.circuits.steps.cost import operations
 from scorer.circuits.steps.kinds import (
@@ -51,6 +52,8 @@ class Plan:
     steps: tuple[Step, ...]
 
     def __post_init__(self) -> None:
+        for name, of in (("qubits", whole), ("features", whole), ("bandwidth", real)):
+            object.__setattr__(self, name, of(getattr(self, name)))
         check_shape(self.name, self.qubits, self.features, self.bandwidth)
         check_expressions(self.expressions, self.features)
         check_steps(self.steps, self.qubits, len(self.expressions))
@@ -93,7 +96,7 @@ class Plan:
         return pulled
 
     def with_bandwidth(self, bandwidth: float) -> Plan:
-        return dataclasses.replace(self, bandwidth=float(bandwidth))
+        return dataclasses.replace(self, bandwidth=bandwidth)
 
     @cached_property
     def without_global_phase(self) -> Plan:

@@ -22,6 +22,7 @@ from scorer.circuits.errors import CircuitError
 from scorer.circuits.expressions import Expression, feature
 from scorer.circuits.limits import MAX_QUBITS
 from scorer.circuits.plan import Plan
+from scorer.circuits.scalars import real, whole
 from scorer.circuits.steps.kinds import Hadamards, Phases
 
 Array = NDArray[np.float64]
@@ -46,13 +47,15 @@ class ZZMap:
     bandwidth: float = 1.0
 
     def __post_init__(self) -> None:
+        for name, of in (("qubits", whole), ("reps", whole), ("bandwidth", real)):
+            object.__setattr__(self, name, of(getattr(self, name)))
         for name, value, high in (("qubits", self.qubits, MAX_QUBITS), ("reps", self.reps, MAX_REPS)):
             if type(value) is not int or not 1 <= value <= high:
                 raise CircuitError(f"{name} is {value!r}; a ZZ map takes a whole number from 1 to {high}")
         if self.entanglement not in ENTANGLEMENTS:
             raise CircuitError(f"entanglement is {self.entanglement!r}; known are {', '.join(ENTANGLEMENTS)}")
         if type(self.bandwidth) is not float or not 0.0 < self.bandwidth <= MAX_BANDWIDTH:
-            raise CircuitError(f"bandwidth is {self.bandwidth!r}; it must be a float above 0 and at most 2 pi")
+            raise CircuitError(f"bandwidth is {self.bandwidth!r}; it must be a number above 0 and at most 2 pi")
 
     @classmethod
     def from_dict(cls, raw: object) -> ZZMap:
@@ -61,6 +64,8 @@ class ZZMap:
             raise CircuitError(f"a feature map of the kind {KIND!r} was expected")
         if set(raw) != {"kind", "qubits", "reps", "entanglement", "bandwidth"}:
             raise CircuitError(f"a ZZ map with the keys {sorted(map(str, raw))}")
+        if type(raw["bandwidth"]) is not float:
+            raise CircuitError(f"a stored bandwidth is {str(raw['bandwidth'])[:40]}, not a floating-point number")
         return cls(raw["qubits"], raw["reps"], raw["entanglement"], raw["bandwidth"])
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,7 +113,7 @@ class ZZMap:
         return 2.0 * ((math.pi - feature(i)) * (math.pi - feature(j)))
 
     def with_bandwidth(self, bandwidth: float) -> ZZMap:
-        return dataclasses.replace(self, bandwidth=float(bandwidth))
+        return dataclasses.replace(self, bandwidth=bandwidth)
 
     @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:

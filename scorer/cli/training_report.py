@@ -27,6 +27,8 @@ def print_report(console: Console, model: TrainedModel) -> None:
     console.print(facts["verdict"], highlight=False)
     console.print(f"Feature map: {_map(facts['map'])}", highlight=False, markup=False)
     console.print(f"Features: {', '.join(model.feature_names)}", highlight=False)
+    if "imported" in facts:
+        console.print(f"{facts['imported']['sentence']}.", highlight=False, markup=False)
     for remark in facts["remarks"]:
         console.print(f"Note: {remark}.", highlight=False, markup=False)
 
@@ -53,7 +55,7 @@ def _judged(facts: Any) -> str:
 
 def _map(found: Any) -> str:
     parameters = ", ".join(f"{key}={value}" for key, value in found["parameters"].items())
-    return f"{found['name']} on {found['qubits']} qubits ({parameters})"
+    return f"{found['name']} on {found['qubits']} qubits" + (f" ({parameters})" if parameters else "")
 
 
 def _table(metrics: dict[str, Any], titles: dict[str, str]) -> Table:

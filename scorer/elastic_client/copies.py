@@ -35,14 +35,18 @@ LEAVES: Final = frozenset(
     )
 )  # fmt: skip
 _DEEPEST: Final = 20
+#: What a browser that shows the document could take for more than a name.
+_PROTOTYPE: Final = "__proto__"
 
 
 @lru_cache(maxsize=4096)
 def no_place(name: str) -> str:
     """Return why a copied field cannot stand on a score; empty where it can."""
     parts = name.split(".")
-    if not all(parts) or len(parts) > _DEEPEST:
+    if not all(part.strip() for part in parts) or len(parts) > _DEEPEST:
         return f"it is no name of at most {_DEEPEST} parts"
+    if _PROTOTYPE in parts:
+        return "it is the name of a part of every object in JavaScript"
     if name in _COPIED_EVENT:
         return ""
     if name in OBJECTS:

@@ -117,8 +117,12 @@ class Scaler:
 
         Raises FeatureError for no rows, values that are not finite, and constant features (by ``names``).
         """
-        if X.ndim != 2 or len(X) == 0 or not np.isfinite(X).all():
+        if X.ndim != 2 or len(X) == 0:
             raise FeatureError(f"a scaler needs finite rows, not an array of shape {X.shape}")
+        if not np.isfinite(X).all():
+            row, column = (int(k) for k in np.argwhere(~np.isfinite(X))[0])
+            which = names[column] if names else f"column {column}"
+            raise FeatureError(f"a scaler needs finite rows: row {row} holds {X[row, column]} for {which}")
         low, high = np.percentile(X, [1, 99], axis=0)
         meet = high - low <= 1e-12 * np.maximum(1.0, np.abs(high))
         low, high = np.where(meet, X.min(0), low), np.where(meet, X.max(0), high)

@@ -31,10 +31,10 @@ def check_shape(name: Any, qubits: Any, features: Any, bandwidth: Any, max_qubit
         raise CircuitError(f"a circuit's name is {str(name)[:40]!r}; it must be 1 to {MAX_NAME} printable characters")
     for what, value, high in (("qubits", qubits, max_qubits), ("features", features, MAX_FEATURES)):
         if type(value) is not int or not 1 <= value <= high:
-            raise CircuitError(f"{what} is {str(value)[:40]}; a circuit takes a whole number from 1 to {high}")
+            raise CircuitError(f"{what} is {repr(value)[:40]}; a circuit takes a whole number from 1 to {high}")
     if type(bandwidth) is not float or not 0.0 < bandwidth <= MAX_BANDWIDTH:
         raise CircuitError(
-            f"bandwidth is {str(bandwidth)[:40]}; it must be a float above 0 and at most {MAX_BANDWIDTH:g}"
+            f"bandwidth is {repr(bandwidth)[:40]}; it must be a number above 0 and at most {MAX_BANDWIDTH:g}"
         )
 
 

@@ -12,10 +12,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import redis
+from filelock import Timeout
 
 from scorer.service.backup.home_files import Source
 from scorer.service.backup.manifest import Member
-from scorer.service.queue.broker import embedded, redis_client, socket_path
+from scorer.service.queue.broker import append_only_lock, embedded, redis_client, socket_path
 from scorer.service.queue.claims import reached
 from scorer.service.settings import Settings
 from scorer.wire.errors import Unavailable
@@ -56,12 +57,13 @@ def described(path: Path, name: str, mode: int) -> Member:
 def resting_queue(settings: Settings) -> Iterator[None]:
     """Keep the embedded Valkey, where one runs, from rewriting its append-only file during the block.
 
-    Between two rewrites it only appends. Raises Unavailable where a rewrite does not end.
+    Between two rewrites it only appends. Neither does `qscore up`, which waits for the lock. Raises Unavailable where a
+    rewrite does not end, or another backup.
     """
     if not embedded(settings) or not socket_path(settings).exists():
         yield
         return
-    with redis_client(settings, connections=1) as client:
+    with _alone(settings), redis_client(settings, connections=1) as client:
         try:
             before = client.config_get(_REWRITE)[_REWRITE]
         except redis.exceptions.ConnectionError:  # a killed stack left its socket
@@ -75,6 +77,19 @@ def resting_queue(settings: Settings) -> Iterator[None]:
         finally:
             with reached():
                 client.config_set(_REWRITE, before)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    lock = append_only_lock(settings)
+    try:
+        lock.acquire(timeout=_REWRITE_SECONDS)
+    except Timeout:
+        raise Unavailable("another backup copies the queue", "Try again when it has ended.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _until_rewritten(client: redis.Redis) -> None:

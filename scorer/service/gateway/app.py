@@ -23,7 +23,7 @@ from scorer.service.access.oidc.people import People
 from scorer.service.access.trust.anchors import gateway_cards
 from scorer.service.gateway.contract.pages import add_contract_routes
 from scorer.service.gateway.doors import Doors
-from scorer.service.gateway.entrance.enter import enter
+from scorer.service.gateway.entrance.enter import card_for, enter
 from scorer.service.gateway.entrance.token_route import add_token_route
 from scorer.service.gateway.front.bodies import HeldBody
 from scorer.service.gateway.front.gate import ENVIRON_BODY, ENVIRON_HEAD, ENVIRON_PERMIT, Peer, RequestHead
@@ -238,13 +238,12 @@ def _add_model_routes(app: Flask, gateway: Gateway) -> None:
 
     @app.get("/v1/models/<name>")
     def model(name: str) -> Response:
-        gateway.allow("read", name)
-        head: RequestHead = g.head
+        caller, head = gateway.allow("read", name), g.head
         asked = arguments(head.query)
         unknown = sorted(set(asked) - {"version"})
         if unknown:
             raise BadOption(f"unknown option {unknown[0][:40]}", "The only option here is version.")
-        return jsonify(gateway.cards.card(name, asked.get("version", "live")).to_dict())
+        return jsonify(card_for(caller, gateway.cards, name, asked.get("version", "live")).to_dict())
 
     @app.post("/v1/models/<name>/score")
     def score(name: str) -> Response:

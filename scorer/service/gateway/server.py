@@ -29,10 +29,11 @@ from scorer.service.gateway.front.census import Census
 from scorer.service.gateway.front.connection import House, Limits
 from scorer.service.gateway.front.discard import Discard
 from scorer.service.gateway.front.notices import Notices
+from scorer.service.gateway.front.rest import Rest
 from scorer.service.gateway.front.server import Front
 from scorer.service.gateway.front.sockets import descriptors
 from scorer.service.gateway.permits import GatewayGate
-from scorer.service.process import return_memory
+from scorer.service.process import return_memory, trim_memory
 from scorer.service.queue.broker import private_dir
 from scorer.service.queue.sealing.exposure import warn_of_exposures
 from scorer.service.settings import GatewaySettings, Settings, load_settings
@@ -75,6 +76,7 @@ def front_of(gateway: Gateway, listener: socket.socket) -> Front:
         limits=Limits(own.head_seconds, own.idle_seconds, Pace(own.body_seconds, own.body_rate)),
         notices=Notices(lambda end: gateway.metrics.ended.labels(end).inc()),
         discard=Discard(),
+        rest=Rest(trim_memory, quick),
         slots=asyncio.Semaphore(own.threads),
         threads=threads,
         quick=quick,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from scorer.engine.rows import RowsError, as_table, gaps_in
 from scorer.models.twins import MAX_GAMMA, MAX_SUPPORT
 
 Array = NDArray[np.float64]
@@ -15,25 +16,55 @@ class FitError(ValueError):
     """Rows or hyper-parameters that nothing can be fitted with."""
 
 
-def check_labelled(Z: Array, y: Labels) -> None:
-    """Raise FitError unless the rows Z (N, n) are finite and labels y (N,) are 0 and 1, both of which occur."""
-    if Z.ndim != 2 or y.shape != (len(Z),) or not np.isfinite(Z).all():
-        raise FitError(f"finite rows and one label each are needed, not shapes {Z.shape} and {y.shape}")
-    if set(np.unique(y).tolist()) != {0, 1}:
-        raise FitError("labels must be 0 and 1, and both must occur")
+def labelled(Z: ArrayLike, y: ArrayLike) -> tuple[Array, Labels]:
+    """Return rows (N, n) as finite float64 and labels (N,) of 0 and 1 as integers, both of which occur.
+
+    Lists are taken, and labels that are true and false or 0.0 and 1.0. Raises FitError naming what is wrong.
+    """
+    rows = _finite(Z)
+    return rows, _labels(y, len(rows))
 
 
-def check_kernel_rows(Z: Array, y: Labels) -> None:
-    """Raise FitError unless Z (N, n) and y (N,) are labelled rows, of which a kernel machine can hold N."""
-    if len(Z) > MAX_SUPPORT:
-        raise FitError(f"{len(Z)} rows; a kernel machine is fitted on at most {MAX_SUPPORT}")
-    check_labelled(Z, y)
+def kernel_rows(Z: ArrayLike, y: ArrayLike) -> tuple[Array, Labels]:
+    """Return rows and labels as ``labelled`` does, of which a kernel machine can hold N. Raises FitError."""
+    rows = _finite(Z)
+    if len(rows) > MAX_SUPPORT:
+        raise FitError(f"{len(rows)} rows; a kernel machine is fitted on at most {MAX_SUPPORT}")
+    return rows, _labels(y, len(rows))
 
 
-def check_normal(Z: Array) -> None:
-    """Raise FitError unless the rows Z (N, n) are finite and at least one."""
-    if Z.ndim != 2 or len(Z) == 0 or not np.isfinite(Z).all():
-        raise FitError(f"finite rows are needed, not an array of shape {Z.shape}")
+def normal(Z: ArrayLike) -> Array:
+    """Return rows (N, n), at least one, as finite float64; lists are taken. Raises FitError."""
+    rows = _finite(Z)
+    if len(rows) == 0:
+        raise FitError("no rows: at least one is needed")
+    return rows
+
+
+def _finite(Z: ArrayLike) -> Array:
+    try:
+        rows = as_table(Z)
+    except RowsError as error:
+        raise FitError(str(error)) from None
+    gaps = gaps_in(rows)
+    if gaps:
+        raise FitError(f"{gaps}: fill them in or leave such rows out before fitting")
+    return rows
+
+
+def _labels(y: ArrayLike, rows: int) -> Labels:
+    if hasattr(y, "toarray"):
+        raise FitError(f"labels in a sparse {type(y).__name__}: give .toarray().ravel()")
+    found = np.asarray(y)
+    if found.ndim != 1:
+        raise FitError(f"labels of shape {found.shape}; one number for each row is needed, shape (N,)")
+    if len(found) != rows:
+        raise FitError(f"{rows} rows and {len(found)} labels; one label for each row is needed")
+    values = list(dict.fromkeys(found.tolist()))
+    if set(values) != {0, 1} or found.dtype.kind not in "biuf":
+        shown = ", ".join(repr(value) for value in values[:4]) + ", ..." * (len(values) > 4)
+        raise FitError(f"labels must be 0 and 1, and both must occur; here they are {shown or 'none'}")
+    return found.astype(np.int64)
 
 
 def checked_gamma(gamma: float) -> float:

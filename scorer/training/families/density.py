@@ -14,7 +14,7 @@ from scorer.models.families import Twin
 from scorer.models.machine import Machine, ObservableMachine
 from scorer.models.observable import FeatureMap, Observable, deployed
 from scorer.models.twins import MAX_SUPPORT, RbfTwin
-from scorer.training.families.checks import Array, FitError, check_normal, checked_gamma
+from scorer.training.families.checks import Array, FitError, checked_gamma, normal
 from scorer.training.families.family import FamilyTraining, FitRows, Floats, Ints
 from scorer.training.families.kernels import KernelOf, quantum_kernel, rbf_kernel
 from scorer.training.families.one_class import mean_spectrum, sufficient_rank
@@ -37,7 +37,7 @@ def fit_density(Z: Array, circuit: FeatureMap, *, rank: int | None = None) -> Ob
 
 def fit_density_twin(Z: Array, gamma: float) -> RbfTwin:
     """Fit minus the mean Gaussian around normal rows Z (N, n), N at most MAX_SUPPORT. Raises FitError."""
-    check_normal(Z)
+    Z = normal(Z)
     if len(Z) > MAX_SUPPORT:
         raise FitError(f"{len(Z)} rows; a kernel density is fitted on at most {MAX_SUPPORT}")
     weights = np.full(len(Z), -1.0 / len(Z), np.float32)

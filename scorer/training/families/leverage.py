@@ -24,7 +24,7 @@ from scorer.models.families import Twin
 from scorer.models.machine import Machine, ObservableMachine
 from scorer.models.observable import FeatureMap, Observable, collapse_states, deployed
 from scorer.models.twins import MAX_LANDMARKS, LeverageTwin, gaussian_kernel
-from scorer.training.families.checks import Array, FitError, check_normal, checked_gamma, positive
+from scorer.training.families.checks import Array, FitError, checked_gamma, normal, positive
 from scorer.training.families.family import MANY_ROWS, FamilyTraining, FitRows, Floats, Ints
 from scorer.training.families.kernels import rbf_kernel
 from scorer.training.families.landmarks import whitening
@@ -56,7 +56,7 @@ def fit_leverage_twin(Z: Array, gamma: float, ridge: float, landmarks: Array) ->
 
     ``landmarks``: (m, n), scaled. What of a row lies outside of the landmarks' span counts as outside. Raises FitError.
     """
-    check_normal(Z)
+    Z = normal(Z)
     ridge, gamma = positive("ridge", ridge), checked_gamma(gamma)
     if not 1 <= len(landmarks) <= MAX_LANDMARKS:
         raise FitError(f"{len(landmarks)} landmarks; possible are 1 to {MAX_LANDMARKS}")

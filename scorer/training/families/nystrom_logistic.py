@@ -17,7 +17,7 @@ from scorer.models.families import Twin
 from scorer.models.machine import Machine, ObservableMachine
 from scorer.models.observable import FeatureMap, Observable, collapse, default_rank, deployed
 from scorer.models.twins import RbfTwin, gaussian_kernel
-from scorer.training.families.checks import Array, Labels, check_labelled, checked_gamma
+from scorer.training.families.checks import Array, Labels, checked_gamma, labelled
 from scorer.training.families.family import MANY_ROWS, FamilyTraining, FitRows, Floats, Ints
 from scorer.training.families.kernels import KernelOf, quantum_kernel, rbf_kernel
 from scorer.training.families.logistic import LandmarkKernel, Watch, logistic
@@ -44,7 +44,7 @@ def fit_nystrom_logistic(
     more: the whole observable in float64. ``workers``: threads. ``watch(step, most)`` hears of every pass. Raises
     FitError.
     """
-    check_labelled(Z, y)
+    Z, y = labelled(Z, y)
     kernel_of = _fidelities(circuit, landmarks)
     weights, offset = logistic(Z, y, landmarks, kernel_of, C, workers=workers, watch=watch)
     whole = collapse(circuit, landmarks, weights, offset)
@@ -82,7 +82,7 @@ def fit_nystrom_twin(
 
     ``C``, ``workers`` and ``watch`` as for ``fit_nystrom_logistic``. Raises FitError.
     """
-    check_labelled(Z, y)
+    Z, y = labelled(Z, y)
     kernel_of = partial(gaussian_kernel, right=landmarks, gamma=checked_gamma(gamma))
     weights, offset = logistic(Z, y, landmarks, kernel_of, C, workers=workers, watch=watch)
     return RbfTwin(landmarks.astype(np.float32), weights.astype(np.float32), float(gamma), offset)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scorer.engine.reference import CHUNK, amplitudes
 from scorer.models.observable import FeatureMap, Observable, collapse_states, default_rank, is_thin, observable_of
-from scorer.training.families.checks import Array, check_normal
+from scorer.training.families.checks import Array, normal
 
 Matrix = NDArray[np.complex128]
 
@@ -23,9 +23,9 @@ def mean_spectrum(circuit: FeatureMap, Z: Array) -> Observable:
 
     Few rows are diagonalised in the span of their states: min(N, 2^n) eigenvalues, the others are 0. Raises FitError.
     """
+    Z = normal(Z)
     if not is_thin(len(Z), 2**circuit.qubits):
         return observable_of(mean_state(circuit, Z), 0.0)
-    check_normal(Z)
     return collapse_states(amplitudes(circuit, Z), np.full(len(Z), 1.0 / len(Z)), 0.0)
 
 
@@ -34,7 +34,7 @@ def mean_state(circuit: FeatureMap, Z: Array) -> Matrix:
 
     Raises FitError.
     """
-    check_normal(Z)
+    Z = normal(Z)
     total = np.zeros((2**circuit.qubits,) * 2, np.complex128)
     for start in range(0, len(Z), CHUNK):
         psi = amplitudes(circuit, Z[start : start + CHUNK])

@@ -18,7 +18,7 @@ from scorer.models.observable import FeatureMap
 from scorer.models.projected import MAX_SCALE, ProjectedMachine, Projection
 from scorer.models.twins import MAX_SUPPORT, RbfTwin
 from scorer.training.families import svc
-from scorer.training.families.checks import Array, FitError, Labels, check_kernel_rows, checked_gamma, positive
+from scorer.training.families.checks import Array, FitError, Labels, checked_gamma, kernel_rows, positive
 from scorer.training.families.family import FIXED_COST, FamilyTraining, FitRows, Floats, Ints
 from scorer.training.families.kernels import rbf_kernel
 from scorer.training.options import FIT_ROWS
@@ -58,7 +58,7 @@ def fit_projected(
 
     Above 12 qubits the process needs a backend (``scorer.engine.backends.table``). Raises FitError, NoSimulator.
     """
-    check_kernel_rows(Z, y)
+    Z, y = kernel_rows(Z, y)
     projection, U = fit_projection(circuit, Z)
     machine = SVC(kernel="rbf", gamma=checked_gamma(gamma), C=positive("C", C), class_weight=class_weight).fit(U, y)
     gaussians = RbfTwin(

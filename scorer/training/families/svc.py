@@ -18,7 +18,7 @@ from scorer.models.families import Twin
 from scorer.models.machine import Machine, ObservableMachine
 from scorer.models.observable import FeatureMap, Observable, collapse_states, default_rank, deployed
 from scorer.models.twins import MAX_SUPPORT, RbfTwin
-from scorer.training.families.checks import Array, Labels, check_kernel_rows, checked_gamma, positive
+from scorer.training.families.checks import Array, Labels, checked_gamma, kernel_rows, positive
 from scorer.training.families.family import FamilyTraining, FitRows, Floats, Ints
 from scorer.training.families.kernels import KernelOf, quantum_kernel, rbf_kernel
 from scorer.training.options import FIT_ROWS
@@ -40,7 +40,7 @@ def fit_svc(
 
     ``rank``: None: default_rank; 2^n or more: the whole observable in float64. Raises FitError.
     """
-    check_kernel_rows(Z, y)
+    Z, y = kernel_rows(Z, y)
     psi = amplitudes(circuit, Z)
     machine = SVC(kernel="precomputed", C=positive("C", C), class_weight=class_weight)
     # Rows and C were checked above, and fidelities of states are finite: looking again takes a third of a small fit.
@@ -52,7 +52,7 @@ def fit_svc(
 
 def fit_twin(Z: Array, y: Labels, gamma: float, C: float, *, class_weight: ClassWeight = None) -> RbfTwin:
     """Fit the RBF twin on scaled features Z (N, n) with labels y (N,) of 0 and 1. Raises FitError."""
-    check_kernel_rows(Z, y)
+    Z, y = kernel_rows(Z, y)
     machine = SVC(kernel="rbf", gamma=checked_gamma(gamma), C=positive("C", C), class_weight=class_weight).fit(Z, y)
     return RbfTwin(
         np.ascontiguousarray(Z[machine.support_], np.float32),

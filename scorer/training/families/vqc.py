@@ -28,7 +28,7 @@ from scorer.models.machine import Machine, ObservableMachine
 from scorer.models.observable import FeatureMap, Observable, deployed, observable_of
 from scorer.models.twins import MAX_SUPPORT
 from scorer.training.families import svc
-from scorer.training.families.checks import Array, FitError, Labels, check_labelled, positive
+from scorer.training.families.checks import Array, FitError, Labels, labelled, positive
 from scorer.training.families.family import FIXED_COST, FamilyTraining, FitRows, Floats, Ints
 from scorer.training.options import FIT_ROWS
 from scorer.training.search import GAMMAS, Grid, GridPoint, SearchSpace, Trial, grid_widths
@@ -130,7 +130,7 @@ def fit_vqc(
     Minimises the mean logistic loss + |w|^2 / (2 C N) by L-BFGS, ``steps`` at most from each start. ``rank``: None:
     all, 256 at most; 2^n or more: whole, in float64. ``watch(done, of)`` hears of every start. Raises FitError.
     """
-    check_labelled(Z, y)
+    Z, y = labelled(Z, y)
     psi = amplitudes(circuit, Z)
     whole = trained(psi, y, Ansatz(circuit.qubits, layers), C, seed=seed, restarts=restarts, steps=steps, watch=watch)
     return deployed(whole, rank, min(whole.rank, _MOST_RANK))

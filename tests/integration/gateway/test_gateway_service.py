@@ -8,7 +8,9 @@ import http.client
 import json
 import re
 import ssl
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,6 +86,22 @@ def test_every_row_is_scored_in_order(client: GatewayClient, rows: int) -> None:
     # Rows differ by k % 5 alone, so equal rows must have equal scores wherever they stand.
     assert lines[: rows - 5] == lines[5:]
     assert len(set(lines)) == min(rows, 5)
+
+
+def test_ten_times_as_many_callers_as_usual_are_all_answered(stack: Running) -> None:
+    """160 connections of four keys at once, each with a batch: nobody is refused, and nobody gets another's rows."""
+    keys = [KeyFile(settings_of(stack.home).api_keys).add(["score"])[1] for _ in range(4)]
+    together = threading.Barrier(160)
+
+    def call(number: int) -> bool:
+        rows = 1 + number % 7
+        with GatewayClient(stack.state.url, keys[number % 4], stack.state.ca_file, timeout=50.0) as caller:
+            together.wait(50.0)
+            reply = caller.score("lateral", body(rows), rows, batch_id=f"batch-of-caller-{number}")
+        return (reply.rows, reply.scored, reply.batch_id) == (rows, rows, f"batch-of-caller-{number}")
+
+    with ThreadPoolExecutor(160) as threads:
+        assert all(threads.map(call, range(160)))
 
 
 def test_zero_rows_and_columnar_json(client: GatewayClient) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -135,6 +136,24 @@ def test_rows_of_a_killed_delivery_are_written_soon(stack: Stack, client: Gatewa
         held: list[bytes] = stack.durable().hkeys("qscore:d:unacked")  # type: ignore[assignment]
         stack.durable().zadd("qscore:d:unacked_index", dict.fromkeys(held, 0.0), xx=True)
     assert stack.all_written("batch-delivery")
+
+
+@pytest.mark.parametrize("victims", ["one process", "all of them"])
+def test_rows_of_a_killed_scorer_are_written_once(stack: Stack, client: GatewayClient, victims: str) -> None:
+    """Killed with the batch in hand; whoever scores it afterwards hands its rows on, and nobody did before."""
+    workers = processes(stack.home, "scorer.service.worker score")
+    (main,) = [pid for pid in workers if set(children(pid)) & set(workers)]
+    batch, (pool,) = f"batch-scorer-{victims.split()[0]}", children(main)
+    searches = redis_client(settings_of(stack.home), server=FAST)
+    with ThreadPoolExecutor(1) as threads:
+        with stopped([pool]):
+            answer = threads.submit(client.score, "lateral", body(ROWS), ROWS, WRITE, batch, timeout=50.0)
+            assert eventually(lambda: bool(searches.hlen("qscore:i:unacked")))
+            for pid in (pool,) if victims == "one process" else (main, pool):
+                os.kill(pid, signal.SIGKILL)
+        assert answer.result(50.0).scored == ROWS
+    assert stack.all_written(batch)
+    assert stack.file.read_text().count(f'"{batch}"') == ROWS
 
 
 def test_a_lane_that_keeps_dying_is_shown_and_stops_nobody(stack: Stack, client: GatewayClient) -> None:

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +21,11 @@ from scorer.service.queue.jobs import INLINE_BYTES
 from scorer.service.stack.up import StackState
 from scorer.wire.client import GatewayClient
 from scorer.wire.options import ScoreOptions
+from tests.integration.queue.strangers import Caller, core_limits, opened_by_nobody, process_texts
 from tests.integration.stack_tools import body, eventually, settings_of
 
 FEATURE, USER, UNUSED = "7351.28125", "marked-user-of-a-test", "marked-column-nobody-asked-for"
+MADE_UP = "marked-words-that-a-caller-made-up"
 SMALL, LARGE = 3, 400  # rows of a body inside its message, and of one that lies apart
 
 
@@ -74,9 +77,11 @@ def started(home: Path, file: Path) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, publish_tiny: Callable[[Path], None]) -> Path:
-    publish_tiny(tmp_path / "home")
-    return tmp_path / "home"
+def home(publish_tiny: Callable[[Path], None]) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:  # not the test's own, into which nobody else may look
+        Path(folder).chmod(0o755)
+        publish_tiny(Path(folder) / "home")
+        yield Path(folder) / "home"
 
 
 def test_markers_are_where_the_security_page_says(home: Path, tmp_path: Path) -> None:
@@ -85,7 +90,9 @@ def test_markers_are_where_the_security_page_says(home: Path, tmp_path: Path) ->
         with started(home, tmp_path / "events.ndjson") as stack, stack.client() as client:
             _markers_of_each_way(stack, client)
             _nobody_else_reads(home)
+            _no_process_shows_a_secret(stack)
             _the_server_of_searches_writes_nothing(home)
+            _nothing_that_a_caller_made_up_is_kept(stack)
     finally:
         os.umask(before)
     # At a stop the file is written anew; nothing of what is done is left anywhere.
@@ -118,6 +125,32 @@ def _nobody_else_reads(home: Path) -> None:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder
     for path in (*(home / "logs").iterdir(), *(home / "queue" / "appendonlydir").iterdir()):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    if os.geteuid() == 0:  # only root can become somebody else
+        assert opened_by_nobody(home) == set()
+        home.chmod(0o755)  # as an administrator does who wants to see the logs
+        opened = opened_by_nobody(home)
+        home.chmod(0o700)
+        # Models and public keys alone: no rows, scores, logs, keys, and no way to the queue.
+        assert {Path(path).parts[:1] for path in opened} == {(), ("registry",), ("trusted_keys",)}
+
+
+def _no_process_shows_a_secret(stack: Stack) -> None:
+    settings = settings_of(stack.home)
+    private = (settings.signing_key, settings.tls_dir / "ca_key.pem", settings.local_key)
+    secrets = [stack.secret.encode(), *(path.read_bytes().strip() for path in private)]
+    seen = dict(process_texts(stack.home))
+    assert len(seen) >= 6
+    for pid, text in seen.items():
+        assert not [secret for secret in secrets if secret in text], pid
+    assert set(core_limits(stack.home).values()) == {"0"}
+
+
+def _nothing_that_a_caller_made_up_is_kept(stack: Stack) -> None:
+    """Neither what was wrong with a request nor what stood beside it."""
+    statuses = Caller(stack.state, stack.secret).says_everywhere(MADE_UP)
+    assert len(statuses) > 30
+    assert set(statuses) <= {200, 400, 401, 403, 404, 413, 415, 417, 422}
+    assert stack.holding(MADE_UP) == set()
 
 
 def _the_server_of_searches_writes_nothing(home: Path) -> None:

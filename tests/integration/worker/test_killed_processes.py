@@ -22,7 +22,7 @@ from scorer.wire.errors import QScoreError, ScoringTimeout
 from scorer.wire.options import ScoreOptions
 from tests.integration.stack_tools import body, children, client_of, eventually, processes, settings_of
 
-ROWS, EVERY = 50_000, ScoreOptions(explain="all")
+ROWS, EVERY = 50_000, ScoreOptions(explain="all", write=True)
 BODY = body(ROWS)
 #: Seconds that callers would wait; what they hear comes long before.
 PATIENCE = 50.0
@@ -34,6 +34,11 @@ class Running:
     home: Path
     client: GatewayClient
     queue: Exchange
+    file: Path
+
+    def written(self, batch_id: str) -> int:
+        """Rows of a batch in the sink's file."""
+        return self.file.read_text().count(batch_id) if self.file.exists() else 0
 
     def pool(self) -> list[int]:
         """The scoring worker's pool processes."""
@@ -52,14 +57,15 @@ class Running:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, publish_tiny: Callable[[Path], None]) -> Iterator[Running]:
     home = tmp_path_factory.mktemp("killed") / "home"
+    file = home.parent / "events.ndjson"
     publish_tiny(home)
-    limits = {"QSCORE_WORKER__TASK_SECONDS": "5"}
+    limits = {"QSCORE_WORKER__TASK_SECONDS": "5", "QSCORE_SINK": "file", "QSCORE_SINK_FILE": str(file)}
     with (
         running_stack(home, "--port", "0", "--workers", "1", environment=limits) as state,
         client_of(home, state) as client,
     ):
         queue = Exchanges.of(settings_of(home))
-        yield Running(home, client, queue.serving(SCORE))
+        yield Running(home, client, queue.serving(SCORE), file)
         queue.close()
 
 
@@ -74,7 +80,7 @@ def test_a_batch_killed_at_its_hard_limit_is_answered(running: Running) -> None:
             outcome.result(PATIENCE)
     assert time.monotonic() - started < SOON
     assert not running.begun("batch-too-slow")
-    assert running.client.score("lateral", body(2), 2, timeout=PATIENCE).scored == 2
+    _the_next_one_is_written_and_that_one_is_not(running, "batch-too-slow")
 
 
 def test_a_batch_whose_every_process_is_killed_is_answered(running: Running) -> None:
@@ -91,4 +97,12 @@ def test_a_batch_whose_every_process_is_killed_is_answered(running: Running) -> 
             outcome.result(PATIENCE)
     assert killed >= MAX_RUNS
     assert eventually(lambda: bool(running.pool()))
-    assert running.client.score("lateral", body(2), 2, timeout=PATIENCE).scored == 2
+    _the_next_one_is_written_and_that_one_is_not(running, "batch-deadly")
+
+
+def _the_next_one_is_written_and_that_one_is_not(running: Running, batch_id: str) -> None:
+    following = f"{batch_id}-next"
+    write = ScoreOptions(write=True)
+    assert running.client.score("lateral", body(2), 2, write, following, timeout=PATIENCE).scored == 2
+    assert eventually(lambda: running.written(f'"{following}"') == 2)
+    assert running.written(f'"{batch_id}"') == 0

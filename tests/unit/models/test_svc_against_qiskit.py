@@ -101,8 +101,8 @@ def test_the_twin_is_scikit_learns_machine() -> None:
 @pytest.mark.parametrize(
     ("Z", "y", "complaint"),
     [
-        (np.zeros((4, 2)), np.array([0, 1, 0]), "one label each"),
-        (np.full((2, 2), np.nan), np.array([0, 1]), "finite rows"),
+        (np.zeros((4, 2)), np.array([0, 1, 0]), "4 rows and 3 labels; one label for each"),
+        (np.full((2, 2), np.nan), np.array([0, 1]), "2 of 2 rows hold NaN or infinity, row 0 first, in column 0"),
         (np.zeros((2, 2)), np.array([1, 1]), "both must occur"),
         (np.zeros((3, 2)), np.array([0, 1, 2]), "0 and 1"),
         (np.zeros((20_001, 2)), np.zeros(20_001, np.int64), "at most 20000"),

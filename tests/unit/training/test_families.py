@@ -276,10 +276,13 @@ def test_projected_scores_of_rows_far_from_all_others_are_right() -> None:
 @pytest.mark.parametrize(
     ("fit", "complaint"),
     [
-        (lambda _Z, _y: fit_density(np.empty((0, 5)), ZZ), "finite rows"),
+        (lambda _Z, _y: fit_density(np.empty((0, 5)), ZZ), "no rows"),
         (lambda _Z, _y: fit_density_twin(np.zeros((20_001, 5)), 1.0), "at most 20000"),
         (lambda Z, _y: fit_leverage(Z, ZZ, 0.0), "ridge is 0"),
-        (lambda _Z, _y: fit_leverage(np.full((3, 5), np.nan), ZZ, 0.1), "finite rows"),
+        (
+            lambda _Z, _y: fit_leverage(np.full((3, 5), np.nan), ZZ, 0.1),
+            "3 of 3 rows hold NaN or infinity, row 0 first, in column 0",
+        ),
         (lambda Z, _y: fit_leverage_twin(Z, -1.0, 0.1, Z), "gamma is -1"),
         (lambda Z, _y: fit_leverage_twin(Z, 1.0, 0.1, np.zeros((1001, 5))), "1001 landmarks"),
         (lambda Z, y: choose_landmarks(Z, y, 1, np.random.default_rng(0)), "1 landmarks"),

@@ -99,6 +99,7 @@ def test_the_model_scores_as_the_machine_did(imported: tuple[TrainedModel, str],
     assert np.abs(model.machine.exact_scores(Z) - theirs).max() <= bound + 1e-5 * np.abs(theirs).max()
     assert bound == 0.0  # eight eigenvalues, all kept
     assert "a QSVC trained elsewhere" in said
+    assert "on 3 qubits Features:" in said
     assert "PR-AUC" in said
     assert "is live" in said
 
@@ -163,8 +164,8 @@ Change = Callable[[dict[str, Any]], Any]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda raw: raw | {"qsvc_format": 2}, "no machine of the format 1"),
-        (lambda raw: [raw], "no machine of the format 1"),
+        (lambda raw: raw | {"qsvc_format": 3}, "no machine of the formats 1 and 2"),
+        (lambda raw: [raw], "no machine of the formats 1 and 2"),
         (lambda raw: raw | {"more": 1}, "missing or unknown parts: more"),
         (lambda raw: raw | {"support": raw["support"][1:]}, "dual coefficients for"),
         (lambda raw: raw | {"support": [[1.0], [1.0, 2.0]]}, "support is not a table of finite numbers"),

@@ -2,7 +2,8 @@
 
 The state lies on the queue's durable server, where every gateway, worker and connector looks once a second, and in a
 file of each home, because that server may keep nothing on its disk. Every change raises a serial; of two states the
-later one counts, and whoever sees the queue hold an older one, or none, puts the later one there again.
+later one counts, and whoever sees the queue hold an older one, or none, puts the later one there again. Two states of
+one serial were made on two machines while the queue was away: what either switched off is off.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ LOOK_EVERY = 1.0
 #: Seconds for the look that is under way when the board is closed.
 _PATIENCE = 2.0
 _CAP = 1 << 20  # bytes of a state
-# One step of the server: of two that change the state at the same time, the second must see the first.
-_RAISE = """
+# One step of the server: of two that change the state at the same time, the second must see the first. On a full server
+# too: what fills it may be the very model that is to be stopped.
+_RAISE = """#!lua flags=allow-oom
 local now = redis.call('GET', KEYS[1])
 local serial = 0
 if now then
@@ -211,7 +213,13 @@ def checked_target(model: str, known: Iterable[str]) -> str:
 
 
 def _later(states: Iterable[Switches]) -> Switches:
-    return max(states, key=lambda state: state.serial)
+    """Choose the latest state. Of several that were made apart, while the queue was away, all that any stops is off."""
+    found = tuple(states)
+    serial = max(state.serial for state in found)
+    last = {state.disabled for state in found if state.serial == serial}
+    if len(last) == 1:
+        return Switches(serial, last.pop())
+    return Switches(serial + 1, tuple(sorted(set().union(*last))))
 
 
 def _file_state(file: Path) -> Switches:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,28 @@ def test_without_the_queue_it_holds_on_this_machine_and_reaches_the_others_later
     assert board("gateway", away).now().stop("lateral")
     assert board("gateway", client).now().stop("lateral")
     assert board("worker", client).now().stop("lateral")
+
+
+def test_what_two_machines_switched_off_apart_is_off_on_both(
+    board: Boards, client: redis.Redis, away: redis.Redis
+) -> None:
+    """While the queue is away each changes its own file, and both states have one serial."""
+    names = {"one": "lateral", "two": "lateral_flow"}
+    for machine, model in names.items():
+        with pytest.raises(Unavailable):
+            board(machine, away).change(partial(Switches.with_off, model=model))
+    for machine in names:
+        board(machine, client).now()
+    both = ("lateral", "lateral_flow")
+    assert eventually(lambda: all(board(machine, client).now().disabled == both for machine in (*names, "third")))
+
+
+def test_a_full_server_does_not_keep_a_model_on(board: Boards, client: redis.Redis) -> None:
+    worker = board("worker", client)
+    assert not worker.now().stop("lateral")
+    client.config_set("maxmemory", "1")
+    board("gateway", client).change(lambda now: now.with_off("lateral"))
+    assert eventually(lambda: worker.now().stop("lateral"), 5.0)
 
 
 @pytest.mark.parametrize(

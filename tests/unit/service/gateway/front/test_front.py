@@ -20,7 +20,8 @@ from scorer.service.gateway.app import QUICK_THREADS
 from scorer.service.gateway.front.gate import ENVIRON_PERMIT, OpenPermit
 from scorer.service.gateway.traffic.turns import PER_PROCESS
 from scorer.service.queue.broker import FAST, redis_client
-from scorer.service.queue.exchange import Exchange, worker_name
+from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.living import worker_name
 from scorer.service.settings import GatewaySettings, Settings
 from tests.unit.service.gateway.front.running import Running, answer_of, head, running_front, silent
 
