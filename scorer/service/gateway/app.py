@@ -68,6 +68,8 @@ from scorer.wire.release import RELEASE
 
 #: Threads for checks and for questions that are answered without a worker.
 QUICK_THREADS = 8
+#: Threads for exchanges of tokens: they wait for a provider, or for the audit record, and never for a batch's thread.
+TOKEN_THREADS = 4
 #: Replies that may pass from a worker to a caller.
 _REPLY_HEADERS = (
     HEADER_BATCH,
@@ -97,7 +99,8 @@ class Gateway:
     @classmethod
     def of(cls, settings: Settings, lanes: Lanes = LANES) -> Gateway:
         """Make the parts. Connects to nothing until the first request."""
-        connections, longest = settings.gateway.threads + QUICK_THREADS + 2, settings.gateway.max_timeout
+        connections = settings.gateway.threads + QUICK_THREADS + TOKEN_THREADS + 2
+        longest = settings.gateway.max_timeout
         queue = Exchanges.of(settings, connections, longest, lanes)
         traffic = Traffic.of(settings.gateway, queue)
         metrics = new_metrics(queue.state, lambda: queue.backlog(traffic.waiting()))

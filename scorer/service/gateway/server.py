@@ -21,7 +21,7 @@ from scorer.logs import configure_logs
 from scorer.service.access.authority import TlsFiles, server_files
 from scorer.service.access.effective import audit_start
 from scorer.service.access.trust.anchors import keep_logging_ends
-from scorer.service.gateway.app import QUICK_THREADS, Gateway, application_of
+from scorer.service.gateway.app import QUICK_THREADS, TOKEN_THREADS, Gateway, application_of
 from scorer.service.gateway.entrance.client_certificates import ask_for_certificates
 from scorer.service.gateway.front.application import Application
 from scorer.service.gateway.front.bodies import BodyRooms, Pace
@@ -79,6 +79,7 @@ def front_of(gateway: Gateway, listener: socket.socket) -> Front:
         rest=Rest(trim_memory, quick),
         slots=asyncio.Semaphore(own.threads),
         threads=threads,
+        patient=ThreadPoolExecutor(TOKEN_THREADS, "token"),
         quick=quick,
     )
     census = Census(own.connections, own.connections_per_address)

@@ -50,7 +50,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class House:
-    """What all connections of one server share. ``slots``: request threads that are free."""
+    """What all connections of one server share. ``slots``: those of ``threads`` that are free, for requests that have a
+    place. ``patient``: for others that may wait; ``quick``: for those that do not."""
 
     gate: Gate
     application: Application
@@ -61,6 +62,7 @@ class House:
     rest: Rest
     slots: asyncio.Semaphore
     threads: Executor
+    patient: Executor
     quick: Executor
 
 
@@ -193,8 +195,9 @@ class Connection:
 
     async def _worked(self, head: RequestHead, permit: Permit, held: HeldBody) -> Answer:
         answer = self._house.application.answer
-        if not permit.waits:
-            return await self._loop.run_in_executor(self._house.quick, answer, head, permit, held)
+        if not permit.known:
+            others = self._house.patient if permit.waits else self._house.quick
+            return await self._loop.run_in_executor(others, answer, head, permit, held)
         async with self._house.slots:
             self._presence.check()  # it may have waited for its turn's room and thread
             return await self._loop.run_in_executor(self._house.threads, answer, head, permit, held)

@@ -167,6 +167,26 @@ def test_a_body_that_is_broken_off_by_force_leaves_its_line(settings: Settings, 
     assert front.gateway.traffic.limits.batches == 0
 
 
+def test_tokens_take_no_thread_of_a_batch(settings: Settings) -> None:
+    """Exchanges wait for the audit record, as many as there are threads for batches, and another key's batch passes."""
+    key, other = bearer(settings, "score"), bearer(settings, "score")
+    settings.audit_dir.mkdir(mode=0o700)
+    few = GatewaySettings(threads=FEW)
+    with running_front(settings.model_copy(update={"gateway": few})) as front, contextlib.ExitStack() as held:
+        held.enter_context(FileLock(settings.audit_dir / ".lock"))
+        callers = [held.enter_context(front.tls()) for _ in range(FEW)]
+        for caller in callers:
+            caller.sendall(head("POST /v1/token HTTP/1.1", "Content-Length: 0", key))
+        queue = redis_client(settings, server=FAST)
+        until = time.monotonic() + 10.0
+        while len(queue.keys("qscore:token:*")) < FEW and time.monotonic() < until:
+            time.sleep(0.02)
+        with front.tls() as passing:
+            passing.sendall(batch(SCORE, 0, 0, other))
+            assert answer_of(passing).status == 200
+        assert all(silent(caller) for caller in callers), "it came after theirs"
+
+
 def test_everybody_is_answered_while_the_audit_record_is_held(settings: Settings, front: Running) -> None:
     """An ended key that is presented gets an entry there; the event loop does not wait for it."""
     ended = bearer(settings, "score", expires=1.0)

@@ -69,7 +69,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
     return Rows(data.names[:FEATURES], X[fit], data.y[fit], X[held], data.y[held], taken)
 
 
-class MatrixKernel(FidelityStatevectorKernel):  # type: ignore[misc]
+class MatrixKernel(FidelityStatevectorKernel):
     """The same kernel of the same statevectors of Qiskit's, as one product in place of two loops."""
 
     def evaluate(self, x_vec: Any, y_vec: Any = None) -> Any:
