@@ -22,6 +22,12 @@ def scored(state: StackState, key: str, rows: int, options: ScoreOptions) -> byt
         return client.score("lateral", body(rows), rows, options).body
 
 
+def engines(home: Path) -> int:
+    """How often a process said which engine it has: until then NumPy scores, whose last digits are its own."""
+    log = home / "logs" / "workers.log"
+    return log.read_text().count('"event": "engine"') if log.exists() else 0
+
+
 def waiting_rows(home: Path) -> list[str]:
     """The ids of rows that wait on the queue of the stack in ``home`` for a sink that is away."""
     with redis_client(settings_of(home), connections=1) as client:
@@ -38,6 +44,7 @@ def test_a_restored_stack_scores_as_before_and_remembers_what_it_had_to_write(tm
     assert trained.returncode == 0, trained.stderr
     key = KeyFile(settings_of(old).api_keys).add(("read", "score", "write"))[1]
     with running_stack(old, *UP, environment=away) as state:
+        assert eventually(lambda: engines(old) == 1, 60)
         before = scored(state, key, ROWS, ScoreOptions(explain="all"))
         scored(state, key, 7, ScoreOptions(write=True))
         assert eventually(lambda: len(waiting_rows(old)) == 1)
@@ -53,6 +60,8 @@ def test_a_restored_stack_scores_as_before_and_remembers_what_it_had_to_write(tm
     told = qscore(new, "audit").stdout
     assert "backed_up" not in told  # an archive cannot hold the entry that it was made
     assert "restored" in told
+    said = engines(new)  # its logs are part of it
     with running_stack(new, *UP, environment=away) as state:
         assert waiting_rows(new) == owed
+        assert eventually(lambda: engines(new) == said + 1, 60)
         assert scored(state, key, ROWS, ScoreOptions(explain="all")) == before

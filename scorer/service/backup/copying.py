@@ -7,7 +7,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from scorer.service.settings import Settings
 from scorer.wire.errors import Unavailable
 
 _PIECE = 1024 * 1024
+_START = 64 * 1024
 _SQLITE = b"SQLite format 3\0"
 _REWRITE = "auto-aof-rewrite-percentage"
 _REWRITE_SECONDS = 60.0
@@ -31,15 +32,23 @@ class NotCopied(Exception):
     """A file that cannot be part of a backup, with the reason in words."""
 
 
-def copy(source: Source, target: Path) -> Member:
+class Withheld(Exception):
+    """A file that is not to be part of a backup."""
+
+
+def copy(source: Source, target: Path, withheld: Callable[[Source, bytes], bool]) -> Member:
     """Copy one file as it is at this moment. Raises NotCopied for what is no regular file of the source's folder.
 
     A database is copied by SQLite itself, every other file up to the length that it has when it is opened.
+    ``withheld``: tells from a file and its first bytes whether it is to stay where it is. Raises Withheld for such a
+    file before a byte of it lies elsewhere: the target may be a disk that others keep.
     """
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _opened(source) as reader:
-        status = os.fstat(reader)
-        if os.pread(reader, len(_SQLITE), 0) == _SQLITE:
+        status, start = os.fstat(reader), os.pread(reader, _START, 0)
+        if withheld(source, start):
+            raise Withheld
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if start.startswith(_SQLITE):
             _copy_database(source.path, target)
         else:
             _copy_bytes(reader, target, status.st_size)

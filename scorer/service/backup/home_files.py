@@ -26,7 +26,6 @@ _RUNNING = "run"
 _JOURNALS = ("-wal", "-shm", "-journal")
 _SECRET_WORDS = ("key", "token", "secret", "password")
 _PEM_PRIVATE = b"PRIVATE KEY-----"
-_PEM_CAP = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -73,12 +72,9 @@ def secret_files(settings: Settings) -> frozenset[Path]:
     return frozenset(_real(path.expanduser()) for name, path in _paths(settings) if _secret_name(name))
 
 
-def is_secret(source: Source, content: Path, named: frozenset[Path]) -> bool:
-    """Tell whether a file holds a private key or a token. ``content``: its copy; ``named``: of ``secret_files``."""
-    if source.name.startswith("private/") or _real(source.path) in named:
-        return True
-    with content.open("rb") as stream:
-        return _PEM_PRIVATE in stream.read(_PEM_CAP)
+def is_secret(source: Source, start: bytes, named: frozenset[Path]) -> bool:
+    """Tell whether a file holds a key or a token. ``start``: its first bytes; ``named``: of ``secret_files``."""
+    return source.name.startswith("private/") or _real(source.path) in named or _PEM_PRIVATE in start
 
 
 def outside(settings: Settings) -> tuple[Path, ...]:

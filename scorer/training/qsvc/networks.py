@@ -62,7 +62,7 @@ def _weights(classifier: Any, called: str) -> Array:
 
 
 def _labels(classifier: Any, outputs: tuple[int, ...]) -> tuple[Any, Any]:
-    """What ``predict`` gives for low and high scores: the sign of one output, or the larger of two."""
+    """Find what ``predict`` gives for low and high scores: the sign of one output, or the larger of two."""
     if outputs == (1,):
         return (-1, 1)
     encoder = getattr(classifier, "_target_encoder", None)

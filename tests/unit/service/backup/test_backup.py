@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from scorer.service.backup.copying import Withheld, copy
+from scorer.service.backup.home_files import Source, is_secret
 from scorer.service.backup.restore import restore
 from scorer.service.backup.save import back_up
 from scorer.service.settings import Settings, load_settings
@@ -60,6 +62,16 @@ def test_private_keys_stay_at_home_unless_asked_for(home: Path, tmp_path: Path) 
     restored = contents(tmp_path / "new")
     assert "tls/ca.pem" in restored
     assert not set(saved.keys) & set(restored)
+
+
+def test_no_byte_of_what_stays_at_home_is_written_elsewhere(tmp_path: Path) -> None:
+    """What lay on the backup's disk for a moment can be read from it for long."""
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
+    source, target = Source(tmp_path / "key.pem", tmp_path, "key.pem"), tmp_path / "copies" / "key.pem"
+    with pytest.raises(Withheld):
+        copy(source, target, lambda source, start: is_secret(source, start, frozenset()))
+    assert not target.parent.exists()
+    assert copy(source, target, lambda _source, _start: False).name == "key.pem"
 
 
 def test_a_key_that_a_link_names_is_a_key_all_the_same(home: Path, tmp_path: Path) -> None:
