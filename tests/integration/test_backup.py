@@ -38,12 +38,6 @@ def scored(state: StackState, key: str, rows: int, options: ScoreOptions) -> byt
         return client.score("lateral", body(rows), rows, options).body
 
 
-def engines(home: Path) -> int:
-    """How often a process said which engine it has: until then NumPy scores, whose last digits are its own."""
-    log = home / "logs" / "workers.log"
-    return log.read_text().count('"event": "engine"') if log.exists() else 0
-
-
 def waiting_rows(home: Path) -> list[str]:
     """The ids of rows that wait on the queue of the stack in ``home`` for a sink that is away."""
     with redis_client(settings_of(home), connections=1) as client:
