@@ -129,10 +129,15 @@ def test_rows_of_a_killed_delivery_are_written_soon(stack: Stack, client: Gatewa
         client.score("lateral", body(ROWS), ROWS, WRITE, "batch-delivery")
         assert eventually(lambda: stack.durable().hlen("qscore:d:unacked") >= 2)
         send(signal.SIGKILL, [main])
-        # As if it had been dead for long: they are given back in the first moment of its successor.
-        held: list[bytes] = stack.durable().hkeys("qscore:d:unacked")  # type: ignore[assignment]
-        stack.durable().zadd("qscore:d:unacked_index", dict.fromkeys(held, 0.0), xx=True)
+        _dead_for_long(stack.durable(), "qscore:d:unacked")
     assert stack.all_written("batch-delivery")
+
+
+def _dead_for_long(server: redis.Redis, held: str) -> int:
+    """Have a worker's messages given back in the first moment of its successor; how many there are."""
+    messages: list[bytes] = server.hkeys(held)  # type: ignore[assignment]
+    server.zadd(held + "_index", dict.fromkeys(messages, 0.0), xx=True)
+    return len(messages)
 
 
 @pytest.mark.parametrize("victims", ["one process", "all of them"])
@@ -146,9 +151,27 @@ def test_rows_of_a_killed_scorer_are_written_once(stack: Stack, client: GatewayC
             answer = threads.submit(client.score, "lateral", body(ROWS), ROWS, WRITE, batch, timeout=50.0)
             assert eventually(lambda: bool(searches.hlen("qscore:i:unacked")))
             send(signal.SIGKILL, (pool,) if victims == "one process" else (main, pool))
+            if victims == "all of them":
+                _dead_for_long(searches, "qscore:i:unacked")
         assert answer.result(50.0).scored == ROWS
     assert stack.all_written(batch)
     assert stack.file.read_text().count(f'"{batch}"') == ROWS
+
+
+def test_a_batch_whose_worker_is_killed_in_its_middle_is_scored_by_the_next(
+    stack: Stack, client: GatewayClient
+) -> None:
+    """All of the worker: nobody is left to send the batch again but whoever keeps its message."""
+    (main,), (pool,) = mains_of(stack.home, "score"), pool_of(stack.home, "score")
+    searches, rows = redis_client(settings_of(stack.home), server=FAST), 20_000
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(client.score, "lateral", body(rows), rows, WRITE, "batch-halfway", timeout=50.0)
+        assert eventually(lambda: bool(searches.exists("qscore:runs:batch-halfway")), pause=0.0)
+        for pid, number in ((pool, signal.SIGSTOP), (main, signal.SIGKILL), (pool, signal.SIGKILL)):
+            send(number, [pid])
+        assert _dead_for_long(searches, "qscore:i:unacked") == 1
+        assert answer.result(50.0).scored == rows
+    assert eventually(lambda: len(stack.ids("batch-halfway")) == rows, RECOVERY)
 
 
 def test_a_lane_that_keeps_dying_is_shown_and_stops_nobody(stack: Stack, client: GatewayClient) -> None:
