@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic chaos overload soak bench-limits attack contract upgrade-test fuzz lint macros wheel test-deployment sbom image-check drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-service bench-elastic quality lock clean
+.PHONY: help setup demo demo-elastic test test-elastic chaos-elastic chaos overload soak bench-limits attack contract upgrade-test fuzz broken lint macros wheel test-deployment sbom image-check drawing package package-elastic appinspect bench bench-engine bench-compiled bench-command bench-queue bench-service bench-elastic quality lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ overload: setup ## twice and ten times what can be scored: memory, and what a ca
 
 soak: setup ## an hour at 70 % of what can be scored: nothing grows  [MINUTES=60]
 	@$(BIN)/python -m tests.load.soak --minutes $(or $(MINUTES),60)
+
+broken: setup ## breaks each guarantee in a copy of the tree: a named test must notice (half an hour)  [ONLY=words]
+	@$(BIN)/python -m tests.broken --only "$(ONLY)"
 
 lint: setup ## formatting, lint, types, import contracts, Python 3.9 paths
 	@$(BIN)/ruff check .

@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.svm import SVC
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from scorer.engine.reference import amplitudes, fidelity_kernel
 from scorer.library.estimators.states import Floats, StateEstimator, States, observed
 from scorer.library.estimators.weighted import Ints, WeightedRows, weighted_rows
 from scorer.models.observable import Observable, collapse_states
+from scorer.training.qsvc.machines import ImportRefused, KernelMachine
 
 
 class QuantumKernelClassifier(ClassifierMixin, StateEstimator):
@@ -29,8 +30,8 @@ class QuantumKernelClassifier(ClassifierMixin, StateEstimator):
 
     After ``fit``: ``classes_`` (k,); ``circuit_``, the feature map at its bandwidth; ``observables_``, one for two
     classes and otherwise one for each, so that scoring takes no longer for more support vectors; ``support_``,
-    ``dual_coef_``, ``intercept_`` as of ``SVC``, one machine a row. Equal rows count once, with the sum of their
-    weights.
+    ``support_vectors_``, ``dual_coef_``, ``intercept_`` as of ``SVC``, one machine a row. Equal rows count once, with
+    the sum of their weights.
     """
 
     def __init__(
@@ -82,6 +83,30 @@ class QuantumKernelClassifier(ClassifierMixin, StateEstimator):
         labels: NDArray[Any] = self.classes_[best]
         return labels
 
+    def kernel_machine(self, rows: Floats | None = None) -> KernelMachine:
+        """Give the machine of two classes as `qscore import-qsvc` takes it: on rows as ``fit`` was given them.
+
+        ``rows``: (N, n), those that it was fitted on, to make sure that they are. Raises ImportRefused for others and
+        for more classes, NotFittedError.
+        """
+        check_is_fitted(self)
+        if len(self.classes_) != 2:
+            raise ImportRefused(f"the classifier has {len(self.classes_)} classes; one machine tells two apart")
+        if rows is not None and not self._fitted_on(rows):
+            raise ImportRefused("these are not the rows that the classifier was fitted on, in their order: give those")
+        labels = self.classes_.tolist()
+        plan, support = self.circuit_.plan, self._scaled(self.support_vectors_)
+        found = KernelMachine(plan, support, self.dual_coef_[0], float(self.intercept_[0]), (labels[0], labels[1]))
+        if self.scaler_ is None:
+            return found
+        width = self.scaler_.high - self.scaler_.low
+        return found.rescaled(-self.scaler_.low / width, 1.0 / width)
+
+    def _fitted_on(self, rows: Floats) -> bool:
+        if rows.shape[1:] != self.support_vectors_.shape[1:] or self.support_.max() >= len(rows):
+            return False
+        return np.allclose(rows[self.support_], self.support_vectors_, rtol=1e-9, atol=1e-12)
+
     def _values(self, psi: States) -> Floats:
         """Decision values (N, machines) of states (N, 2^n)."""
         return np.column_stack([observed(observable, psi) for observable in self.observables_])
@@ -95,6 +120,7 @@ class QuantumKernelClassifier(ClassifierMixin, StateEstimator):
         for row, machine in zip(dual, machines, strict=True):
             row[machine.support_] = machine.dual_coef_[0]
         self.support_ = rows.first[used]
+        self.support_vectors_ = rows.X[used]
         self.dual_coef_ = dual[:, used]
         self.intercept_ = np.array([float(machine.intercept_[0]) for machine in machines])
         self.observables_ = [

@@ -67,6 +67,9 @@ def _opened(estimator: Any, rows: Array | None, feature_map: Any) -> Importable:
             f"{type(estimator).__name__} is a regression: it predicts a number and tells no two labels apart. Train a "
             "classifier on the labels"
         )
+    if callable(getattr(estimator, "kernel_machine", None)):  # our own
+        machine: Importable = estimator.kernel_machine(rows)
+        return machine
     if is_kind(estimator, _QML, "PegasosQSVC"):
         return _of_pegasos(estimator, feature_map)
     if is_kind(estimator, _QML, "NeuralNetworkClassifier"):

@@ -24,7 +24,7 @@ from scorer.service.gateway.traffic.turns import PER_PROCESS
 from scorer.service.stack.up import StackState, queue_of
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import BodyTooLarge, OverLimit, QScoreError, ScoringTimeout
-from tests.integration.stack_tools import body, children, eventually, processes, settings_of
+from tests.integration.stack_tools import body, eventually, pool_of, settings_of, stopped
 
 BATCHES, REQUESTS = 6, 40
 
@@ -70,17 +70,13 @@ class Running:
     @contextlib.contextmanager
     def scoring_stopped(self) -> Iterator[None]:
         """Nothing is scored within the block: the pool process stands still, with one batch at most."""
-        os.kill(self.scorer, signal.SIGSTOP)
-        try:
+        with stopped([self.scorer]):
             yield
-        finally:
-            os.kill(self.scorer, signal.SIGCONT)
 
     @property
     def scorer(self) -> int:
         """The one process that scores searches."""
-        workers = processes(self.home, "scorer.service.worker score")
-        (pool,) = (pid for parent in workers for pid in children(parent) if pid in workers)
+        (pool,) = pool_of(self.home, "score")
         return pool
 
     def on_queue(self) -> int:

@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import qscore
 from scorer.rows.recipe import load_recipe
@@ -102,12 +105,33 @@ def test_rows_beyond_the_fitted_ones_score_alike_where_the_model_is_loaded(tmp_p
     assert np.abs(scores - machine.decision_function(far)).max() < 1e-9
 
 
+@pytest.mark.parametrize("around", ["pipeline", "search"])
+def test_what_ends_in_a_classifier_is_written_too(around: str, tmp_path: Path) -> None:
+    frame, y = table()
+    X = features(frame)
+    inner = qscore.QuantumKernelClassifier("zz", bandwidth=0.8)
+    machine = (
+        make_pipeline(StandardScaler(), inner) if around == "pipeline" else GridSearchCV(inner, {"C": [1.0]}, cv=2)
+    )
+    machine.fit(X, y)
+    qscore.write_machine(tmp_path / "machine.json", machine, features=NAMES, X=X, y=y)
+    stored = read_qsvc(tmp_path / "machine.json")
+    scores = stored.machine.collapsed().exact_scores(stored.machine.plan, stored.scaler.apply(X.to_numpy()))
+    assert np.abs(scores - machine.decision_function(X)).max() < 1e-9
+
+
+def test_what_is_not_fitted_is_refused(tmp_path: Path) -> None:
+    X = features(table()[0])
+    with pytest.raises(ValueError, match="not fitted yet"):
+        qscore.write_machine(tmp_path / "m.json", qscore.QuantumKernelClassifier(), features=NAMES, X=X, y=table()[1])
+
+
 def test_other_rows_than_the_fitted_ones_are_refused(tmp_path: Path) -> None:
     frame, y = table()
     X = features(frame)
     machine = qscore.QuantumKernelClassifier(bandwidth=0.8).fit(X, y)
     for others in (X[::-1], X[:50], features(table(300)[0])):
-        with pytest.raises(ValueError, match="does not hold the rows that the classifier was fitted on"):
+        with pytest.raises(ValueError, match="not the rows that the classifier was fitted on"):
             qscore.write_machine(tmp_path / "m.json", machine, features=NAMES, X=others, y=y[: len(others)])
     assert not (tmp_path / "m.json").exists()
 

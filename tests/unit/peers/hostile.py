@@ -22,9 +22,13 @@ _BOMB = gzip.compress(b" " * (160 * 1024 * 1024), 9)
 Pieces = Iterator[bytes]
 
 
+#: Seconds before each byte of those who drip.
+DRIP = 0.05
+
+
 def _drip(content: bytes) -> Pieces:
     for byte in content:
-        time.sleep(0.05)
+        time.sleep(DRIP)
         yield bytes([byte])
 
 
@@ -85,6 +89,7 @@ class Hostile:
 
     ``ends``: then it ends the connection. ``reads``: bytes that it reads of a body twenty times a second, None: all.
     ``left``: whether the other side went before the server's patience was over. ``requests``: heads that came.
+    ``pieces``: how many of what it says it got rid of.
     """
 
     certificate: Path
@@ -95,6 +100,7 @@ class Hostile:
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
     left: bool = True
+    pieces: int = 0
 
     def __enter__(self) -> Hostile:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -139,6 +145,7 @@ class Hostile:
                 self.left = False
                 return
             connection.sendall(piece)
+            self.pieces += 1
         try:
             while not self.ends and connection.recv(65536):
                 pass

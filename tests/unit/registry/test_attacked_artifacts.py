@@ -19,6 +19,7 @@ from scorer.registry.arrays import describe, pack
 from scorer.registry.keys import Signer
 from scorer.registry.store import Registry, canonical
 from scorer.wire.errors import ArtifactRejected, UnknownModel
+from tests.conftest import make_tiny_model
 
 VERSION = "1-starter"
 #: Seeds of changes to each file; what each changes is a matter of its seed alone.
@@ -186,6 +187,32 @@ def test_members_that_were_added_doubled_renamed_or_packed_stop_the_model(home: 
     with pytest.raises(ArtifactRejected):
         load(home)
     write_members(home, content)
+    assert load(home).name == "lateral"
+
+
+def test_other_numbers_in_a_sound_archive_stop_the_model(home: Path) -> None:
+    """By somebody who may write the registry and not sign: the archive's own checksums are right, the digests not."""
+    arrays = {name[:-4]: np.load(io.BytesIO(data)) for name, data in members(home).items()}
+    assert len(arrays) > 5
+    for name, array in arrays.items():
+        changed = array.copy()
+        changed.reshape(-1)[-1] += 1
+        file(home, "arrays.npz").write_bytes(pack(arrays | {name: changed}))
+        with pytest.raises(ArtifactRejected, match=f"array {name} .* differs from the digest"):
+            load(home)
+    file(home, "arrays.npz").write_bytes(pack(arrays))
+    assert load(home).name == "lateral"
+
+
+def test_arrays_of_another_signed_version_are_not_this_ones(home: Path, signer: Signer) -> None:
+    other = registry_of(home).publish(make_tiny_model(seed=6), signer)
+    folder = home / "registry" / "lateral"
+    for name in ("arrays.npz", "manifest.sig"):
+        kept = file(home, name).read_bytes()
+        file(home, name).write_bytes((folder / other / name).read_bytes())
+        with pytest.raises(ArtifactRejected):
+            load(home)
+        file(home, name).write_bytes(kept)
     assert load(home).name == "lateral"
 
 

@@ -32,18 +32,6 @@ from scorer.wire.errors import ArtifactRejected, BadOption, ConfigurationError, 
 DAY = 86_400.0
 
 
-@pytest.fixture
-def signer(tmp_path: Path) -> Signer:
-    return Signer.load_or_create(tmp_path / "private" / "key.pem", tmp_path / "trusted")[0]
-
-
-@pytest.fixture
-def registry(tmp_path: Path, signer: Signer, tiny_model: TrainedModel) -> Registry:
-    made = Registry(tmp_path / "registry", tmp_path / "trusted")
-    made.publish(tiny_model, signer)
-    return made
-
-
 def change(registry: Registry, signer: Signer, **fields: Any) -> None:
     path = registry.trusted_keys / f"{signer.key_id}.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
