@@ -99,6 +99,7 @@ class Connection:
         self._enter(Stage.HEAD)
         head = await self._head(head_until)
         while head is not None and await self._answered(head) and not self._stopping:
+            await asyncio.sleep(0)  # requests that were sent ahead are there already, and nothing would let others in
             head = await self._next_head()
 
     async def _next_head(self) -> RequestHead | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -95,8 +96,10 @@ def test_bodies_that_go_to_files_wait_for_that_with_little(tmp_path: Path, threa
         coming = [
             asyncio.create_task(body.receive(reader, QUIET)) for body, reader in zip(bodies, readers, strict=True)
         ]
-        await asyncio.sleep(0.5)
-        held = tracemalloc.get_traced_memory()[0]
+        until = time.monotonic() + 5.0
+        await asyncio.sleep(0.2)
+        while (held := tracemalloc.get_traced_memory()[0]) > 32 * (700 << 10) and time.monotonic() < until:
+            await asyncio.sleep(0.05)  # what came is on its way to the files
         tracemalloc.stop()
         for reader in readers:
             reader.feed_eof()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -140,6 +142,37 @@ def test_strangers_keep_no_connection_from_others(settings: Settings, hold: Any)
             hold(held.enter_context(front.tls(window=4096)))
         time.sleep(0.2)  # until the last one's head was read
         assert front.ask("GET /healthz HTTP/1.1").status == 200
+
+
+def _without_a_pause(connection: ssl.SSLSocket, work: Callable[[], object]) -> threading.Thread:
+    """Do something over and over, in a thread, until the connection is shut."""
+
+    def on() -> None:
+        with contextlib.suppress(OSError):
+            while work() != b"" and connection.fileno() >= 0:
+                pass
+
+    thread = threading.Thread(target=on)
+    thread.start()
+    return thread
+
+
+def test_requests_that_were_sent_ahead_let_others_come_between(front: Running) -> None:
+    """Strangers ask for /healthz without a pause, and read the answers: what needs no thread needs its turns too."""
+    asked, threads = head("GET /healthz HTTP/1.1") * 5000, []
+    with contextlib.ExitStack() as held:
+        flood = [held.enter_context(front.tls()) for _ in range(4)]
+        for one in flood:
+            threads.append(_without_a_pause(one, functools.partial(one.sendall, asked)))
+            threads.append(_without_a_pause(one, functools.partial(one.recv, 1 << 20)))
+        try:
+            for _ in range(3):
+                assert front.ask("GET /readyz HTTP/1.1").status == 503
+        finally:
+            for one in flood:
+                one.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
 
 
 def test_connections_that_break_leave_few_lines(front: Running) -> None:
