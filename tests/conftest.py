@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from demo.small_model import small_model
 from scorer.circuits.zz import ZZMap
@@ -20,6 +21,10 @@ from scorer.rows.recipe import load_recipe
 from scorer.rows.transform import derive, required_inputs
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# How long an example takes says nothing on a machine that does other work beside.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,8 @@ def print_report(console: Console, model: TrainedModel) -> None:
     console.print(facts["verdict"], highlight=False)
     console.print(f"Feature map: {_map(facts['map'])}", highlight=False, markup=False)
     console.print(f"Features: {', '.join(model.feature_names)}", highlight=False)
+    if "imported" in facts:
+        console.print(f"{facts['imported']['sentence']}.", highlight=False, markup=False)
     for remark in facts["remarks"]:
         console.print(f"Note: {remark}.", highlight=False, markup=False)
 

@@ -54,7 +54,7 @@ class BatchedStates:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.chunk = chunk_rows(program.qubits)
+        self.chunk = self.width = chunk_rows(program.qubits)
         slots = {o.slot: o for o in program.operations if isinstance(o, Turn)}
         self._slots = min(SLOTS, len(slots))
         self._turns = any(isinstance(o, Turn) for o in program.operations)
@@ -86,7 +86,7 @@ class BatchedStates:
     def __call__(self, angles: Reduced, first: int, work: Workspace, out: Single) -> None:
         """Write the amplitudes of ``chunk`` rows from column ``first``: real, imaginary, sum.
 
-        ``out``: (blocks, 3, 2^n, width), blocks * width = chunk.
+        ``out``: (1, 3, 2^n, chunk).
         """
         columns = slice(first, first + self.chunk)
         for part, target in zip(angles, (work.angles, work.halves), strict=True):
@@ -96,20 +96,29 @@ class BatchedStates:
             work.states[0], work.states[1] = self.program.start.real[:, None], self.program.start.imag[:, None]
         for step in self._steps:
             step(work)
-        blocks, _, states, width = out.shape
-        out[:, :2] = work.states.reshape(2, states, blocks, width).transpose(2, 0, 1, 3)
-        np.add(out[:, 0], out[:, 1], out=out[:, 2])
+        out[0, :2] = work.states
+        np.add(out[0, 0], out[0, 1], out=out[0, 2])
 
     def weighed(self, overlaps: Single, values: Single) -> Single:
         """Return sum_k values_k ((p_k - q_k)^2 + (p_k - r_k)^2), (chunk,).
 
-        ``overlaps``: (blocks, 3, rank, width), the products r, q and p of each eigenvector; they are overwritten.
+        ``overlaps``: (parts, 3, rank, columns), the products r, q and p of each eigenvector; they are overwritten.
         """
         parts, sums = overlaps[:, :2], overlaps[:, 2]
         np.subtract(sums[:, None], parts, out=parts)
         np.square(parts, out=parts)
         np.add(parts[:, 0], parts[:, 1], out=sums)
         return (values @ sums).reshape(-1)
+
+    def paired(self, planes: Single, products: Single, scores: Single) -> None:
+        """Write sum_b (s_b p_b - x_b q_b) into ``scores`` (columns,).
+
+        ``planes``: (3, 2^n, columns) with x, y and s. ``products``: (2, 2^n, columns) with p and q; overwritten.
+        """
+        np.multiply(planes[2], products[0], out=products[0])
+        np.multiply(planes[0], products[1], out=products[1])
+        np.subtract(products[0], products[1], out=products[0])
+        np.sum(products[0], axis=0, out=scores)
 
     def _step(self, number: int, operation: Operation) -> Step:
         if isinstance(operation, Turn):

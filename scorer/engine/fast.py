@@ -3,9 +3,7 @@
 1. angles in float64, reduced modulo 2 pi there (float32 has no digits left for the turns), then cast;
 2. amplitudes, events along the last axis: NumPy (``batched``), or compiled code (``compiled``) in a process that has
    called ``enable_compiled``;
-3. overlaps with the eigenvectors of A. A complex product takes three real ones: with v = a + ib and psi = x + iy,
-   p = a (x + y), q = (a - b) y, r = (a + b) x give <v|psi> = (p - q) + i (p - r);
-4. their squares, weighted by the eigenvalues.
+3. products with the eigenvectors of A, or with A itself, whichever takes less, and their sums (``forms``).
 
 Rows are taken in chunks of one fixed size, the last one padded: every product has the same shape whatever batch a row
 is in, so its score depends on its neighbours by at most a rounding error (1e-6 of sum |eigenvalue|). Buffers belong to
@@ -27,6 +25,7 @@ from numpy.typing import NDArray
 from scorer.circuits.limits import MAX_QUBITS
 from scorer.circuits.steps.kinds import Fixed, Local, Step
 from scorer.engine.batched import BatchedStates
+from scorer.engine.forms import form_of
 from scorer.engine.program import Program, prepared
 from scorer.engine.rows import EngineError, HasPlan, checked
 
@@ -40,8 +39,6 @@ _STEP_BOUND, _FEWEST_STEPS = 4e-7, 10
 _SMALLEST_EXPONENT = np.float32(-80.0)
 #: Numbers in a block of angles that are computed at once.
 _ANGLES = 1 << 16
-#: Rows of one product with the eigenvectors: what BLAS packs of them stays in the nearest caches.
-_WIDTH = 64
 
 _compiled: ModuleType | None = None
 
@@ -129,10 +126,7 @@ class ObservableScorer:
         program = prepared(circuit.plan)
         self._plan = program.plan
         self._switch = _Switch(lambda fast: _states(program, fast), compiled)
-        turned = program.vectors(vectors)
-        re, im = turned.real, turned.imag
-        self._vectors: Single = np.stack([re + im, re - im, re]).astype(np.float32)
-        self._values: Single = values.astype(np.float32)
+        self._form = form_of(values.astype(np.float64), program.vectors(vectors))
 
     @property
     def compiled(self) -> bool:
@@ -157,29 +151,29 @@ class ObservableScorer:
         # Angles of several chunks at once: they are many short passes.
         rows = chunk * max(1, min(8, _ANGLES // (chunk * max(1, len(self._plan.expressions)))))
         for start in range(0, len(Z), rows):
-            block = _padded(Z[start : start + rows], chunk)
-            angles = path.run.reduced(self._plan.angles(block))
-            scores = [self._score(path, angles, first) for first in range(0, len(block), chunk)]
-            out[start : start + rows] = np.concatenate(scores)[: len(Z) - start]
+            out[start : start + rows] = self._block(path, Z[start : start + rows])
         return out
+
+    def _block(self, path: _Path, Z: Array) -> Single:
+        """Scores of a few chunks of rows."""
+        chunk: int = path.run.chunk
+        padded = _padded(Z, chunk)
+        angles = path.run.reduced(self._plan.angles(padded))
+        return np.concatenate([self._score(path, angles, first) for first in range(0, len(padded), chunk)])[: len(Z)]
 
     def _score(self, path: _Path, angles: Any, first: int) -> Single:
         """Scores of the chunk whose angles begin at the column ``first``."""
-        work, planes, overlaps = self._buffers(path)
+        work, planes, room = self._buffers(path)
         path.run(angles, first, work, planes)
-        np.matmul(self._vectors, planes, out=overlaps)
-        scores: Single = path.run.weighed(overlaps, self._values)
-        return scores
+        return self._form(planes, room, path.run)
 
-    def _buffers(self, path: _Path) -> tuple[Any, Single, Single]:
-        """Workspace, planes (blocks, 3, 2^n, width) and overlaps (blocks, 3, r, width) of this thread."""
-        buffers: tuple[Any, Single, Single] | None = getattr(path.local, "buffers", None)
+    def _buffers(self, path: _Path) -> tuple[Any, Single, Any]:
+        """Workspace, planes (blocks, 3, 2^n, width) and room for products of this thread."""
+        buffers: tuple[Any, Single, Any] | None = getattr(path.local, "buffers", None)
         if buffers is None:
-            _, rank, states = self._vectors.shape
-            blocks = path.run.chunk // _WIDTH
-            planes = np.empty((blocks, 3, states, _WIDTH), np.float32)
-            overlaps = np.empty((blocks, 3, rank, _WIDTH), np.float32)
-            buffers = path.local.buffers = (path.run.workspace(), planes, overlaps)
+            run = path.run
+            planes = np.empty((run.chunk // run.width, 3, 2**self._plan.qubits, run.width), np.float32)
+            buffers = path.local.buffers = (run.workspace(), planes, self._form.room(planes))
         return buffers
 
 

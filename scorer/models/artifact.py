@@ -60,15 +60,16 @@ _FIRST_ARRAYS = {
 }
 
 
-def layout_of(family: Family) -> Layout:
-    """List every array of a model of this family."""
-    machine = {f"machine_{name}": kind for name, kind in family.machine.LAYOUT.items()}
+def layout_of(family: Family, machine_raw: Mapping[str, Any]) -> Layout:
+    """List every array of a model of this family whose machine wrote ``machine_raw``, which is not trusted."""
+    machine = {f"machine_{name}": kind for name, kind in family.machine.layout(machine_raw).items()}
     twin = {f"twin_{name}": kind for name, kind in family.twin.LAYOUT.items()}
     return {**COMMON, **machine, **twin}
 
 
 def to_parts(model: TrainedModel) -> tuple[dict[str, Any], Arrays]:
     """Describe a model (JSON-able) and give its arrays; ``from_parts`` makes one that scores bit for bit the same."""
+    machine_raw = model.machine.to_dict()
     description = {
         "format": FORMAT,
         "family": model.family,
@@ -76,7 +77,7 @@ def to_parts(model: TrainedModel) -> tuple[dict[str, Any], Arrays]:
         "grain": model.grain,
         "recipe": model.recipe.to_dict(),
         "features": list(model.feature_names),
-        "machine": model.machine.to_dict(),
+        "machine": machine_raw,
         "twin": model.twin.to_dict(),
         "calibration": _calibration_dict(model.calibration),
         "twin_calibration": _calibration_dict(model.twin_calibration),
@@ -93,7 +94,7 @@ def to_parts(model: TrainedModel) -> tuple[dict[str, Any], Arrays]:
     }
     machine = {f"machine_{name}": array for name, array in model.machine.to_arrays().items()}
     twin = {f"twin_{name}": array for name, array in model.twin.to_arrays().items()}
-    return description, stored({**common, **machine, **twin}, layout_of(model.kind))
+    return description, stored({**common, **machine, **twin}, layout_of(model.kind, machine_raw))
 
 
 def from_parts(description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> TrainedModel:
@@ -115,8 +116,9 @@ def from_parts(description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]
 def _assemble(description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> TrainedModel:
     check_keys(description, _KEYS, "model")
     family = family_named(description["family"])
-    check_layout(arrays, layout_of(family), "arrays")
-    machine = family.machine.from_parts(section(description, "machine"), _under("machine_", arrays))
+    raw = section(description, "machine")
+    check_layout(arrays, layout_of(family, raw), "arrays")
+    machine = family.machine.from_parts(raw, _under("machine_", arrays))
     twin = family.twin.from_parts(section(description, "twin"), _under("twin_", arrays, COMMON))
     benign, twin_benign = arrays["benign_scores"], arrays["twin_benign_scores"]
     return TrainedModel(

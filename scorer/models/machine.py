@@ -20,6 +20,7 @@ from scorer.circuits.zz import KIND as ZZ
 from scorer.circuits.zz import ZZMap
 from scorer.engine.fast import ObservableScorer, float32_bound
 from scorer.engine.gradient import SINGLE, CircuitGradient, of_observable
+from scorer.engine.reference import CHUNK
 from scorer.models.observable import Observable
 from scorer.models.parts import (
     Arrays,
@@ -39,6 +40,10 @@ Array = NDArray[np.float64]
 MAX_FEATURES = 64
 #: A cut observable's vectors are rounded to float32; anything further from unit norm was not made by this program.
 _NORM_TOLERANCE = 1e-3
+_COMPLEX = (np.complex64, np.complex128)
+#: Rounding of float64 as a share of float32's, and what a row takes in float64 where it takes 1 in float32.
+_DOUBLE_ROUNDING = 2.0**-29
+_DOUBLE_COST = 8
 
 
 class Differentiable(Protocol):
@@ -52,10 +57,13 @@ class Differentiable(Protocol):
 class Machine(Protocol):
     """Scores of rows; higher is more suspicious. Built once, immutable, safe to share between threads.
 
-    Building one checks everything and raises ArtifactFormatError. ``LAYOUT``: the arrays that an artifact holds.
+    Building one checks everything and raises ArtifactFormatError.
     """
 
-    LAYOUT: ClassVar[Layout]
+    @classmethod
+    def layout(cls, raw: Mapping[str, Any]) -> Layout:
+        """List the arrays that an artifact holds where ``to_dict`` wrote ``raw``, which nobody has vouched for."""
+        ...
 
     @property
     def circuit(self) -> ZZMap | Plan:
@@ -81,6 +89,11 @@ class Machine(Protocol):
         ...
 
     @property
+    def operations(self) -> int:
+        """Estimate what a row takes: operations of about a nanosecond each."""
+        ...
+
+    @property
     def differentiable(self) -> bool:
         """True where ``value_and_gradient`` can be asked for."""
         ...
@@ -99,12 +112,12 @@ class Machine(Protocol):
         ...
 
     def to_arrays(self) -> Arrays:
-        """Give the arrays of LAYOUT."""
+        """Give the arrays of ``layout``."""
         ...
 
     @classmethod
     def from_parts(cls, raw: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Machine:
-        """Read ``to_dict`` and ``to_arrays`` of unknown origin, the arrays already checked against LAYOUT.
+        """Read ``to_dict`` and ``to_arrays`` of unknown origin, the arrays already checked against ``layout``.
 
         Raises ArtifactFormatError, CircuitError.
         """
@@ -115,10 +128,12 @@ class Machine(Protocol):
 class ObservableMachine:
     """f(z) = <psi(z)| A |psi(z)> + offset: the form of svc, nystrom-logistic, vqc, density and leverage.
 
-    ``observable``: as deployed, vectors complex64 (r, 2^qubits), 1 <= r <= 2^qubits.
+    ``observable``: as deployed, vectors (r, 2^qubits), 1 <= r <= 2^qubits: complex64, and rows are scored in float32,
+    or complex128, and they are scored in float64.
     """
 
-    LAYOUT: ClassVar[Layout] = {"values": ("<f8", 1), "real": ("<f4", 2), "imag": ("<f4", 2)}
+    SINGLE: ClassVar[Layout] = {"values": ("<f8", 1), "real": ("<f4", 2), "imag": ("<f4", 2)}
+    DOUBLE: ClassVar[Layout] = {"values": ("<f8", 1), "real": ("<f8", 2), "imag": ("<f8", 2)}
 
     circuit: ZZMap | Plan
     observable: Observable
@@ -126,13 +141,26 @@ class ObservableMachine:
     def __post_init__(self) -> None:
         _check_observable(self.observable, self.circuit.qubits)
 
+    @classmethod
+    def layout(cls, raw: Mapping[str, Any]) -> Layout:
+        """List the arrays that an artifact holds where ``to_dict`` wrote ``raw``."""
+        return cls.DOUBLE if "precision" in raw else cls.SINGLE
+
+    @property
+    def double(self) -> bool:
+        """True where rows are scored in float64."""
+        return self.observable.vectors.dtype == np.complex128
+
     @property
     def features(self) -> int:
         return self.circuit.features
 
     def scores(self, Z: Array) -> Array:
         """Score finite, scaled features Z (N, n) as the worker does: (N,), float64."""
-        return self._scorer(Z) + self.observable.offset
+        if not self.double:
+            return self._scorer(Z) + self.observable.offset
+        blocks = [self.exact_scores(Z[start : start + CHUNK]) for start in range(0, len(Z), CHUNK)]
+        return np.concatenate(blocks) if blocks else np.empty(0)
 
     def exact_scores(self, Z: Array) -> Array:
         """Score finite, scaled features Z (N, n) in float64 throughout: (N,)."""
@@ -140,7 +168,13 @@ class ObservableMachine:
 
     @property
     def rounding(self) -> float:
-        return 2.0 * float32_bound(self.circuit) * magnitude(self.observable.values)
+        bound = float32_bound(self.circuit) * (_DOUBLE_ROUNDING if self.double else 1.0)
+        return 2.0 * bound * magnitude(self.observable.values)
+
+    @property
+    def operations(self) -> int:
+        numbers = self.circuit.plan.operations + self.observable.values.size + 2 * self.observable.vectors.size
+        return numbers * (_DOUBLE_COST if self.double else 1)
 
     @property
     def differentiable(self) -> bool:
@@ -154,26 +188,29 @@ class ObservableMachine:
     @cached_property
     def quick(self) -> CircuitGradient:
         """The score less its offset, and its derivatives, with states in complex64."""
-        observe = of_observable(self.observable.values, self.observable.vectors, SINGLE)
+        observe = of_observable(self.observable.values, self.observable.vectors.astype(np.complex64), SINGLE)
         return CircuitGradient(self.circuit, observe, SINGLE)
 
     def to_dict(self) -> dict[str, Any]:
         """Write circuit and offset, JSON-able."""
-        return {"circuit": self.circuit.to_dict(), "offset": self.observable.offset}
+        precision = {"precision": "float64"} if self.double else {}
+        return {"circuit": self.circuit.to_dict(), "offset": self.observable.offset, **precision}
 
     def to_arrays(self) -> Arrays:
         """Give eigenvalues (r,) and the real and imaginary parts of eigenvectors (r, 2^qubits)."""
         vectors = self.observable.vectors
         parts = {"values": self.observable.values, "real": vectors.real, "imag": vectors.imag}
-        return stored(parts, self.LAYOUT)
+        return stored(parts, self.DOUBLE if self.double else self.SINGLE)
 
     @classmethod
     def from_parts(cls, raw: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> ObservableMachine:
         """Read ``to_dict`` and ``to_arrays`` of unknown origin. Raises ArtifactFormatError, CircuitError."""
-        check_keys(raw, {"circuit", "offset"}, "machine")
+        check_keys(raw, {"circuit", "offset", *(["precision"] if "precision" in raw else [])}, "machine")
+        if raw.get("precision", "float64") != "float64":
+            raise ArtifactFormatError(f"a machine of the precision {str(raw['precision'])[:80]!r}; float64 is possible")
         if arrays["real"].shape != arrays["imag"].shape:
             raise ArtifactFormatError("the observable's real and imaginary parts differ in shape")
-        vectors = np.empty(arrays["real"].shape, np.complex64)
+        vectors = np.empty(arrays["real"].shape, np.complex128 if "precision" in raw else np.complex64)
         vectors.real, vectors.imag = arrays["real"], arrays["imag"]
         return cls(read_circuit(raw), Observable(arrays["values"], vectors, number(raw, "offset")))
 
@@ -201,7 +238,7 @@ def _check_observable(observable: Observable, qubits: int) -> None:
     if values.dtype != np.float64:
         raise ArtifactFormatError(f"observable values of {values.dtype}, not float64")
     check_finite("observable values", values, (rank,))
-    if not 1 <= rank <= 2**qubits or vectors.shape != (rank, 2**qubits) or vectors.dtype != np.complex64:
+    if not 1 <= rank <= 2**qubits or vectors.shape != (rank, 2**qubits) or vectors.dtype not in _COMPLEX:
         raise ArtifactFormatError(f"an observable of shape {vectors.shape} and type {vectors.dtype} at {qubits} qubits")
     with np.errstate(invalid="ignore", over="ignore"):  # numbers without end have no norm, and are refused with others
         unit = np.abs(np.linalg.norm(vectors, axis=1) - 1.0) <= _NORM_TOLERANCE

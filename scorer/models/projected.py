@@ -70,6 +70,15 @@ class ProjectedMachine:
         if self.gaussians.features != 3 * qubits:
             raise ArtifactFormatError(f"support of {self.gaussians.features} numbers for {qubits} qubits; 3 a qubit")
 
+    @classmethod
+    def layout(cls, raw: Mapping[str, Any]) -> Layout:  # noqa: ARG003 - of one kind
+        """List the arrays that an artifact holds."""
+        return cls.LAYOUT
+
+    @property
+    def operations(self) -> int:
+        return self.circuit.plan.operations + sum(array.size for array in self.to_arrays().values())
+
     @property
     def circuit(self) -> ZZMap | Plan:
         return self.projection.circuit

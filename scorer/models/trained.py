@@ -99,8 +99,7 @@ class TrainedModel:
 
         Of what is stored, every number is used about once.
         """
-        arrays = (*self.machine.to_arrays().values(), *self.twin.to_arrays().values())
-        return self.machine.circuit.plan.operations + sum(array.size for array in arrays)
+        return self.machine.operations + sum(array.size for array in self.twin.to_arrays().values())
 
     def scores(self, Z: Array) -> Array:
         """Score scaled, finite features Z (N, n): (N,)."""

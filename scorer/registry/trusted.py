@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from filelock import FileLock
 
 from scorer.files import check_folder, write_atomic
 from scorer.registry.files import read_bounded
@@ -77,9 +78,17 @@ def last_moment(text: str) -> float:
 
 
 def trust(public_key: Ed25519PublicKey, trusted_keys: Path, note: str = "", not_after: str = "") -> Path:
-    """Add a public key to ``trusted_keys``; returns its file."""
+    """Add a public key to ``trusted_keys``; returns its file. Raises BadOption for one that was revoked there."""
     raw = public_key.public_bytes_raw()
-    return keep(TrustedKey(_id(raw), raw, note=note, not_after=not_after), trusted_keys)
+    key = TrustedKey(_id(raw), raw, note=note, not_after=not_after)
+    trusted_keys.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with _alone(trusted_keys):
+        if _revoked(key.key_id, trusted_keys):
+            raise BadOption(
+                f"key {key.key_id} was revoked here",
+                "Remove its file from trusted_keys/ first, if it is to count again.",
+            )
+        return keep(key, trusted_keys)
 
 
 def keep(key: TrustedKey, trusted_keys: Path) -> Path:
@@ -201,9 +210,23 @@ def set_end(key_id: str, trusted_keys: Path, not_after: str) -> TrustedKey:
 def _changed(key_id: str, trusted_keys: Path, **changes: Any) -> TrustedKey:
     if not (key_id.isalnum() and (trusted_keys / f"{key_id}.json").is_file()):
         raise BadOption(f"there is no trusted key {key_id[:40]}", "`qscore trust list` shows them.")
-    key = dataclasses.replace(read_trusted(key_id, trusted_keys), **changes)
-    keep(key, trusted_keys)
+    with _alone(trusted_keys):
+        key = dataclasses.replace(read_trusted(key_id, trusted_keys), **changes)
+        keep(key, trusted_keys)
     return key
+
+
+def _revoked(key_id: str, trusted_keys: Path) -> bool:
+    """Tell whether a key was revoked here; one that is not here, or damaged, was not."""
+    try:
+        return read_trusted(key_id, trusted_keys).revoked
+    except ArtifactRejected:
+        return False
+
+
+def _alone(trusted_keys: Path) -> FileLock:
+    """Hold off others that change a key: who sets its end must not write over that it was revoked meanwhile."""
+    return FileLock(trusted_keys / ".lock", mode=0o600)
 
 
 def json_object(document: bytes) -> Mapping[str, Any]:

@@ -33,6 +33,17 @@ def read_table(path: Path) -> pa.Table:
     return _checked(table, path)
 
 
+def memory_of_arrow(content: bytes | bytearray) -> pa.BufferReader:
+    """Copy bytes into memory of Arrow's own, for its readers.
+
+    Its threads let go of what they read from a moment after the table is there. Where that is an object of Python's,
+    they ask for the interpreter, and a command that ends in this moment is aborted (Python 3.11).
+    """
+    copy = pa.allocate_buffer(len(content))
+    pa.FixedSizeBufferWriter(copy).write(content)
+    return pa.BufferReader(copy)
+
+
 def check_writable(path: Path) -> None:
     """Refuse a name that ``write_table`` cannot write to; ask before the work is done. Raises BadTrainingData."""
     if not path.name.lower().endswith((".csv", ".csv.gz", ".parquet")):
@@ -91,21 +102,21 @@ def _content(path: Path) -> bytes:
 def _csv(raw: bytes) -> pa.Table:
     parse = pacsv.ParseOptions(newlines_in_values=True)
     block = pacsv.ReadOptions(block_size=max(len(raw), 1))
-    with pacsv.open_csv(io.BytesIO(raw), read_options=block, parse_options=parse) as opened:
+    with pacsv.open_csv(memory_of_arrow(raw), read_options=block, parse_options=parse) as opened:
         names = opened.schema.names
     text = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
-    return pacsv.read_csv(io.BytesIO(raw), read_options=block, parse_options=parse, convert_options=text)
+    return pacsv.read_csv(memory_of_arrow(raw), read_options=block, parse_options=parse, convert_options=text)
 
 
 def _ndjson(raw: bytes) -> pa.Table:
-    table = pajson.read_json(io.BytesIO(raw), read_options=pajson.ReadOptions(block_size=len(raw) + 1))
+    table = pajson.read_json(memory_of_arrow(raw), read_options=pajson.ReadOptions(block_size=len(raw) + 1))
     while any(pa.types.is_struct(column.type) for column in table.schema):
         table = table.flatten()
     return table
 
 
 def _parquet(raw: bytes) -> pa.Table:
-    table = pq.read_table(io.BytesIO(raw))
+    table = pq.read_table(memory_of_arrow(raw))
     while any(pa.types.is_struct(column.type) for column in table.schema):
         table = table.flatten()
     return table

@@ -19,8 +19,8 @@ from typing import Any
 
 from scorer.service.queue.broker import redis_client
 from scorer.service.queue.claims import reached
-from scorer.service.queue.exchange import WORKERS
 from scorer.service.queue.lanes import LANES
+from scorer.service.queue.living import WORKERS
 from scorer.service.settings import Settings, load_settings
 from scorer.wire.client import GATEWAY
 from scorer.wire.errors import QScoreError, Unavailable, Untrusted

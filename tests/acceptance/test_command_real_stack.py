@@ -37,9 +37,12 @@ class Running:
     key: str
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stack(publish_tiny: Callable[[Path], None]) -> Iterator[Running]:
-    """`qscore up` with the small model, in a folder whose path leaves room for a Unix socket's."""
+    """`qscore up` with the small model, in a folder whose path leaves room for a Unix socket's.
+
+    One for both of Splunk's Pythons, whose tests do not run module by module.
+    """
     with tempfile.TemporaryDirectory(prefix="qs-") as name:
         home = Path(name) / "home"
         publish_tiny(home)

@@ -30,7 +30,7 @@ from scorer.service.stack.up import StackState
 from scorer.wire.client import GATEWAY
 from scorer.wire.transport import TlsConnection, Trust
 from tests.attack.assaults import ASSAULTS, Assault, Place
-from tests.attack.watch import PATIENCE, Seen, ask, peak_of, score_three
+from tests.attack.watch import PATIENCE, Seen, ask, peak_of, resident, score_three
 from tests.integration.stack_tools import client_of, processes, settings_of, variables
 
 LONGEST = 1.0  # seconds, p99
@@ -41,12 +41,14 @@ _CALM_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Result:
-    """What was seen during one attack."""
+    """What was seen during one attack. ``memory``: the most that the gateway had, in bytes; ``after``: what it has when
+    the attackers have been gone for three seconds."""
 
     assault: Assault
     scored: Seen
     healthy: Seen
     memory: int
+    after: int
     lines: int
 
     @property
@@ -92,7 +94,8 @@ def under(assault: Assault, home: Path, state: StackState, asked: argparse.Names
             time.sleep(pauses.uniform(0.0, 2 * _PROBE_EVERY))
     time.sleep(_CALM_SECONDS)
     said = log.read_text()[before:]
-    return Result(assault, scored, healthy, peak.bytes, sum(line in said_line for said_line in said.splitlines()))
+    lines = sum(line in said_line for said_line in said.splitlines())
+    return Result(assault, scored, healthy, peak.bytes, resident(gateway), lines)
 
 
 def _healthy(connection: TlsConnection) -> None:
@@ -107,14 +110,16 @@ def _place(state: StackState, key: str) -> Place:
 
 
 def table(results: list[Result]) -> Table:
-    made = Table("attack", "3 rows: median / p99 s", "failed", "/healthz p99 s", "gateway MiB", "log lines", "")
+    made = Table(
+        "attack", "3 rows: median / p99 s", "failed", "/healthz p99 s", "gateway MiB: most / after", "log lines", ""
+    )
     for result in results:
         made.add_row(
             result.assault.name,
             f"{result.scored.median():.3f} / {result.scored.p99():.3f}",
             f"{len(result.scored.faults)} of {len(result.scored.faults) + len(result.scored.seconds)}",
             f"{result.healthy.p99():.3f}",
-            f"{result.memory / 1024**2:.0f}",
+            f"{result.memory / 1024**2:.0f} / {result.after / 1024**2:.0f}",
             str(result.lines),
             "held" if not result.missed else "MISSED: " + ", ".join(result.missed),
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from scorer.service.queue.sealing.keys import read_keys
+from tests import go
 
 LINT = Path(__file__).parent / "compose_lint"
 IMAGES = {"QSCORE_IMAGE": "qscore@sha256:" + "0" * 64, "VALKEY_IMAGE": "valkey@sha256:" + "1" * 64}
@@ -23,16 +23,8 @@ OURS = {"gateway", "worker-score", "worker-bulk", "worker-deliver", "connector",
 
 @pytest.fixture(scope="session")
 def loader(tmp_path_factory: pytest.TempPathFactory, require: Callable[[bool, str], None]) -> Path:
-    """compose-go, compiled; its modules come from the Go module proxy, with the sums that go.sum fixes."""
-    go = shutil.which("go")
-    require(go is not None, "Go is not installed; the compose file's check needs it: https://go.dev/dl")
-    out = tmp_path_factory.mktemp("lint") / "compose_lint"
-    built = subprocess.run(
-        [str(go), "build", "-mod=readonly", "-buildvcs=false", "-o", str(out), "."],
-        cwd=LINT, capture_output=True, text=True, timeout=580, check=False,
-    )  # fmt: skip
-    assert built.returncode == 0, built.stderr[-2000:]
-    return out
+    """compose-go, compiled."""
+    return go.built(LINT, tmp_path_factory.mktemp("lint"), require)
 
 
 def load(loader: Path, file: Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -145,6 +145,7 @@ class _Home:
         try:
             return verify(self.manifest, self.signer.sign(self.manifest), self.folder / "trusted", "a model")
         finally:
+            self.key_file.unlink()  # it may say that the key was revoked
             trust(self.signer.private_key.public_key(), self.folder / "trusted")
 
     def aliases(self, content: bytes) -> object:

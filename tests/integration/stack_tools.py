@@ -1,18 +1,19 @@
-"""Starting and looking at real stacks of processes."""
+"""Starting and looking at real stacks of processes, and doing to them what happens to processes."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from scorer.service.access.api_keys import KeyFile
 from scorer.service.settings import Settings, load_settings
-from scorer.service.stack.up import StackState
+from scorer.service.stack.up import StackState, read_state
 from scorer.wire.client import GatewayClient
 
 UP = [sys.executable, "-m", "scorer.cli.main", "up", "--port", "0", "--workers", "1"]
@@ -48,8 +49,41 @@ def processes(home: Path, word: str = "") -> list[int]:
 
 
 def children(pid: int) -> list[int]:
-    """Direct children of a process."""
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Direct children of a process; none of one that is gone."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def mains_of(home: Path, lane: str) -> list[int]:
+    """The processes of a lane's worker that take messages for the others: one, but while it is started again."""
+    workers = processes(home, f"scorer.service.worker {lane}")
+    return [pid for pid in workers if set(children(pid)) & set(workers)]
+
+
+def pool_of(home: Path, lane: str) -> list[int]:
+    """The processes of a lane's worker that work."""
+    workers = processes(home, f"scorer.service.worker {lane}")
+    return [child for pid in workers for child in children(pid) if child in workers]
+
+
+def send(number: signal.Signals, pids: Iterable[int]) -> None:
+    """Send a signal to processes; one that is gone already is none the worse."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+@contextlib.contextmanager
+def stopped(pids: Iterable[int]) -> Iterator[None]:
+    """Processes stand still within the block."""
+    held = list(pids)
+    send(signal.SIGSTOP, held)
+    try:
+        yield
+    finally:
+        send(signal.SIGCONT, held)
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 20.0, pause: float = 0.05) -> bool:
@@ -70,6 +104,44 @@ def qscore(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProc
     """Run a `qscore` command to its end."""
     command = [sys.executable, "-m", "scorer.cli.main", *arguments]
     return subprocess.run(command, env=variables(home, **more), capture_output=True, text=True, timeout=60, check=False)
+
+
+def started(home: Path, **more: str) -> subprocess.Popen[str]:
+    """A `qscore up` that has said that it is ready, for tests of how it ends; `demo.running_stack` is for the others.
+
+    ``more``: variables.
+    """
+    process = subprocess.Popen(
+        UP, env=variables(home, **more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    heard_until_ready(process)
+    return process
+
+
+def heard_until_ready(process: subprocess.Popen[str]) -> list[str]:
+    """What a `qscore up` says until it is ready."""
+    said = []
+    for line in process.stdout or ():
+        said.append(line)
+        if line.startswith("ready:"):
+            return said
+    raise AssertionError(f"qscore up ended with {process.wait()}: {''.join(said)}")
+
+
+@contextlib.contextmanager
+def swept(home: Path) -> Iterator[Path]:
+    """Whatever of the stack in ``home`` a failed test left running is ended with the block."""
+    try:
+        yield home
+    finally:
+        send(signal.SIGKILL, processes(home))
+
+
+def state_of(home: Path) -> StackState:
+    """What the stack in ``home``, which runs, has written down."""
+    state = read_state(settings_of(home))
+    assert state is not None
+    return state
 
 
 def settings_of(home: Path) -> Settings:

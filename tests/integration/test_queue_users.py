@@ -20,11 +20,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from elastic_connector.lead.batches import Queues, StreamRoute, packed
+from elastic_connector.lead.ledger import Batch
+from scorer.models.trained import TrainedModel
+from scorer.registry.store import card_of
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.access.api_keys import KeyFile
 from scorer.service.access.door.tokens import Tokens
@@ -264,6 +269,21 @@ def test_each_process_may_do_what_its_work_needs(site: Site) -> None:
     assert refusals(site) == []
 
 
+def test_a_connector_may_do_all_that_its_leader_does(site: Site, tiny_model: TrainedModel) -> None:
+    """With its settings as prepare.py writes them, which name one server: to them it is the only one."""
+    for name in SERVERS:
+        site.admin(name).acl_log_reset()
+    settings = site.settings("connector")
+    queues = Queues.of(settings, durable_exchange(settings, connections=2, longest_wait=20.0))
+    sender = queues.sender(card_of(tiny_model, "1-starter"), StreamRoute("site", "lateral", 1, "lab"))
+    assert sender.announce() == 1
+    assert not sender.busy()
+    sender.send(Batch("from-a-leader", packed(pa.table({"events": [1.0, 2.0]})), 2, None, time.time()))
+    assert sender.wait_outcome(20.0) is not None
+    assert sender.outcomes() == []
+    assert refusals(site) == []
+
+
 def test_a_batch_whose_worker_was_lost_comes_again(site: Site) -> None:
     """As kombu leaves it: no longer on the list, held by nobody who lives, its time long over."""
     for name in SERVERS:
@@ -381,6 +401,8 @@ def test_a_worker_whose_queue_is_away_is_alive_and_not_ready(site: Site) -> None
         ("deliver", "fast", ["PING"]),
         ("connector", "durable", ["GET", "qscore:rows:batch:0"]),
         ("connector", "durable", ["BLPOP", "qscore:reply:1", "1"]),
+        ("gateway", "durable", ["LPOP", "qscore:ack:elastic:site"]),
+        ("gateway", "durable", ["HGETALL", "qscore:d:unacked"]),
         ("connector", "fast", ["PING"]),
         ("operator", "durable", ["LPUSH", "qscore:q:bulk", "forged"]),
         ("operator", "durable", ["HGETALL", "qscore:q:unacked"]),

@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from demo.standins.search_process import SearchProcess
 from scorer.registry.cards import CardStore
 from scorer.rows.columns import KEY_COLUMNS
 from scorer.rows.files import read_table, write_table
+from scorer.wire.errors import Unavailable
 from scorer.wire.names import OUTPUT_COLUMNS
 from tests.conftest import build
+from tests.integration.stack_tools import client_of, eventually, processes, send, stopped
 
 MORDOR = "lm_winevents_mordor_covenant"
 CASES = {"lateral": "logon_events_labelled.csv.gz", "lateral_flow": "host_flows_labelled.csv.gz"}
@@ -36,13 +39,17 @@ def app_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build("build_app.py", tmp_path_factory.mktemp("dist"))
 
 
-@pytest.fixture
-def short_folder() -> Iterator[Path]:
+@contextmanager
+def _short_folder() -> Iterator[Path]:
     """A folder whose path leaves room for a Unix socket's."""
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="qs-") as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    with _short_folder() as folder:
+        yield folder
 
 
 def _by_capture(events: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -129,30 +136,31 @@ def _assert_nothing_twice(written: list[dict[str, Any]], rows: int) -> None:
     assert len({event["fields"]["qscore_id"] for event in written}) == rows
 
 
+@pytest.fixture(scope="module")
+def shared(app_archive: Path, publish_tiny: Callable[[Path], None]) -> Iterator[Stage]:
+    with _short_folder() as folder:
+        publish_tiny(folder / "home")
+        with open_stage(folder, app_archive) as stage:
+            yield stage
+
+
 @pytest.fixture
-def running(app_archive: Path, short_folder: Path, publish_tiny: Callable[[Path], None]) -> Iterator[Stage]:
-    publish_tiny(short_folder / "home")
-    with open_stage(short_folder, app_archive) as stage:
-        yield stage
+def running(shared: Stage) -> Stage:
+    """One stage for the tests after which it must be whole again."""
+    assert eventually(lambda: _scores(shared), 60.0)
+    return shared
 
 
 def _chunk(rows: int) -> bytes:
     return b"events,logons,failures\n" + b"".join(b"%d,%d,0\n" % (2 + i % 7, i % 2) for i in range(rows))
 
 
-def _processes(stage: Stage, word: str) -> list[int]:
-    """Processes of the stage's stack whose command line has ``word`` in it."""
-    found = []
-    for folder in Path("/proc").iterdir():
+def _scores(stage: Stage) -> bool:
+    with client_of(stage.home, stage.state) as client:
         try:
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            home = f"QSCORE_HOME={stage.home}".encode()
-            ours = home in (folder / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if ours and word in command:
-            found.append(int(folder.name))
-    return found
+            return client.score("lateral", _chunk(1), 1, timeout=5.0).scored == 1
+        except Unavailable:
+            return False
 
 
 @pytest.mark.parametrize(
@@ -170,14 +178,10 @@ def test_a_killed_process_costs_scores_but_no_row_and_the_next_search_is_whole(
         process.getinfo(**search)
         before = process.execute(_chunk(50))
         assert before.body.count(b",ok\n") == 50
-        os.kill(running.state.pid, signal.SIGSTOP)  # so that nothing is restarted while we look
-        try:
-            for pid in _processes(running, killed):
-                os.kill(pid, signal.SIGKILL)
+        with stopped([running.state.pid]):  # so that nothing is restarted while we look
+            send(signal.SIGKILL, processes(running.home, killed))
             during = process.execute(_chunk(60))
             later = process.execute(_chunk(70), finished=True)
-        finally:
-            os.kill(running.state.pid, signal.SIGCONT)
         status, stderr, _ = process.finish()
     assert (status, stderr) == (0, "")
     for answer, rows in ((during, 60), (later, 70)):
@@ -191,17 +195,7 @@ def test_a_killed_process_costs_scores_but_no_row_and_the_next_search_is_whole(
     assert said in warnings[0]
     assert "Run `qscore status`" in warnings[0]
 
-    _until_ready(running)
+    assert eventually(lambda: _scores(running), 60.0)
     with SearchProcess(running.command, running.environment) as process:
         process.getinfo(**search)
         assert process.execute(_chunk(50), finished=True).body.count(b",ok\n") == 50
-
-
-def _until_ready(stage: Stage) -> None:
-    environment = os.environ | {"QSCORE_HOME": str(stage.home)}
-    for _ in range(60):
-        done = subprocess.run([sys.executable, "-m", "scorer.cli.main", "status"], env=environment, capture_output=True)
-        if done.returncode == 0:
-            return
-        time.sleep(0.5)
-    raise AssertionError(done.stdout.decode() + done.stderr.decode())

@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 from scorer.service.queue.exchanges import Exchanges
-from scorer.service.queue.living import releases
 from scorer.service.settings import load_settings
 from scorer.wire.release import RELEASE
 from tests.upgrade.load import KINDS, Load, Written, await_written
@@ -76,7 +75,7 @@ def roll(stage: Stage, load: Load, ports: list[int], variables: dict[str, str]) 
     queue = Exchanges.of(load_settings(home=stage.home, broker_url=variables["QSCORE_BROKER_URL"]))
 
     def alive(lane: str) -> bool:
-        return releases(queue)[lane][RELEASE] > 0
+        return queue.releases()[lane][RELEASE] > 0
 
     under_load(load, "before")
     stage.start("new", "deliver", "deliver-new")

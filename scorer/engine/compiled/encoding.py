@@ -41,6 +41,7 @@ class OperationKind(enum.IntEnum):
     ROTATE = 6  #: y places at x, flip z, run u
     ROTATE_REAL = 7
     FILL = 8
+    LOAD_TRANSFORMED = 9  #: slot x, transformed by z passes at y, becomes the amplitudes
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +63,7 @@ class EncodedProgram:
 
 def encoded(program: Program) -> EncodedProgram:
     """Write the program down as arrays."""
-    # Of a spectrum the lowest qubit has a pass of its own, after which the others lie one lower.
-    writer = _Encoder(passes=_passes(2 ** (program.qubits - 1) - 1))
+    writer = _Encoder(passes=_passes(2**program.qubits - 1))
     full = len(writer.passes)
     load = program.begins_with_turn
     if not load:
@@ -101,9 +101,7 @@ class _Encoder:
         elif isinstance(operation, ConstantTurn):
             self.operations.append((OperationKind.CONSTANT_TURN, self.vector(operation.diagonal), 0, 0, 0))
         elif isinstance(operation, Transform):
-            passes = _passes(operation.mask)
-            self.operations.append((OperationKind.TRANSFORM, len(self.passes), len(passes), 0, 0))
-            self.passes += passes
+            self._transform(_passes(operation.mask))
         else:
             self._rotation(operation)
 
@@ -112,6 +110,14 @@ class _Encoder:
         first = sum(2 * len(known) for known in self.vectors)
         self.vectors.append(vector)
         return first
+
+    def _transform(self, passes: list[tuple[int, int]]) -> None:
+        kind, slot = self.operations[-1][:2] if self.operations else (OperationKind.START, 0)
+        if kind == OperationKind.LOAD and passes[0] == (0, _RADIX):
+            self.operations[-1] = (OperationKind.LOAD_TRANSFORMED, slot, len(self.passes), len(passes), 0)
+        else:
+            self.operations.append((OperationKind.TRANSFORM, len(self.passes), len(passes), 0, 0))
+        self.passes += passes
 
     def _turn(self, operation: Turn, load: bool) -> None:
         if operation.terms is not None:

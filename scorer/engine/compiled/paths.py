@@ -14,22 +14,24 @@ from numpy.typing import NDArray
 from scorer.circuits.expressions import feature
 from scorer.circuits.plan import Plan
 from scorer.circuits.steps.kinds import Hadamards, Local, Phases
-from scorer.engine.compiled.butterflies import LANES, WIDE
+from scorer.engine.compiled.butterflies import FEW, MANY
+from scorer.engine.compiled.diagonals import reduced
 from scorer.engine.compiled.encoding import encoded
 from scorer.engine.compiled.loops import Workspace, run
-from scorer.engine.compiled.sums import ABREAST, weighed, weighted_powers
+from scorer.engine.compiled.sums import ABREAST, paired, weighed, weighted_powers
 from scorer.engine.program import Program, prepared
 
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
 
 #: Amplitudes at a time: what is written here is read by a matrix product next, from the second-level cache.
-_AMPLITUDES = 1 << 14
-_MOST_ROWS = 2 * LANES
+_AMPLITUDES = 1 << 16
+_MOST_ROWS = 2 * MANY
+#: Qubits up to which MANY rows lie side by side; above, their amplitudes would take hundreds of MiB.
+_MANY_QUBITS = 12
 #: Exponents at a time, for the same reason, and rows.
 _EXPONENTS = 1 << 17
 _MOST_SUMS = 256
-_TURN = 2.0 * math.pi
 
 
 class CompiledStates:
@@ -37,7 +39,8 @@ class CompiledStates:
 
     def __init__(self, program: Program) -> None:
         self.qubits = program.qubits
-        self.chunk = max(LANES, min(_MOST_ROWS, _AMPLITUDES >> program.qubits))
+        self.width = MANY if program.qubits <= _MANY_QUBITS else FEW
+        self.chunk = max(self.width, min(_MOST_ROWS, _AMPLITUDES >> program.qubits))
         code = encoded(program)
         self._arguments = (*code.code, code.runs, code.gates, code.numbers)
         self._runs, self._slots = len(code.runs), code.slots
@@ -45,41 +48,43 @@ class CompiledStates:
 
     def workspace(self) -> Workspace:
         """Make the working memory of one thread; its layout is ``loops.Workspace``."""
-        states = 2**self.qubits
+        lanes, amplitudes = self.width, self.width << self.qubits
 
         def zeros(*shape: int) -> Single:
             return np.zeros(shape, np.float32)
 
         return (
-            zeros(states, WIDE),
-            zeros(states, LANES),
-            zeros(self._slots, states, WIDE),
-            zeros(self._angles, LANES),
-            zeros(self._runs, 4 * LANES),
-            zeros(4 * LANES),
+            zeros(self._slots, 2, amplitudes),
+            zeros(self._angles, lanes),
+            zeros(self._runs, 4, lanes),
+            zeros(4, lanes),
         )
 
     def reduced(self, angles: Array) -> Single:
         """Return angles (a, rows), radians, as calls take them: float32, in turns, within half a turn of zero."""
-        turns = angles * (1.0 / _TURN)
-        turns -= np.rint(turns)
-        return turns.astype(np.float32, order="C")
+        turns = np.empty(angles.shape, np.float32)
+        reduced(np.ascontiguousarray(angles).reshape(-1), turns.reshape(-1))
+        return turns
 
     def __call__(self, turns: Single, first: int, work: Workspace, out: Single) -> None:
         """Write the amplitudes of ``chunk`` rows from column ``first``: real, imaginary, sum.
 
         ``out``: (blocks, 3, 2^n, width), blocks * width = chunk.
         """
-        run(work, turns, first, out, *self._arguments)
+        run(work, turns, first, out.reshape(len(out), 3, -1), *self._arguments)
 
     def weighed(self, overlaps: Single, values: Single) -> Single:
         """Return sum_k values_k ((p_k - q_k)^2 + (p_k - r_k)^2), (chunk,).
 
-        ``overlaps``: (blocks, 3, rank, width), the products r, q and p of each eigenvector.
+        ``overlaps``: (parts, 3, rank, columns), the products r, q and p of each eigenvector.
         """
         scores = np.empty((len(overlaps), overlaps.shape[3]), np.float32)
         weighed(overlaps, values, scores)
         return scores.reshape(-1)
+
+    def paired(self, planes: Single, products: Single, scores: Single) -> None:
+        """Write sum_b (s_b p_b - x_b q_b) into ``scores`` (columns,); see ``sums.paired``."""
+        paired(planes, products, scores)
 
 
 class CompiledGaussians:
@@ -108,8 +113,9 @@ def warm_up() -> None:
     plan = Plan("warm-up", 1, 1, 1.0, (feature(0),), (Local(0, (("rx", 0),)), Phases(((1, 0),)), Hadamards(1)))
     states = CompiledStates(prepared(plan))
     turns = states.reduced(np.zeros((1, states.chunk)))
-    planes = np.empty((states.chunk // LANES, 3, 2, LANES), np.float32)
+    planes = np.empty((states.chunk // states.width, 3, 2, states.width), np.float32)
     states(turns, 0, states.workspace(), planes)
     states.weighed(planes, np.zeros(2, np.float32))
+    states.paired(planes[0], planes[0, :2].copy(), np.empty(states.width, np.float32))
     sums = CompiledGaussians(np.zeros((1, 3)), np.zeros(1))
     sums(np.zeros((3, sums.chunk), np.float32), sums.workspace())

@@ -23,7 +23,7 @@ def _interpolated(function: Callable[[Array], Array], degree: int, low: float, h
 
 
 #: sin(pi t) = t * SINE(t^2) for |t| <= 1/2.
-SINE = _interpolated(lambda w: np.pi * np.sinc(np.sqrt(w)), 5, 0.0, 0.25)
+SINE = _interpolated(lambda w: np.pi * np.sinc(np.sqrt(w)), 4, 0.0, 0.25)
 #: cos(pi t) = COSINE(t^2) for |t| <= 1/2.
 COSINE = _interpolated(lambda w: np.cos(np.pi * np.sqrt(w)), 5, 0.0, 0.25)
 #: 2^t = EXP2(t) for |t| <= 1/2.

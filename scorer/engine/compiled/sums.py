@@ -1,4 +1,4 @@
-"""The sums at the end of a score: of squared overlaps, and of the powers of two that Gaussians are."""
+"""The sums at the end of a score: of squared overlaps, of paired products, and of the powers of two in Gaussians."""
 
 from __future__ import annotations
 
@@ -56,3 +56,18 @@ def weighed(overlaps: Single, values: Single, scores: Single) -> None:
             for i in range(len(out)):
                 x, y = p[i] - q[i], p[i] - r[i]
                 out[i] += value * (x * x + y * y)
+
+
+@compiled
+def paired(planes: Single, products: Single, scores: Single) -> None:
+    """Write sum_b (s_b p_b - x_b q_b) into ``scores`` (columns,).
+
+    ``planes``: (3, 2^n, columns), of which x is the first and s the third. ``products``: (2, 2^n, columns), p and q
+    (see ``scorer.engine.forms``).
+    """
+    scores[...] = np.float32(0.0)
+    x, s, p, q = planes[0], planes[2], products[0], products[1]
+    for b in range(len(x)):
+        xs, ss, ps, qs = x[b], s[b], p[b], q[b]
+        for i in range(len(scores)):
+            scores[i] += ss[i] * ps[i] - xs[i] * qs[i]

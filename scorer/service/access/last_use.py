@@ -95,7 +95,10 @@ class LastUses:
     def end(self) -> None:
         """Write for the last time and end the thread."""
         self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
         self.flush()
+        atexit.unregister(self.end)
 
     def _write_on(self) -> None:
         while not self._ended.wait(self._every):

@@ -7,20 +7,22 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import redis
+from filelock import Timeout
 
 from scorer.service.backup.home_files import Source
 from scorer.service.backup.manifest import Member
-from scorer.service.queue.broker import embedded, redis_client, socket_path
+from scorer.service.queue.broker import append_only_lock, embedded, redis_client, socket_path
 from scorer.service.queue.claims import reached
 from scorer.service.settings import Settings
 from scorer.wire.errors import Unavailable
 
 _PIECE = 1024 * 1024
+_START = 64 * 1024
 _SQLITE = b"SQLite format 3\0"
 _REWRITE = "auto-aof-rewrite-percentage"
 _REWRITE_SECONDS = 60.0
@@ -30,15 +32,23 @@ class NotCopied(Exception):
     """A file that cannot be part of a backup, with the reason in words."""
 
 
-def copy(source: Source, target: Path) -> Member:
+class Withheld(Exception):
+    """A file that is not to be part of a backup."""
+
+
+def copy(source: Source, target: Path, withheld: Callable[[Source, bytes], bool]) -> Member:
     """Copy one file as it is at this moment. Raises NotCopied for what is no regular file of the source's folder.
 
     A database is copied by SQLite itself, every other file up to the length that it has when it is opened.
+    ``withheld``: tells from a file and its first bytes whether it is to stay where it is. Raises Withheld for such a
+    file before a byte of it lies elsewhere: the target may be a disk that others keep.
     """
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _opened(source) as reader:
-        status = os.fstat(reader)
-        if os.pread(reader, len(_SQLITE), 0) == _SQLITE:
+        status, start = os.fstat(reader), os.pread(reader, _START, 0)
+        if withheld(source, start):
+            raise Withheld
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if start.startswith(_SQLITE):
             _copy_database(source.path, target)
         else:
             _copy_bytes(reader, target, status.st_size)
@@ -56,12 +66,13 @@ def described(path: Path, name: str, mode: int) -> Member:
 def resting_queue(settings: Settings) -> Iterator[None]:
     """Keep the embedded Valkey, where one runs, from rewriting its append-only file during the block.
 
-    Between two rewrites it only appends. Raises Unavailable where a rewrite does not end.
+    Between two rewrites it only appends. Neither does `qscore up`, which waits for the lock. Raises Unavailable where a
+    rewrite does not end, or another backup.
     """
     if not embedded(settings) or not socket_path(settings).exists():
         yield
         return
-    with redis_client(settings, connections=1) as client:
+    with _alone(settings), redis_client(settings, connections=1) as client:
         try:
             before = client.config_get(_REWRITE)[_REWRITE]
         except redis.exceptions.ConnectionError:  # a killed stack left its socket
@@ -75,6 +86,19 @@ def resting_queue(settings: Settings) -> Iterator[None]:
         finally:
             with reached():
                 client.config_set(_REWRITE, before)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    lock = append_only_lock(settings)
+    try:
+        lock.acquire(timeout=_REWRITE_SECONDS)
+    except Timeout:
+        raise Unavailable("another backup copies the queue", "Try again when it has ended.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _until_rewritten(client: redis.Redis) -> None:

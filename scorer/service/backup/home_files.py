@@ -7,6 +7,7 @@ registry before the keys that it needs, for each is written after what it names.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,6 @@ _RUNNING = "run"
 _JOURNALS = ("-wal", "-shm", "-journal")
 _SECRET_WORDS = ("key", "token", "secret", "password")
 _PEM_PRIVATE = b"PRIVATE KEY-----"
-_PEM_CAP = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -49,31 +49,32 @@ def moved(settings: Settings) -> tuple[Moved, ...]:
 
 def home_files(settings: Settings) -> Iterator[Source]:
     """List files one by one: each folder is read only after what was listed before has been copied."""
+    scores = None if settings.sink_file is None else _real(settings.sink_file.expanduser())
+    yield from (source for source in _all_files(settings) if _real(source.path) != scores)
+
+
+def _all_files(settings: Settings) -> Iterator[Source]:
     home = settings.home
     for folder in _folders(home):
         if folder.name not in (_REGISTRY, _TRUSTED, _RUNNING):
             yield from _below(folder, home, home)
     yield from _below(settings.registry, settings.registry, settings.registry, _REGISTRY)
     yield from _below(settings.trusted_keys, settings.trusted_keys, settings.trusted_keys, _TRUSTED)
-    scores = None if settings.sink_file is None else settings.sink_file.expanduser().absolute()
     for path in _files(home):
-        if path.name != _SETTINGS and path != scores:
+        if path.name != _SETTINGS:
             yield Source(path, home, path.name)
     if (config := config_file()).is_file():
         yield Source(config, config.parent, _SETTINGS)
 
 
 def secret_files(settings: Settings) -> frozenset[Path]:
-    """Find the files that settings name as keys, tokens or passwords."""
-    return frozenset(path.expanduser().absolute() for name, path in _paths(settings) if _secret_name(name))
+    """Find the files that settings name as keys, tokens or passwords, by their own names: links may lead to them."""
+    return frozenset(_real(path.expanduser()) for name, path in _paths(settings) if _secret_name(name))
 
 
-def is_secret(source: Source, content: Path, named: frozenset[Path]) -> bool:
-    """Tell whether a file holds a private key or a token. ``content``: its copy; ``named``: of ``secret_files``."""
-    if source.name.startswith("private/") or source.path in named:
-        return True
-    with content.open("rb") as stream:
-        return _PEM_PRIVATE in stream.read(_PEM_CAP)
+def is_secret(source: Source, start: bytes, named: frozenset[Path]) -> bool:
+    """Tell whether a file holds a key or a token. ``start``: its first bytes; ``named``: of ``secret_files``."""
+    return source.name.startswith("private/") or _real(source.path) in named or _PEM_PRIVATE in start
 
 
 def outside(settings: Settings) -> tuple[Path, ...]:
@@ -109,6 +110,11 @@ def _visible(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _real(path: Path) -> Path:
+    """Follow links, as far as they lead: some lead in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def _secret_name(name: str) -> bool:

@@ -111,13 +111,7 @@ def _aside(home: Path) -> Iterator[Path]:
 def _unpacking(stream: IO[bytes], archive: Path) -> Iterator[_Budget]:
     """Translate what is wrong inside into one error that names the archive."""
     try:
-        codec = next(
-            (codec for magic, codec in _MAGIC.items() if stream.read(4).startswith(magic) or stream.seek(0)), None
-        )
-        if codec is None:
-            raise BadInput("it is packed neither with gzip nor with zstd")
-        stream.seek(0)
-        yield _Budget(pa.CompressedInputStream(stream, codec))
+        yield _Budget(pa.CompressedInputStream(stream, _codec(stream)))
     except BadInput as error:
         raise BadInput(f"{archive} is no sound backup: {error.detail}", _OTHER_COPY) from None
     except (tarfile.TarError, EOFError, ValueError):

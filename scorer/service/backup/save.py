@@ -17,8 +17,8 @@ from typing import IO
 
 import pyarrow as pa
 
-from scorer.service.backup.copying import NotCopied, copy, resting_queue
-from scorer.service.backup.home_files import home_files, is_secret, moved, outside, secret_files
+from scorer.service.backup.copying import NotCopied, Withheld, copy, resting_queue
+from scorer.service.backup.home_files import Source, home_files, is_secret, moved, outside, secret_files
 from scorer.service.backup.manifest import MANIFEST, Manifest, Member, is_member_name
 from scorer.service.settings import Settings
 from scorer.wire.errors import BadOption, ConfigurationError
@@ -89,22 +89,22 @@ def _codec(archive: Path, settings: Settings) -> str:
 
 def _copied(settings: Settings, copies: Path, private_keys: bool) -> tuple[list[Member], list[str], list[Skipped]]:
     members, keys, skipped = [], [], []
-    named = secret_files(settings)
+    named = frozenset[Path]() if private_keys else secret_files(settings)
+
+    def withheld(source: Source, start: bytes) -> bool:
+        return not private_keys and is_secret(source, start, named)
+
     for source in home_files(settings):
         target = copies / source.name
         if not is_member_name(source.name):
             skipped.append(Skipped(source.name, "a name that no backup may hold"))
             continue
         try:
-            member = copy(source, target)
+            members.append(copy(source, target, withheld))
         except NotCopied as reason:
             skipped.append(Skipped(source.name, str(reason)))
-            continue
-        if is_secret(source, target, named) and not private_keys:
-            target.unlink()
+        except Withheld:
             keys.append(source.name)
-        else:
-            members.append(member)
     return members, keys, skipped
 
 

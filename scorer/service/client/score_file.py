@@ -21,7 +21,7 @@ import pyarrow.csv as pacsv
 import stamina
 
 from scorer.progress import Steps, no_steps
-from scorer.rows.files import read_table
+from scorer.rows.files import memory_of_arrow, read_table
 from scorer.service.queue.exchange import Exchange
 from scorer.wire.card import ModelCard
 from scorer.wire.client import GatewayClient, ScoreReply
@@ -199,7 +199,7 @@ def _scored_file(table: pa.Table, card: ModelCard, replies: list[ScoreReply], su
 
 def _parsed(body: bytes) -> pa.Table:
     text = pacsv.ConvertOptions(column_types=dict.fromkeys(OUTPUT_COLUMNS, pa.string()))
-    return pacsv.read_csv(io.BytesIO(body), convert_options=text)
+    return pacsv.read_csv(memory_of_arrow(body), convert_options=text)
 
 
 def _appended(table: pa.Table, scores: pa.Table) -> pa.Table:

@@ -17,7 +17,6 @@ from scorer.service.queue.closing.draining import DrainMark
 from scorer.service.queue.closing.switches import EVERY, SwitchBoard
 from scorer.service.queue.exchange import QueueState
 from scorer.service.queue.lanes import LANES, Lanes
-from scorer.service.queue.living import releases
 from scorer.service.queue.sealing.exposure import REMEDY, exposures
 from scorer.service.settings import Settings
 from scorer.service.stack.up import queue_of, read_state
@@ -111,7 +110,7 @@ def _releases(settings: Settings) -> Check:
     except QScoreError:
         told.append("gateway not known")
     try:
-        found = sum(releases(queue_of(settings)).values(), Counter[str]())
+        found = sum(queue_of(settings).releases().values(), Counter[str]())
     except QScoreError:
         found = Counter()
     if found:

@@ -23,7 +23,7 @@ from scorer.service.access.oidc.people import People
 from scorer.service.access.trust.anchors import gateway_cards
 from scorer.service.gateway.contract.pages import add_contract_routes
 from scorer.service.gateway.doors import Doors
-from scorer.service.gateway.entrance.enter import enter
+from scorer.service.gateway.entrance.enter import card_for, enter
 from scorer.service.gateway.entrance.token_route import add_token_route
 from scorer.service.gateway.front.bodies import HeldBody
 from scorer.service.gateway.front.gate import ENVIRON_BODY, ENVIRON_HEAD, ENVIRON_PERMIT, Peer, RequestHead
@@ -68,6 +68,8 @@ from scorer.wire.release import RELEASE
 
 #: Threads for checks and for questions that are answered without a worker.
 QUICK_THREADS = 8
+#: Threads for exchanges of tokens: they wait for a provider, or for the audit record, and never for a batch's thread.
+TOKEN_THREADS = 4
 #: Replies that may pass from a worker to a caller.
 _REPLY_HEADERS = (
     HEADER_BATCH,
@@ -97,7 +99,8 @@ class Gateway:
     @classmethod
     def of(cls, settings: Settings, lanes: Lanes = LANES) -> Gateway:
         """Make the parts. Connects to nothing until the first request."""
-        connections, longest = settings.gateway.threads + QUICK_THREADS + 2, settings.gateway.max_timeout
+        connections = settings.gateway.threads + QUICK_THREADS + TOKEN_THREADS + 2
+        longest = settings.gateway.max_timeout
         queue = Exchanges.of(settings, connections, longest, lanes)
         traffic = Traffic.of(settings.gateway, queue)
         metrics = new_metrics(queue.state, lambda: queue.backlog(traffic.waiting()))
@@ -115,6 +118,11 @@ class Gateway:
             traffic,
             Doors.of(settings, queue),
         )
+
+    def close(self) -> None:
+        """Write what is still to be written, and end the threads that look after keys and switches."""
+        self.log.uses.end()
+        self.doors.close()
 
     @property
     def checks(self) -> RequestChecks:
@@ -188,11 +196,6 @@ def _job(asked: ScoreRequest, seconds: float) -> ScoreJob:
     )
 
 
-def create_app(settings: Settings, lanes: Lanes = LANES) -> Flask:
-    """Make the WSGI application of a gateway of its own."""
-    return application_of(Gateway.of(settings, lanes))
-
-
 def application_of(gateway: Gateway) -> Flask:
     """Make the WSGI application. A front that checked a request says so in its environment (``ENVIRON_PERMIT``)."""
     app = Flask("qscore", static_folder=None)
@@ -238,13 +241,12 @@ def _add_model_routes(app: Flask, gateway: Gateway) -> None:
 
     @app.get("/v1/models/<name>")
     def model(name: str) -> Response:
-        gateway.allow("read", name)
-        head: RequestHead = g.head
+        caller, head = gateway.allow("read", name), g.head
         asked = arguments(head.query)
         unknown = sorted(set(asked) - {"version"})
         if unknown:
             raise BadOption(f"unknown option {unknown[0][:40]}", "The only option here is version.")
-        return jsonify(gateway.cards.card(name, asked.get("version", "live")).to_dict())
+        return jsonify(card_for(caller, gateway.cards, name, asked.get("version", "live")).to_dict())
 
     @app.post("/v1/models/<name>/score")
     def score(name: str) -> Response:

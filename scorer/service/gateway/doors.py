@@ -31,6 +31,10 @@ class Doors:
         """Raise Draining where no batch is taken."""
         self.mark.check()
 
+    def close(self) -> None:
+        """Look no more at what operators close."""
+        self.board.close()
+
     def closed(self, asked: ScoreRequest, queue: Exchanges) -> WorkerReply | None:
         """Answer a batch of a disabled model, of which nothing is scored or written; None where it is to be scored."""
         switches = self.board.now()

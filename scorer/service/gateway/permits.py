@@ -14,7 +14,7 @@ from scorer.service.access.door.door import Door
 from scorer.service.access.door.tokens import MOST_BODY
 from scorer.service.access.rights import write_target
 from scorer.service.gateway.doors import Doors
-from scorer.service.gateway.entrance.enter import enter
+from scorer.service.gateway.entrance.enter import card_for, enter
 from scorer.service.gateway.front.gate import OpenPermit, Permit, RequestHead
 from scorer.service.gateway.journal import Journal
 from scorer.service.gateway.record.request_log import Line
@@ -89,7 +89,7 @@ class RequestChecks:
         if asked.options.write:
             head.noted.scope = "write"
             caller.check_write(write_target(self.settings))
-        card = self.cards.card(asked.model, asked.options.version)
+        card = card_for(caller, self.cards, asked.model, asked.options.version)
         pinned = asked.pinned(card.version, self.lanes.queue_of(card, asked.queue), caller.key.namespace)
         head.noted.about = pinned.about()
         lane = self.lanes.serving(pinned.queue)

@@ -21,7 +21,7 @@ from scorer.logs import configure_logs
 from scorer.service.access.authority import TlsFiles, server_files
 from scorer.service.access.effective import audit_start
 from scorer.service.access.trust.anchors import keep_logging_ends
-from scorer.service.gateway.app import QUICK_THREADS, Gateway, application_of
+from scorer.service.gateway.app import QUICK_THREADS, TOKEN_THREADS, Gateway, application_of
 from scorer.service.gateway.entrance.client_certificates import ask_for_certificates
 from scorer.service.gateway.front.application import Application
 from scorer.service.gateway.front.bodies import BodyRooms, Pace
@@ -29,10 +29,11 @@ from scorer.service.gateway.front.census import Census
 from scorer.service.gateway.front.connection import House, Limits
 from scorer.service.gateway.front.discard import Discard
 from scorer.service.gateway.front.notices import Notices
+from scorer.service.gateway.front.rest import Rest
 from scorer.service.gateway.front.server import Front
 from scorer.service.gateway.front.sockets import descriptors
 from scorer.service.gateway.permits import GatewayGate
-from scorer.service.process import return_memory
+from scorer.service.process import return_memory, trim_memory
 from scorer.service.queue.broker import private_dir
 from scorer.service.queue.sealing.exposure import warn_of_exposures
 from scorer.service.settings import GatewaySettings, Settings, load_settings
@@ -75,8 +76,10 @@ def front_of(gateway: Gateway, listener: socket.socket) -> Front:
         limits=Limits(own.head_seconds, own.idle_seconds, Pace(own.body_seconds, own.body_rate)),
         notices=Notices(lambda end: gateway.metrics.ended.labels(end).inc()),
         discard=Discard(),
+        rest=Rest(trim_memory, quick),
         slots=asyncio.Semaphore(own.threads),
         threads=threads,
+        patient=ThreadPoolExecutor(TOKEN_THREADS, "token"),
         quick=quick,
     )
     census = Census(own.connections, own.connections_per_address)
@@ -102,7 +105,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     front = front_of(gateway, listener)
     gc.freeze()  # imports stay for ever; collecting garbage need not walk through them
     await front.serve(stop, settings.gateway.stop_seconds)
-    gateway.log.uses.end()
+    gateway.close()
 
 
 def listening(gateway: GatewaySettings, inherited: str | None) -> socket.socket:

@@ -15,9 +15,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import redis
+from filelock import FileLock
 
 from scorer.service.settings import Settings
 from scorer.wire.errors import ConfigurationError
@@ -25,6 +26,8 @@ from scorer.wire.errors import ConfigurationError
 #: Bytes that fit into ``sockaddr_un.sun_path`` on Linux, less the final NUL.
 _SOCKET_PATH_LIMIT = 107
 _SCHEMES = ("redis", "rediss", "redis+socket")
+#: Options behind a URL's question mark that say whether the server is verified, with what they may say.
+_VERIFIED = {"ssl_cert_reqs": ("required", "cert_required"), "ssl_check_hostname": ("true", "yes", "1")}
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,11 @@ def _private(folder: Path) -> bool:
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
 
 
+def append_only_lock(settings: Settings) -> FileLock:
+    """Make the lock of whoever has the embedded server's append-only file written anew, or copies it meanwhile not."""
+    return FileLock(settings.run_dir / "append_only.lock", mode=0o600)
+
+
 def private_dir(path: Path) -> Path:
     """Make ``path`` with mode 0700, or check that it is ours alone; raises ConfigurationError when it is not."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -151,6 +159,7 @@ def broker_url(settings: Settings, server: Server = DURABLE) -> str:
     if ";" in url:
         raise ConfigurationError(f"{_setting(settings, server)} names several servers", "Name one.")
     _refuse_plain(settings, server)
+    _refuse_unverified(settings, server)
     return url
 
 
@@ -163,6 +172,16 @@ def _refuse_plain(settings: Settings, server: Server) -> None:
             f"{_setting(settings, server)} = {shown_url(settings, server)!r} is neither encrypted nor on this machine",
             f"Use rediss://, or allow it by broker_plain_hosts = [{host!r}] where the network between is trusted.",
         )
+
+
+def _refuse_unverified(settings: Settings, server: Server) -> None:
+    """Refuse a URL whose own options would end the verification of the server's certificate."""
+    for name, said in parse_qsl(urlsplit(given_url(settings, server)).query, keep_blank_values=True):
+        if name in _VERIFIED and said.lower() not in _VERIFIED[name]:
+            raise ConfigurationError(
+                f"{_setting(settings, server)} says {name}={said[:40]}, and the server must be verified",
+                "Leave that out; name the PEM file of its authority in broker_ca.",
+            )
 
 
 def is_loopback(host: str) -> bool:
@@ -182,7 +201,7 @@ def shown_url(settings: Settings, server: Server = DURABLE) -> str:
     if embedded(settings, server):
         return f"embedded Valkey at {socket_path(settings, server)}"
     parts = urlsplit(given_url(settings, server))
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()  # options may hold a password too
 
 
 def shown_urls(settings: Settings) -> str:

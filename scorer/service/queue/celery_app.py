@@ -46,7 +46,7 @@ def _reliability(clock: TaskClock) -> dict[str, Any]:
         "task_acks_late": True,
         "task_acks_on_failure_or_timeout": True,
         # A lost pool process: send the task again at once, a bounded number of times (max_retries on the task).
-        # Rejecting instead would requeue a poisonous body without end.
+        # Rejecting instead would requeue a poisonous body without end; deliveries, which must stay, count their runs.
         "task_retry_on_worker_lost": True,
         "task_reject_on_worker_lost": False,
         # The soft limit lets the task tell its caller; the hard one ends a task that does not listen.
@@ -60,7 +60,7 @@ def _worker() -> dict[str, Any]:
         # One message per process: a batch must never wait behind another while a second process is idle.
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
-        # On SIGTERM running batches get this long, in seconds, before their processes end.
+        # SIGTERM waits for running batches; who asks a second time (Ctrl-C, SIGQUIT) leaves them so many seconds.
         "worker_soft_shutdown_timeout": 3.0,
         "worker_enable_soft_shutdown_on_idle": False,
         # After a lost connection the running batch's message is redelivered anyway; its result would come twice.

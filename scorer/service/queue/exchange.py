@@ -23,6 +23,7 @@ from scorer.service.queue.claims import claimed, reached
 from scorer.service.queue.full_server import Command, in_one_step
 from scorer.service.queue.jobs import REPLY_LIFE, DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES, Lanes
+from scorer.service.queue.living import HEARTBEAT_LIFE, WORKERS, processes_of
 from scorer.service.queue.sealing.lists import taken, waited
 from scorer.service.queue.sealing.seal import NO_SEAL, Seal
 from scorer.service.queue.tally import added_up, packed_counts
@@ -35,6 +36,11 @@ ACK_LIFE = 3600
 ATTEMPT_LIFE = 600
 #: Seconds that rows wait for a sink that is away, and that a batch's settled parts are counted.
 ROWS_LIFE = 24 * 3600
+#: Seconds that is remembered what became of rows that are settled: for messages of theirs that come once more. Longer,
+#: and a day of batches would fill the server with what nobody asks for.
+SETTLED_LIFE = 600
+#: Acknowledgements that one list holds at most; the newest stay. Who reads none of so many sends its batches again.
+MOST_ACKS = 50_000
 #: Where a stream's present leader stands: its number, in decimal digits. No key: any leader's jobs are taken.
 EPOCH = "qscore:epoch:"
 # One step of the server: two that lead one after the other may both be here, and the lower number must not win.
@@ -43,28 +49,12 @@ local now = tonumber(redis.call('GET', KEYS[1]) or '0')
 if tonumber(ARGV[1]) > now then redis.call('SET', KEYS[1], ARGV[1]) return tonumber(ARGV[1]) end
 return now
 """
-#: Seconds after which a silent worker counts as gone. Its event loop beats every two seconds.
-HEARTBEAT_LIFE = 12.0
-HEARTBEAT_EVERY = 2.0
-
-#: Before a lane's name: its living workers, each with the epoch second at which it counts as gone.
-WORKERS = "qscore:workers:"
 #: Before a batch id: its runs that were begun and not answered, each with its caller's deadline (epoch seconds).
 _RUNS = "qscore:runs:"
+#: Before a rows key: how many runs of these rows were begun and came to no end. 0.1.0 noted 1 for any number.
+BEGUN = "qscore:begun:"
 _ACKNOWLEDGEMENT = TypeAdapter(Acknowledgement)
 _BATCH_ID = TypeAdapter(str)
-
-
-def worker_name(host: str, pid: int, processes: int) -> str:
-    """Name a worker among those that live, with the number of its processes."""
-    return f"{host}:{pid}*{processes}"
-
-
-def _processes(name: bytes) -> int:
-    """Read the number of processes in a worker's name; workers of 0.1.0 do not say it, and count as one."""
-    name = name.partition(b" ")[0]  # its release stands behind
-    number = name.rpartition(b"*")[2]
-    return int(number) if b"*" in name and number.isdigit() else 1
 
 
 @dataclass(frozen=True)
@@ -188,10 +178,15 @@ class Exchange:
             packed: Any = self.client.get(key)
         return None if packed is None else WaitingRows.unpack(self.seal.open(key, packed))
 
-    def begun(self, key: str) -> bool:
-        """Note that rows under ``key`` are about to be written; whether an earlier run noted it already."""
+    def begun(self, key: str) -> int:
+        """Note that rows under ``key`` are about to be written; how many earlier runs noted it and came to no end."""
         with reached():
-            return not in_one_step(self.client, ("SET", "qscore:begun:" + key, b"1", "NX", "EX", ROWS_LIFE))[0]
+            return int(in_one_step(self.client, ("INCR", BEGUN + key), ("EXPIRE", BEGUN + key, ROWS_LIFE))[0]) - 1
+
+    def forget_rows(self, key: str) -> None:
+        """Remove rows that are settled. That a run wrote them is remembered a while, for they may be put once more."""
+        with reached():
+            in_one_step(self.client, ("UNLINK", key), ("EXPIRE", BEGUN + key, SETTLED_LIFE))
 
     @contextmanager
     def claim(self, key: str) -> Iterator[bool]:
@@ -221,8 +216,10 @@ class Exchange:
         """Note what became of one part; when it was the last, acknowledge the batch to its submitter.
 
         At least once: a part that is delivered twice acknowledges twice, with the same batch id. Parts of other rows
-        under the same batch id are counted apart.
+        under the same batch id are counted apart. Nothing is counted where no submitter is to hear of it.
         """
+        if job.submitter is None:
+            return
         # Messages of 0.1.0 name no submission; their parts are counted under the key that they were counted under then.
         key = f"qscore:settled:{ack.batch_id}" + (job.submission and f":{job.submission}")
         counts = self.seal.close(key, packed_counts(job.part, ack))
@@ -231,26 +228,33 @@ class Exchange:
             # settle the last parts at once, one sees them all.
             steps: tuple[Command, ...] = (("HSET", key, job.part, counts), ("EXPIRE", key, ROWS_LIFE), ("HVALS", key))
             settled = in_one_step(self.client, *steps)[2]
-        if job.submitter is None or len(settled) < job.parts:
+        if len(settled) < job.parts:
             return
         whole = added_up(ack.batch_id, [self.seal.open(key, value) for value in settled])
         if whole is None:
             get_log().error("refused", key=key, reason="a part is counted twice")
             return
-        self.report(job.submitter, BatchOutcome.of(whole))
+        self.report(job.submitter, BatchOutcome.of(whole), ("EXPIRE", key, SETTLED_LIFE))
 
-    def report(self, submitter: str, outcome: BatchOutcome) -> None:
-        """Tell a submitter what became of its batch."""
+    def report(self, submitter: str, outcome: BatchOutcome, *more: Command) -> None:
+        """Tell a submitter what became of its batch, and do ``more`` in the same step."""
         key = f"qscore:ack:{submitter}"
+        push: Command = ("RPUSH", key, self.seal.close(key, outcome.pack()))
         with reached():
-            in_one_step(self.client, ("RPUSH", key, self.seal.close(key, outcome.pack())), ("EXPIRE", key, ACK_LIFE))
+            in_one_step(self.client, push, ("LTRIM", key, -MOST_ACKS, -1), ("EXPIRE", key, ACK_LIFE), *more)
 
     def take_outcomes(self, submitter: str, most: int = 200) -> list[BatchOutcome]:
         """Take what has become of a submitter's batches, acknowledged or refused; never waits."""
         key = f"qscore:ack:{submitter}"
         with reached():
             found: Any = self.client.lpop(key, most)
-        return [BatchOutcome.unpack(packed) for packed in taken(self.seal, key, found or [])]
+        outcomes = []
+        for packed in taken(self.seal, key, found or []):
+            try:
+                outcomes.append(BatchOutcome.unpack(packed))
+            except NonsenseReply as error:  # what was taken off the list beside it is not lost with it
+                get_log().error("refused", key=key, reason=error.sentence())
+        return outcomes
 
     def wait_outcome(self, submitter: str, seconds: float) -> BatchOutcome | None:
         """Wait for the submitter's next outcome; None when ``seconds`` passed without one."""
@@ -273,7 +277,7 @@ class Exchange:
         """Count the processes of a lane's living workers."""
         with reached():
             names: Any = self.client.zrangebyscore(WORKERS + lane, time.time(), "+inf")
-        return sum(map(_processes, names))
+        return sum(map(processes_of, names))
 
     def sign_off(self, lane: str, worker: str) -> None:
         """Say that a worker ends."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from scorer.service.queue.broker import DURABLE, FAST, redis_client, shared
 from scorer.service.queue.celery_app import build_app
+from scorer.service.queue.claims import reached
 from scorer.service.queue.exchange import Exchange, QueueState
 from scorer.service.queue.lanes import LANES, SCORE, Lane, Lanes
+from scorer.service.queue.living import WORKERS, release_of
 from scorer.service.queue.pace import backlog
 from scorer.service.queue.sealing.seal import Seal
 from scorer.service.queue.submit import Submitter
@@ -71,6 +76,15 @@ class Exchanges:
         if self.fast is self.durable:
             return durable
         return {**durable, **backlog(self.fast.client, self.fast.lanes, ahead)}
+
+    def releases(self) -> Mapping[str, Counter[str]]:
+        """Count the living workers by release, lane by lane. Raises Unavailable."""
+        found = {}
+        for lane in self.lanes:
+            with reached():
+                names: Any = self.serving(lane).client.zrangebyscore(WORKERS + lane.name, time.time(), "+inf")
+            found[lane.name] = Counter(map(release_of, names))
+        return found
 
     def close(self) -> None:
         """Close all connections."""

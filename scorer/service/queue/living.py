@@ -1,15 +1,19 @@
-"""Who works on the queue: living workers say their release beside their name."""
+"""Who works on the queue: living workers say their processes and their release beside their name."""
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from typing import Any
-
-from scorer.service.queue.claims import reached
-from scorer.service.queue.exchange import WORKERS
-from scorer.service.queue.exchanges import Exchanges
 from scorer.wire.release import RELEASE, stated
+
+#: Before a lane's name: its living workers, each with the epoch second at which it counts as gone.
+WORKERS = "qscore:workers:"
+#: Seconds after which a silent worker counts as gone. Its event loop beats every two seconds.
+HEARTBEAT_LIFE = 12.0
+HEARTBEAT_EVERY = 2.0
+
+
+def worker_name(host: str, pid: int, processes: int) -> str:
+    """Name a worker among those that live, with the number of its processes."""
+    return f"{host}:{pid}*{processes}"
 
 
 def member(worker: str) -> str:
@@ -17,15 +21,13 @@ def member(worker: str) -> str:
     return f"{worker} {RELEASE}"
 
 
-def releases(queue: Exchanges) -> dict[str, Counter[str]]:
-    """Count the living workers by release, lane by lane. Raises Unavailable."""
-    found: dict[str, Counter[str]] = {}
-    for lane in queue.lanes:
-        with reached():
-            members: Any = queue.serving(lane).client.zrangebyscore(WORKERS + lane.name, time.time(), "+inf")
-        found[lane.name] = Counter(stated(_release(known)) for known in members)
-    return found
+def processes_of(name: bytes) -> int:
+    """Read the number of processes in a worker's name; workers of 0.1.0 do not say it, and count as one."""
+    name = name.partition(b" ")[0]  # its release stands behind
+    number = name.rpartition(b"*")[2]
+    return int(number) if b"*" in name and number.isdigit() else 1
 
 
-def _release(known: bytes) -> str | None:
-    return known.decode("utf-8", "replace").partition(" ")[2] or None
+def release_of(name: bytes) -> str:
+    """Read the release in a worker's name; of one that says none, that it is from before 0.2.0."""
+    return stated(name.decode("utf-8", "replace").partition(" ")[2] or None)

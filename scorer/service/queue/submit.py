@@ -25,10 +25,11 @@ from kombu.serialization import dumps
 from scorer.service.queue.broker import DURABLE, FAST
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.claims import reached
-from scorer.service.queue.exchange import ROWS_LIFE, WORKERS, WaitingRows
+from scorer.service.queue.exchange import BEGUN, ROWS_LIFE, WaitingRows
 from scorer.service.queue.full_server import Command, in_one_step
 from scorer.service.queue.jobs import INLINE_BYTES, DeliveryJob, ScoreJob
 from scorer.service.queue.lanes import LANES, QUEUE_DELIVER, SCORE, Lane, Lanes
+from scorer.service.queue.living import WORKERS
 from scorer.service.queue.sealing.seal import NO_SEAL, Seal
 from scorer.service.settings import Settings
 from scorer.wire.errors import QueueFull
@@ -135,11 +136,11 @@ class Submitter:
 
     def take_back(self, placed: Placed) -> None:
         """Take a job for which nobody waits from its queue, with its body; one that a worker has is left to it."""
-        with reached(), self._server(self.lanes.serving(placed.queue))[0].pipeline(transaction=True) as pipe:
-            pipe.lrem(self.lanes.keys[placed.queue], 1, placed.message)  # type: ignore[arg-type]  # bytes are taken
-            if placed.job.body_key is not None:
-                pipe.unlink(placed.job.body_key)
-            pipe.execute()
+        steps: list[Command] = [("LREM", self.lanes.keys[placed.queue], 1, placed.message)]
+        if placed.job.body_key is not None:
+            steps.append(("UNLINK", placed.job.body_key))
+        with reached():
+            in_one_step(self._server(self.lanes.serving(placed.queue))[0], *steps)
 
     def _server(self, lane: Lane) -> tuple[redis.Redis, Seal]:
         """Find the server of a lane's batches, and the seal of what is put there."""
@@ -184,7 +185,9 @@ class Submitter:
         packed = b"" if waiting is None else self.seal.close(job.rows_key, waiting.pack())
         if waiting is None or not only_new:
             # What is left of a part takes the place of more. A full server keeps it, or the part could not leave it.
-            rows: list[Command] = [("SET", job.rows_key, packed, "EX", ROWS_LIFE)] if packed else []
+            rows: list[Command] = []
+            if packed:  # the run before came to its end
+                rows = [("SET", job.rows_key, packed, "EX", ROWS_LIFE), ("UNLINK", BEGUN + job.rows_key)]
             with reached():
                 in_one_step(self.client, *rows, put)
             return

@@ -3,7 +3,7 @@
 - A message is taken and noted as held in one step of the server, so that none is lost between the two.
 - Whoever holds a message renews its hold while it lives. So the visibility timeout is the time after which a dead
   worker, or one that lost its server, counts as such; a task may take longer.
-- Taking, renewing and giving back work on a server that is full, which is how it becomes empty again.
+- Taking, renewing, forgetting and giving back work on a server that is full, which is how it becomes empty again.
 - A server that refuses (full disk, read-only, busy) is an outage that is waited out; it ends no worker.
 
 The methods whose names begin with an underscore are kombu's own; tests on a real server hold them to kombu 5.7.
@@ -18,11 +18,11 @@ import contextlib
 import json
 import time
 from queue import Empty
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 from celery.app.amqp import AMQP
-from kombu.connection import Connection
+from kombu.connection import Connection, ConnectionPool, PooledConnection
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from redis.exceptions import ResponseError
@@ -38,8 +38,8 @@ _REFUSED_PAUSE = 1.0
 #: Messages that are given to others in one step; there is a next one two seconds later.
 _RESTORED_AT_ONCE = 50
 
-# KEYS: list, index of held messages, held messages. ARGV: epoch seconds. What cannot be read as a message is taken away
-# and returned all the same: the worker says so.
+# KEYS: list, index of held messages, held messages. ARGV: epoch seconds, the queue. Answers with the message and the
+# tag under which it is held; without one where it cannot be read: it is taken away all the same, and that is said.
 _TAKE = """#!lua flags=allow-oom
 local item = redis.call('LINDEX', KEYS[1], -1)
 if not item then return false end
@@ -47,12 +47,18 @@ local text = item:sub(1, 4) == '\193qs1' and item:sub(45) or item
 local read, message = pcall(cjson.decode, text)
 local told = read and type(message) == 'table' and message['properties']
 local tag = type(told) == 'table' and told['delivery_tag']
-if type(tag) == 'string' then
+if type(tag) ~= 'string' then tag = false end
+if tag then
     redis.call('ZADD', KEYS[2], ARGV[1], tag)
     redis.call('HSET', KEYS[3], tag, '[' .. item .. ', "", "' .. ARGV[2] .. '"]')
 end
 redis.call('RPOP', KEYS[1])
-return item
+return {item, tag}
+"""
+# The same KEYS. ARGV: the tag of a message that is done.
+_FORGET = """#!lua flags=allow-oom
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[1])
 """
 # The same KEYS. ARGV: how many messages to give back and then their tags. A message lies there as kombu writes it:
 # [message, exchange, queue]; one of a queue that an earlier version had goes onto this lane's list.
@@ -76,6 +82,13 @@ return #lost
 """
 
 
+class _Taken(NamedTuple):
+    """A message as it lay on its list, and the tag under which the server notes it as held; None: it has none."""
+
+    item: bytes
+    tag: bytes | None
+
+
 class QoS(kombu_redis.QoS):
     """Messages that this worker holds."""
 
@@ -91,11 +104,21 @@ class QoS(kombu_redis.QoS):
     def ack(self, delivery_tag: str) -> None:
         """Forget a message that is done. Where the server refuses, it comes again, and is known to be done then."""
         self.held.discard(delivery_tag)
-        try:
-            super().ack(delivery_tag)
-        except ResponseError as error:
-            get_log().warning("not_acknowledged", reason=str(error))
-            virtual.QoS.ack(self, delivery_tag)
+        # kombu's transaction is refused by a Redis that is full, and what is done would come again and again.
+        with self.channel.conn_or_acquire() as client:
+            try:
+                client.eval(_FORGET, 3, *self.channel.lane_keys(), delivery_tag)
+            except ResponseError as error:
+                get_log().warning("not_acknowledged", reason=str(error))
+        virtual.QoS.ack(self, delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Give a message back, or forget it."""
+        if not requeue:
+            self.ack(delivery_tag)
+            return
+        self.restore_by_tag(delivery_tag, leftmost=True)
+        virtual.QoS.ack(self, delivery_tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: ARG002  # kombu's form
         """Give a message back; where the server refuses, it comes again when its hold ends."""
@@ -140,6 +163,11 @@ class Channel(kombu_redis.Channel):
     def _queue_bind(self, *_binding: Any) -> None:
         """Write no binding: messages name their list, and a full server would refuse, and with it the worker."""
 
+    def _size(self, queue: str) -> int:
+        """Count what waits, of one priority, as all here; kombu asks in a transaction whenever it declares a queue."""
+        with self.conn_or_acquire() as client:
+            return int(client.llen(queue))
+
     def lane_keys(self) -> list[str]:
         """Name the list, the index of held messages and the held messages, as the server knows them."""
         return [self.global_keyprefix + key for key in (self.lane_queue, self.unacked_index_key, self.unacked_key)]
@@ -171,54 +199,58 @@ class Channel(kombu_redis.Channel):
             raise
         except ResponseError as error:
             return self._taken_from_full(error)
-        item = self._take()
+        taken = self._take()
         self._refused = ""
-        return self._handed_on(item)
+        return self._handed_on(taken)
 
     def _taken_from_full(self, refusal: ResponseError) -> bool:
         """Take a message although the server refuses to wait for one. Raises Empty where it refuses this too."""
         self._say_refused(refusal)
-        item = None
+        taken = None
         try:
-            item = self._take()
+            taken = self._take()
         except ResponseError as error:
             self._say_refused(error)
-        if item is None:
+        if taken is None:
             self._quiet_until = time.monotonic() + _REFUSED_PAUSE
             raise Empty
-        return self._handed_on(item)
+        return self._handed_on(taken)
 
-    def _take(self) -> bytes | None:
+    def _take(self) -> _Taken | None:
         with self.conn_or_acquire() as client:
-            item: bytes | None = client.eval(_TAKE, 3, *self.lane_keys(), repr(time.time()), self.lane_queue)
-        return item
+            found = client.eval(_TAKE, 3, *self.lane_keys(), repr(time.time()), self.lane_queue)
+        return None if found is None else _Taken(*found)
 
-    def _handed_on(self, item: bytes | None) -> bool:
+    def _handed_on(self, taken: _Taken | None) -> bool:
         """Give a message to the worker. One that cannot be read is said once and forgotten."""
-        if item is None:
+        if taken is None:
             raise Empty
+        item = taken.item
         try:
             message = json.loads(self.seal.open(self.lane_keys()[0], item))
             self.Message(message, channel=self)
         except Exception as error:
             why = error.sentence() if isinstance(error, Forged) else f"it cannot be read: {type(error).__name__}"
             get_log().error("message_refused", reason=why, bytes=len(item))
-            self._refuse(item, why)
+            if taken.tag is not None:
+                self.qos.ack(taken.tag)
+            self._tell_caller(item, why)
             raise Empty from None
         self.connection._deliver(message, self.lane_queue)
         return True
 
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:  # noqa: ARG002  # kombu's form
         """Put a message that Celery itself sends: a task again whose process was lost."""
-        sealed = self.seal.close(self.global_keyprefix + queue, json.dumps(message).encode())
+        key = self.global_keyprefix + queue
+        sealed = self.seal.close(key, json.dumps(message).encode())
         with self.conn_or_acquire() as client:
-            client.rpush(queue, sealed)  # before what waits: its caller has waited long already
+            # Before what waits, for its caller has waited long already; on a full server too, where it lay until now.
+            beyond(client, ("RPUSH", key, sealed))
 
-    def _refuse(self, item: bytes, why: str) -> None:
-        """Remove the hold on a message that nobody will acknowledge, and tell its caller, as far as it can be read."""
+    def _tell_caller(self, item: bytes, why: str) -> None:
+        """Tell the caller of a message that nobody will run, as far as it can be read."""
         with contextlib.suppress(ValueError, KeyError, TypeError, IndexError, RecursionError):
             envelope = json.loads(unsealed(item))
-            self.qos.ack(str(envelope["properties"]["delivery_tag"]))
             key = msgpack.unpackb(base64.b64decode(envelope["body"]))[1]["reply_key"]
             if isinstance(key, str) and key.startswith(REPLY):
                 self._answer(key, Unavailable(f"a worker refused the batch: {why}"))
@@ -244,9 +276,21 @@ def lane_amqp(key_seal: Seal) -> type[AMQP]:
     class Transport(kombu_redis.Transport):
         Channel = SealedChannel
 
+    class LanePooled(PooledConnection):
+        def get_transport_cls(self) -> type[Transport]:
+            return Transport
+
+    class LanePool(ConnectionPool):
+        def new(self) -> LanePooled:
+            return LanePooled(self, **dict(self.connection._info(resolve=False)))
+
     class LaneConnection(Connection):
         def get_transport_cls(self) -> type[Transport]:
             return Transport
+
+        # What Celery sends by itself goes out on pooled connections, which kombu makes of its own class.
+        def Pool(self, limit: int | None = None, **more: Any) -> LanePool:  # noqa: N802  # kombu's name
+            return LanePool(self, limit, **more)
 
     class LaneAMQP(AMQP):  # type: ignore[misc]
         Connection = LaneConnection

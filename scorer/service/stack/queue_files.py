@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from filelock import Timeout
 
 from scorer.logs import get_log
 from scorer.service.queue.broker import (
     DURABLE,
+    append_only_lock,
     embedded,
     make_socket_folder,
     own_servers,
@@ -81,12 +83,18 @@ class AppendOnlyFile:
         return embedded(self.settings, DURABLE) and self.settings.delivers
 
     def tend(self) -> None:
-        """Have it written anew where that is due: after the start, and every ten minutes in which it grew."""
+        """Have it written anew where that is due: after the start, and every ten minutes in which it grew.
+
+        A backup that copies it is let end first: two halves of two times are no file.
+        """
         now = time.monotonic()
         if not self.written or now < self._looked + LOOKED_EVERY:
             return
         self._looked = now
-        with contextlib.suppress(redis.exceptions.RedisError):
+        with (
+            contextlib.suppress(redis.exceptions.RedisError, Timeout),
+            append_only_lock(self.settings).acquire(timeout=0),
+        ):
             self._look(now)
 
     def _look(self, now: float) -> None:
@@ -104,9 +112,12 @@ class AppendOnlyFile:
         if not self.written:
             return
         try:
-            with redis_client(self.settings, connections=1) as client:
+            with (
+                append_only_lock(self.settings).acquire(timeout=_REWRITE_SECONDS),
+                redis_client(self.settings, connections=1) as client,
+            ):
                 _rewritten(client)
-        except redis.exceptions.RedisError as error:
+        except (redis.exceptions.RedisError, Timeout) as error:
             get_log().warning("append_only_file_not_rewritten", reason=type(error).__name__)
 
 

@@ -23,7 +23,7 @@ from scorer.service.queue.lanes import TASK_DELIVER
 from scorer.service.queue.submit import Submitter
 from scorer.service.worker.messages import run_job
 from scorer.service.worker.sinks import UnusableSink
-from scorer.wire.errors import QScoreError, Unavailable
+from scorer.wire.errors import QScoreError
 
 #: Runs of one delivery task before what is left goes to the dead letters; about a minute and a half in all.
 MAX_DELIVERY_RUNS = 6
@@ -31,6 +31,9 @@ MAX_DELIVERY_RUNS = 6
 MAX_STREAM_RUNS = 360
 #: Runs for which a sink may refuse everything; a wrong key or template seldom mends itself within a minute.
 MAX_REFUSED_RUNS = 2
+#: Runs in a row that may end without a word, with their process or worker, before the rows join the dead letters: it
+#: may be they that end it.
+MAX_BROKEN_RUNS = 10
 #: Seconds after which rows that another worker holds are looked at again.
 _CLAIMED_PAUSE = 5.0
 #: Seconds by which a run may be overdue before its message counts as lost and another takes its place.
@@ -38,8 +41,8 @@ _OVERDUE = 30.0
 _LONGEST_PAUSE = 10.0  # seconds between runs of a delivery
 #: What a sink that names a pause (Retry-After) gets at most, in seconds.
 _LONGEST_ASKED_PAUSE = 90.0
-#: Seconds before a message goes back whose run failed for want of the queue's server.
-_UNAVAILABLE_PAUSE = 1.0
+#: Seconds before a message goes back whose run failed, for want of the queue's server most often.
+_FAILED_PAUSE = 1.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class DeliveryWorker:
         log = get_log().bind(batch_id=job.batch_id, part=job.part)
         if self.exchange.superseded(job):
             log.warning("dropped", why="an earlier leader of its stream sent it", stream=job.stream, epoch=job.epoch)
-            self.exchange.drop(job.rows_key)
+            self.exchange.forget_rows(job.rows_key)
             return
         with self.exchange.claim(job.rows_key) as mine:
             if mine:
@@ -82,8 +85,9 @@ class DeliveryWorker:
         job = replace(job, attempt=max(job.attempt, waiting.attempt))
         sink = self.sink_of(job)
         log = log.bind(sink=sink.name)
+        broken = self.exchange.begun(job.rows_key)
         try:
-            result = self._deliver(job, rows, sink)
+            result = self._deliver(job, rows, sink, broken)
         except Exception as error:  # the soft time limit among them: the message is gone once this returns
             log.exception("delivery_failed", attempt=job.attempt)
             result = self._undelivered(job, rows, sink, error)
@@ -93,14 +97,17 @@ class DeliveryWorker:
             log.warning("delivery_delayed", unsent=len(result.unsent), attempt=job.attempt, reason=result.reason)
             return
         self.exchange.settle_part(job, tally)
-        self.exchange.drop(job.rows_key)
+        self.exchange.forget_rows(job.rows_key)
         log.info("delivered", written=tally.written, already=tally.already_there, dead=tally.dead, reason=result.reason)
 
-    def _deliver(self, job: DeliveryJob, rows: ScoredRows, sink: Sink) -> DeliveryResult:
+    def _deliver(self, job: DeliveryJob, rows: ScoredRows, sink: Sink, broken: int) -> DeliveryResult:
+        """Send rows. ``broken``: runs of them before this one that came to no end."""
+        if broken >= MAX_BROKEN_RUNS:
+            sink = _broken_off(sink, f"{broken} runs of it ended with their process")
         # A sink without usable settings gets none by itself: the dead letters are where its rows can be seen.
         final = _is_last(job) or isinstance(sink, UnusableSink)
         if isinstance(sink, RecallingSink):
-            repeated = self.exchange.begun(job.rows_key) or job.attempt > 0
+            repeated = broken > 0 or job.attempt > 0
             # What a connector sends twice says the same twice: nobody else can make its ids.
             sink = sink.session(job.first_submitted, repeated, compared=not job.stream)
         refusal_final = job.attempt + 1 >= MAX_REFUSED_RUNS
@@ -108,11 +115,9 @@ class DeliveryWorker:
 
     def _undelivered(self, job: DeliveryJob, rows: ScoredRows, sink: Sink, error: Exception) -> DeliveryResult:
         """Settle rows of a run that broke off: all come again, or join the dead; which were taken is not known."""
-        reason = f"the delivery broke off: {type(error).__name__}"
-        nothing = Acknowledgement(job.batch_id, 0)
+        broken = _broken_off(sink, type(error).__name__)
         if not _is_last(job):
-            return DeliveryResult(nothing, rows, reason=reason)
-        broken = UnusableSink(sink.name, QScoreError(reason, "Look for the batch_id in the delivery log."))
+            return DeliveryResult(Acknowledgement(job.batch_id, 0), rows, reason=broken.error.detail)
         return deliver(rows, broken, self.dead_letters, final=True, batch_id=job.batch_id)
 
     def _again(self, job: DeliveryJob, result: DeliveryResult, tally: Acknowledgement) -> None:
@@ -124,16 +129,32 @@ class DeliveryWorker:
 def register_delivery(app: Celery, make_worker: Callable[[], DeliveryWorker]) -> None:
     """Define qscore.deliver on ``app``. ``make_worker`` runs in each pool process when its first task arrives."""
 
-    @app.task(name=TASK_DELIVER, typing=False, shared=False, max_retries=MAX_DELIVERY_RUNS, default_retry_delay=5)  # type: ignore[untyped-decorator]
+    # Whatever ends a run, its message goes back: Celery would acknowledge it, and its rows would lie for a day and be
+    # gone. MAX_BROKEN_RUNS is the bound, whether a process was lost, at its hard limit or before, or the whole worker.
+    kept: dict[str, Any] = {"acks_on_timeout": False, "reject_on_worker_lost": True, "retry_on_worker_lost": False}
+
+    @app.task(name=TASK_DELIVER, typing=False, shared=False, **kept)  # type: ignore[untyped-decorator]
     def deliver_task(**message: Any) -> None:
         try:
-            run_job(make_worker().run, message)
-        except Unavailable as error:
-            # Celery would acknowledge a failed task, and its rows would lie for a day and be gone. A server that stores
-            # nothing for want of memory still hands messages out: not at once again.
-            get_log().warning("delivery_put_back", reason=error.detail)
-            time.sleep(_UNAVAILABLE_PAUSE)
-            raise Reject(error.detail, requeue=True) from error
+            _run_or_pause(make_worker().run, message)
+        except Exception as error:
+            raise Reject(type(error).__name__, requeue=True) from error
+
+
+def _run_or_pause(run: Callable[[dict[str, Any]], None], message: dict[str, Any]) -> None:
+    """Run a message. Where that fails, pause: a server without memory hands messages out, and not at once again."""
+    try:
+        run_job(run, message)
+    except Exception as error:
+        reason = error.detail if isinstance(error, QScoreError) else type(error).__name__
+        get_log().warning("delivery_put_back", reason=reason, exc_info=not isinstance(error, QScoreError))
+        time.sleep(_FAILED_PAUSE)
+        raise
+
+
+def _broken_off(sink: Sink, why: str) -> UnusableSink:
+    reason = QScoreError(f"the delivery broke off: {why}", "Look for the batch_id in the delivery log.")
+    return UnusableSink(sink.name, reason)
 
 
 def _is_last(job: DeliveryJob) -> bool:

@@ -29,10 +29,9 @@ from scorer.service.access.trust.anchors import log_ends, seen_aliases
 from scorer.service.process import ONE_THREAD, end_with_parent
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.closing.switches import SwitchBoard
-from scorer.service.queue.exchange import HEARTBEAT_EVERY, worker_name
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import LANES, Lane, Lanes
-from scorer.service.queue.living import member
+from scorer.service.queue.living import HEARTBEAT_EVERY, member, worker_name
 from scorer.service.queue.pace import PaceNotes
 from scorer.service.queue.sealing.exposure import warn_of_exposures
 from scorer.service.settings import Settings, load_settings

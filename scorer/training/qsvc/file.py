@@ -1,20 +1,22 @@
-"""A trained QSVC as a file: written where it was trained, read where its model is signed.
+"""A trained machine as a file: written where it was trained, read where its model is signed.
 
     write_qsvc("machine.json", qsvc, features=["failures", "hosts"], values=V, inputs=scaler.transform(V), labels=y)
 
 then ``qscore import-qsvc machine.json``. The file is JSON: the compiled circuit, support vectors and dual coefficients,
-and the rows that the machine was trained on, for its twin. Nothing in it runs when it is read, as something in a pickle
-or in qiskit-machine-learning's own format does, and whoever reads it needs no Qiskit.
+or what is measured at its end, and the rows that the machine was trained on, for its twin. Nothing in it runs when it
+is read, as something in a pickle or in qiskit-machine-learning's own format does, and whoever reads it needs no Qiskit.
 
 What stood between a feature and the machine's input (a MinMaxScaler, a StandardScaler) is found from the rows
 themselves and becomes part of the circuit, whose features here are scaled to 0 and 1 at the ends of the training rows.
+
+Format 1 is a kernel machine, as 0.1.0 wrote and reads it; format 2 a measured circuit (VQC, NeuralNetworkClassifier).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +24,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scorer.circuits.errors import CircuitError
-from scorer.circuits.expressions import Expression
 from scorer.circuits.plan import Plan
 from scorer.models.parts import ArtifactFormatError, check_keys, number, section, texts
 from scorer.models.twins import MAX_SUPPORT
 from scorer.rows.transform import FeatureError, Scaler
-from scorer.training.qsvc.convert import ImportRefused, KernelMachine, machine_of
+from scorer.training.qsvc.estimators import finite_rows, machine_of
+from scorer.training.qsvc.machines import Importable, ImportRefused, KernelMachine, MeasuredCircuit
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-FORMAT = 1
+FORMATS = (1, 2)
 MAX_BYTES = 256 * 1024 * 1024
-_KEYS = {"qsvc_format", "circuit", "features", "low", "high", "support", "coefficients", "intercept", "rows", "labels"}
+#: Words of an observable: as many as there are on six qubits.
+MAX_PAULIS = 4096
+_KEYS = {"qsvc_format", "circuit", "features", "low", "high", "rows", "labels"}
+#: Format -> what it says of the machine.
+_OWN_KEYS = {1: {"support", "coefficients", "intercept"}, 2: {"diagonal", "paulis", "offset"}}
 #: How far from a straight line an input may lie, as a share of its largest magnitude.
 _STRAIGHT = 1e-9
 
@@ -45,13 +51,13 @@ class QsvcFileError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class StoredQsvc:
-    """A QSVC as its file holds it.
+    """A machine as its file holds it.
 
     ``machine``: on scaled features; high scores mean 1. ``features``: their names (n,). ``rows``: what it was
     trained on, unscaled (N, n), with ``labels`` of 0 and 1 (N,).
     """
 
-    machine: KernelMachine
+    machine: Importable
     features: tuple[str, ...]
     scaler: Scaler
     rows: Array
@@ -67,42 +73,61 @@ def write_qsvc(
     inputs: ArrayLike,
     labels: ArrayLike,
     positive: Any = None,
+    feature_map: Any = None,
 ) -> None:
-    """Write a fitted, binary QSVC (see ``import_qsvc``) with the rows that it was trained on.
+    """Write a fitted machine of two labels (see ``import_qsvc``) with the rows that it was trained on.
 
     ``features``: the names that the recipe has for its inputs, in their order. ``values``: those features of every
-    training row (N, n), in the recipe's units. ``inputs``: what the machine was fitted on (N, n), each a multiple of
-    its feature plus a constant. ``labels``: (N,), as in ``fit``. ``positive``: the label of malicious rows; None: the
-    second of ``classes_``. Raises ImportRefused, CircuitError.
+    training row (N, n), in the recipe's units. ``inputs``: what the machine, or the pipeline that is given, was fitted
+    on (N, n), each a multiple of its feature plus a constant. ``labels``: (N,), as in ``fit``. ``positive``: the label
+    of malicious rows; None: the one that sorts second. ``feature_map``: as for ``import_qsvc``. Raises ImportRefused,
+    CircuitError.
     """
-    V, X, y = np.asarray(values, np.float64), np.asarray(inputs, np.float64), np.asarray(labels)
-    machine = machine_of(qsvc, X, positive=positive)
+    V, X, y = finite_rows(values, "values"), finite_rows(inputs, "inputs"), np.asarray(labels)
+    machine = machine_of(qsvc, X, positive=positive, feature_map=feature_map)
     names = tuple(str(name) for name in features)
-    if not V.shape == X.shape == (len(y), machine.plan.features) or len(names) != X.shape[1]:
+    if not V.shape == X.shape == (len(y), machine.plan.features) or y.ndim != 1 or len(names) != X.shape[1]:
         raise ImportRefused(
             f"{len(names)} features, values of shape {V.shape}, inputs of shape {X.shape} and {len(y)} labels do not "
             f"belong to one machine of {machine.plan.features} features"
         )
     first, last = _ends(names, V, X)
+    scaled = machine.rescaled(first, last - first)
     content = {
-        "qsvc_format": FORMAT,
-        "circuit": _scaled(machine.plan, first, last).to_dict(),
+        **_machine_part(scaled),
+        "circuit": scaled.plan.to_dict(),
         "features": list(names),
         "low": V.min(0).tolist(),
         "high": V.max(0).tolist(),
-        "support": ((machine.support - first) / (last - first)).tolist(),
-        "coefficients": machine.coefficients.tolist(),
-        "intercept": machine.intercept,
         "rows": V.tolist(),
-        "labels": (y == machine.labels[1]).astype(int).tolist(),
+        "labels": _binary(y, machine.labels),
     }
     Path(path).write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def _machine_part(machine: Importable) -> dict[str, Any]:
+    if isinstance(machine, KernelMachine):
+        return {
+            "qsvc_format": 1,
+            "support": machine.support.tolist(),
+            "coefficients": machine.coefficients.tolist(),
+            "intercept": machine.intercept,
+        }
+    assert isinstance(machine, MeasuredCircuit)  # noqa: S101 - for the type checker
+    paulis = [[word, value] for word, value in machine.paulis]
+    return {"qsvc_format": 2, "diagonal": machine.diagonal.tolist(), "paulis": paulis, "offset": machine.offset}
+
+
+def _binary(y: NDArray[Any], labels: tuple[Any, Any]) -> list[int]:
+    found = (y == labels[1]).astype(int)
+    if found.min(initial=1) == found.max(initial=0):
+        here = sorted(set(y.tolist()))[:4]
+        raise ImportRefused(f"the labels must hold {labels[1]!r} and another one; here they are {here}")
+    return found.tolist()  # type: ignore[no-any-return]
+
+
 def _ends(names: tuple[str, ...], V: Array, X: Array) -> tuple[Array, Array]:
     """The inputs (n,) that belong to each feature's least and greatest value; ImportRefused where no line joins all."""
-    if not (np.isfinite(V).all() and np.isfinite(X).all()):
-        raise ImportRefused("values and inputs must be finite")
     columns = np.arange(V.shape[1])
     least, greatest = V.argmin(0), V.argmax(0)
     low, high, first, last = (A[at, columns] for A in (V, X) for at in (least, greatest))
@@ -116,17 +141,6 @@ def _ends(names: tuple[str, ...], V: Array, X: Array) -> tuple[Array, Array]:
                 "given, and make logarithms and ratios features of the recipe"
             )
     return first, last
-
-
-def _scaled(plan: Plan, first: Array, last: Array) -> Plan:
-    """The plan as a function of z with x = first + (last - first) z."""
-    shift, factor = plan.bandwidth * first, plan.bandwidth * (last - first)
-    tokens = {f"x{k}": (float(shift[k]), float(factor[k]), f"x{k}", "mul", "add") for k in range(plan.features)}
-    expressions = tuple(
-        Expression(tuple(part for token in old.program for part in tokens.get(str(token), (token,))))
-        for old in plan.expressions
-    )
-    return replace(plan, bandwidth=1.0, expressions=expressions)
 
 
 def read_qsvc(path: Path) -> StoredQsvc:
@@ -146,9 +160,10 @@ def read_qsvc(path: Path) -> StoredQsvc:
 
 
 def _stored(raw: Any) -> StoredQsvc:
-    if not isinstance(raw, dict) or raw.get("qsvc_format") != FORMAT:
-        raise QsvcFileError(f"no machine of the format {FORMAT}, which write_qsvc writes")
-    check_keys(raw, _KEYS, "a stored QSVC")
+    known = isinstance(raw, dict) and type(raw.get("qsvc_format")) is int and raw["qsvc_format"] in FORMATS
+    if not known:
+        raise QsvcFileError("no machine of the formats 1 and 2, which write_qsvc writes")
+    check_keys(raw, _KEYS | _OWN_KEYS[raw["qsvc_format"]], "a stored machine")
     plan = Plan.from_dict(section(raw, "circuit"))
     names, rows, labels = texts(raw, "features"), _numbers(raw, "rows", 2), _numbers(raw, "labels", 1)
     if len(set(names)) != len(names) or rows.shape != (len(labels), len(names)) or len(names) != plan.features:
@@ -158,9 +173,24 @@ def _stored(raw: Any) -> StoredQsvc:
     scaler = Scaler(_numbers(raw, "low", 1), _numbers(raw, "high", 1))
     if scaler.low.shape != (len(names),):
         raise QsvcFileError(f"scales for {len(scaler.low)} of {len(names)} features")
-    support, coefficients = _numbers(raw, "support", 2), _numbers(raw, "coefficients", 1)
-    machine = KernelMachine(plan, support, coefficients, number(raw, "intercept"), (0, 1))
-    return StoredQsvc(machine, names, scaler, rows, labels.astype(np.int64))
+    return StoredQsvc(_machine(raw, plan), names, scaler, rows, labels.astype(np.int64))
+
+
+def _machine(raw: dict[str, Any], plan: Plan) -> Importable:
+    if raw["qsvc_format"] == 1:
+        support, coefficients = _numbers(raw, "support", 2), _numbers(raw, "coefficients", 1)
+        return KernelMachine(plan, support, coefficients, number(raw, "intercept"), (0, 1))
+    return MeasuredCircuit(plan, _numbers(raw, "diagonal", 1), _paulis(raw), number(raw, "offset"), (0, 1))
+
+
+def _paulis(raw: dict[str, Any]) -> tuple[tuple[str, float], ...]:
+    """A list of pairs of a word and its coefficient; what words are possible is the machine's to say."""
+    value = raw["paulis"]
+    few = isinstance(value, list) and len(value) <= MAX_PAULIS
+    if not few or not all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in value):
+        raise QsvcFileError(f"paulis is not a list of at most {MAX_PAULIS} words with their coefficients")
+    called = "a coefficient of paulis"
+    return tuple((word, number({called: coefficient}, called)) for word, coefficient in value)
 
 
 def _numbers(raw: dict[str, Any], key: str, dimensions: int) -> Array:

@@ -1,11 +1,12 @@
-"""From a QSVC that was trained elsewhere to a model: its twin, calibration, line and figures on rows it never saw.
+"""From a machine that was trained elsewhere to a model: its twin, calibration, line and figures on rows it never saw.
 
-The machine stays as it is, cut to the rank that models are deployed with. Its twin is fitted on the rows that the
-machine was trained on and searched over the usual grid, which the machine itself may not have been.
+The machine stays as it is (``fidelity``). Its twin is fitted on the rows that the machine was trained on and searched
+over the usual grid, which the machine itself may not have been.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from scorer.models.machine import ObservableMachine
-from scorer.models.observable import default_rank, deployed
+from scorer.models.observable import Observable
 from scorer.models.trained import TrainedModel
 from scorer.models.twins import RbfTwin
 from scorer.progress import Steps, no_steps
@@ -36,7 +37,9 @@ from scorer.training.families.kernels import rbf_kernel
 from scorer.training.families.svc import fit_twin, svc_trial
 from scorer.training.fit import FittedMachines
 from scorer.training.options import TrainOptions
+from scorer.training.qsvc.fidelity import Fidelity, deployed_machine, fidelity, sentence
 from scorer.training.qsvc.file import StoredQsvc
+from scorer.training.qsvc.machines import ImportRefused, KernelMachine
 from scorer.training.search import COSTS, GAMMAS, SEARCH_FOLDS, Grid, GridPoint, SearchResult, SearchSpace, best_point
 from scorer.training.splits import RowSplit, inner_folds
 from scorer.training.train import check_options
@@ -70,7 +73,9 @@ def train_imported(
     check_line(len(data) - data.positives, options.fpr, by_event=False)
     where = _columns(stored.features, data.names)
     steps("fitting its twin", 0, 3)
-    fitted = _fitted(stored, data.names, where, options.seed)
+    whole = _collapsed(stored)
+    machine = deployed_machine(stored.machine, whole, _seen(stored, data, where), options.seed)
+    fitted = _fitted(stored, machine, data.names, where, options.seed)
     steps("judging", 1, 3)
     parts = RowSplit("held-out", ((np.arange(len(stored.rows)), np.arange(len(data))),))
     run = TrainingRun(recipe, grain, columns, _warned(provenance, stored, data, where), options, data, parts, ())
@@ -78,7 +83,8 @@ def train_imported(
     evaluation = evaluated(run, held)
     steps("calibrating", 2, 3)
     benign = benign_scores(held, {}, options.seed)
-    facts = facts_of(run, fitted, evaluation) | _own_facts(stored, fitted, options)
+    found = fidelity(stored.machine, whole, machine, stored.scaler, data.X[:, where], data.y)
+    facts = facts_of(run, fitted, evaluation) | _own_facts(stored, fitted, found, options)
     try:
         model = assembled(run, fitted, held, benign, facts)
     except UncalibratedScores as error:
@@ -101,11 +107,21 @@ def _columns(features: tuple[str, ...], names: tuple[str, ...]) -> Ints:
     return np.array([names.index(name) for name in features])
 
 
-def _fitted(stored: StoredQsvc, names: tuple[str, ...], where: Ints, seed: int) -> FittedMachines:
-    circuit = stored.machine.plan
-    observable = deployed(stored.machine.collapsed(), default_rank(circuit.qubits), default_rank(circuit.qubits))
-    # A machine of full rank keeps it; an artifact holds float32 vectors all the same.
-    machine = ObservableMachine(circuit, observable.truncated(observable.rank))
+def _collapsed(stored: StoredQsvc) -> Observable:
+    try:
+        return stored.machine.collapsed()
+    except ImportRefused as error:
+        raise BadTrainingData(str(error), "Import another machine.") from None
+
+
+def _seen(stored: StoredQsvc, data: Dataset, where: Ints) -> Floats:
+    """All rows at hand, scaled: those that the machine was trained on, and those that judge it."""
+    return stored.scaler.apply(np.concatenate([stored.rows, data.X[:, where]]))
+
+
+def _fitted(
+    stored: StoredQsvc, machine: ObservableMachine, names: tuple[str, ...], where: Ints, seed: int
+) -> FittedMachines:
     twin, found = _twin(stored.scaler.apply(stored.rows), stored.labels, seed)
     return FittedMachines(
         choice=FeatureChoice(
@@ -154,20 +170,18 @@ def _warned(provenance: Provenance, stored: StoredQsvc, data: Dataset, where: In
     return Provenance(provenance.trained_on, provenance.starter, (*provenance.remarks, remark))
 
 
-def _own_facts(stored: StoredQsvc, fitted: FittedMachines, options: TrainOptions) -> dict[str, object]:
+def _own_facts(stored: StoredQsvc, fitted: FittedMachines, found: Fidelity, options: TrainOptions) -> dict[str, object]:
     """Note what differs from a training of our own."""
-    circuit, machine = stored.machine.plan, fitted.machine
-    size = (
-        {"rank": machine.observable.rank, "truncation_bound": machine.observable.tail}
-        if isinstance(machine, ObservableMachine)
-        else {}
-    )
+    circuit, machine = stored.machine.plan, stored.machine
+    support = {"support_vectors_before": len(machine.coefficients)} if isinstance(machine, KernelMachine) else {}
     return {
+        "imported": {"sentence": sentence(found), **asdict(found)},
         "map": {"name": circuit.name, "qubits": circuit.qubits, "parameters": {}},
         "feature_rule": RULE,
         "hyper_parameters": {
-            **size,
-            "support_vectors_before": len(stored.machine.coefficients),
+            "rank": found.rank,
+            "truncation_bound": found.bound,
+            **support,
             "twin_gamma": fitted.searched.twin.width,
             "twin_C": fitted.searched.twin.second,
             "tried": fitted.searched.tried,

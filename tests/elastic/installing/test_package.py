@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import go
 from tests.conftest import build
 
 LINT = Path(__file__).parent / "package_lint"
@@ -17,16 +17,8 @@ LINT = Path(__file__).parent / "package_lint"
 
 @pytest.fixture(scope="session")
 def linter(tmp_path_factory: pytest.TempPathFactory, require: Callable[[bool, str], None]) -> Path:
-    """The checker, compiled; its modules come from the Go module proxy, with the sums that go.sum fixes."""
-    go = shutil.which("go")
-    require(go is not None, "Go is not installed; the package's check needs it: https://go.dev/dl")
-    out = tmp_path_factory.mktemp("lint") / "package_lint"
-    built = subprocess.run(
-        [str(go), "build", "-mod=readonly", "-buildvcs=false", "-o", str(out), "."],
-        cwd=LINT, capture_output=True, text=True, timeout=580, check=False,
-    )  # fmt: skip
-    assert built.returncode == 0, built.stderr[-2000:]
-    return out
+    """The checker, compiled."""
+    return go.built(LINT, tmp_path_factory.mktemp("lint"), require)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import signal
 import ssl
 import subprocess
@@ -18,23 +17,25 @@ from typing import Any, NamedTuple
 import pytest
 
 from scorer.rows.acknowledgement import Acknowledgement
-from scorer.service.queue.closing.draining import under_way
-from scorer.service.stack.up import StackState, exchange_of, queue_of, read_state
+from scorer.service.queue.closing.draining import DrainMark, under_way
+from scorer.service.queue.closing.switches import SwitchBoard, Switches
+from scorer.service.stack.up import StackState, exchange_of, queue_of
 from scorer.wire.client import ScoreReply
 from scorer.wire.errors import Draining, QScoreError
 from scorer.wire.options import ScoreOptions
 from scorer.wire.release import RELEASE
 from tests.integration.stack_tools import (
-    UP,
     body,
-    children,
     client_of,
     end,
     eventually,
-    processes,
+    pool_of,
     qscore,
     settings_of,
-    variables,
+    started,
+    state_of,
+    stopped,
+    swept,
 )
 
 
@@ -48,47 +49,28 @@ class Running(NamedTuple):
         return [json.loads(line) for line in self.events.read_text().splitlines()] if self.events.exists() else []
 
 
-@contextlib.contextmanager
-def running(folder: Path, publish: Callable[[Path], None]) -> Iterator[Running]:
-    home, events = folder / "home", folder / "events.ndjson"
-    publish(home)
-    sink = {"QSCORE_SINK": "file", "QSCORE_SINK_FILE": str(events)}
-    with subprocess.Popen(
-        UP, env=variables(home, **sink), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert any(line.startswith("ready:") for line in process.stdout)
-        state = read_state(settings_of(home))
-        assert state is not None
-        yield Running(home, state, events, process)
-        go_on(processes(home))
-        if process.poll() is None:
-            end(process)
-    for pid in processes(home):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, publish_tiny: Callable[[Path], None]) -> Iterator[Running]:
-    with running(tmp_path_factory.mktemp("closing"), publish_tiny) as made:
-        yield made
+    folder = tmp_path_factory.mktemp("closing")
+    home, events = folder / "home", folder / "events.ndjson"
+    publish_tiny(home)
+    with swept(home), started(home, QSCORE_SINK="file", QSCORE_SINK_FILE=str(events)) as process:
+        yield Running(home, state_of(home), events, process)
+        if process.poll() is None:
+            end(process)
 
 
 @pytest.fixture
 def stack(shared: Running) -> Iterator[Running]:
-    """One stack for tests that close something; open again after each."""
+    """One stack for tests that close something; open again before each. The last one stops it."""
+    with client_of(shared.home, shared.state) as client:
+        assert eventually(lambda: client.score("lateral", body(1), 1).scored == 1, 10.0)
     yield shared
-    go_on(processes(shared.home))
-    qscore(shared.home, "enable", "all")
-    qscore(shared.home, "drain", "--undo")
-
-
-@pytest.fixture
-def ending(tmp_path: Path, publish_tiny: Callable[[Path], None]) -> Iterator[Running]:
-    """A stack that its test stops."""
-    with running(tmp_path, publish_tiny) as made:
-        yield made
+    settings = settings_of(shared.home)
+    DrainMark(settings.drain_mark).clear()
+    if shared.process.poll() is None:
+        board = SwitchBoard(settings.switches, queue_of(settings).durable.client)
+        board.change(lambda now: Switches(now.serial + 1))
 
 
 def statuses(reply: ScoreReply) -> set[str]:
@@ -147,22 +129,20 @@ def test_a_name_that_stops_nothing_is_refused(stack: Running) -> None:
 
 
 def test_a_drained_stack_takes_nothing_and_finishes_what_it_has(stack: Running) -> None:
-    held, replies = pool(stack.home), []
+    replies: list[ScoreReply] = []
     with client_of(stack.home, stack.state) as client, client_of(stack.home, stack.state) as late:
-        stop(held)
-        first = threading.Thread(target=lambda: replies.append(client.score("lateral", body(5), 5)))
-        first.start()
-        assert eventually(lambda: batches(stack.home) == 1)
-        assert qscore(stack.home, "drain", "--wait", "0").returncode == 1
-        with pytest.raises(Draining, match="drain --undo") as refused:
-            late.score("lateral", body(1), 1)
-        assert (refused.value.status, refused.value.retryable) == (503, True)
-        with pytest.raises(Draining):
-            late.ready()
-        unfinished = qscore(stack.home, "drain", "--wait", "0")
-        assert unfinished.returncode == 1
-        assert "there is still under way: 1 " in unfinished.stderr
-        go_on(held)
+        with stopped(pool_of(stack.home, "score")):
+            first = threading.Thread(target=lambda: replies.append(client.score("lateral", body(5), 5)))
+            first.start()
+            assert eventually(lambda: batches(stack.home) == 1)
+            unfinished = qscore(stack.home, "drain", "--wait", "0")
+            assert unfinished.returncode == 1
+            assert "there is still under way: 1 " in unfinished.stderr
+            with pytest.raises(Draining, match="drain --undo") as refused:
+                late.score("lateral", body(1), 1)
+            assert (refused.value.status, refused.value.retryable) == (503, True)
+            with pytest.raises(Draining):
+                late.ready()
         first.join(20)
         done = qscore(stack.home, "drain", "--wait", "20")
         assert (done.returncode, done.stdout.splitlines()[-1]) == (
@@ -175,31 +155,30 @@ def test_a_drained_stack_takes_nothing_and_finishes_what_it_has(stack: Running) 
         assert late.score("lateral", body(2), 2).scored == 2
 
 
-def test_told_to_stop_it_answers_what_it_took(ending: Running) -> None:
+def test_told_to_stop_it_answers_what_it_took(stack: Running) -> None:
     """Four callers whose batches wait when the signal comes: each has its answer, and nobody is let in any more."""
-    held, outcomes = pool(ending.home), list[ScoreReply | QScoreError]()
+    outcomes: list[ScoreReply | QScoreError] = []
 
     def ask(number: int) -> None:
-        with client_of(ending.home, ending.state) as client:
+        with client_of(stack.home, stack.state) as client:
             try:
                 outcomes.append(client.score("lateral", body(7), 7, batch_id=f"stopping-{number}"))
             except QScoreError as error:
                 outcomes.append(error)
 
-    stop(held)
     callers = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
-    for caller in callers:
-        caller.start()
-    assert eventually(lambda: batches(ending.home) == 2)  # two for each process; the others wait in the gateway
-    assert eventually(lambda: "qscore_batches_under_way 4.0" in metrics(ending))
-    ending.process.send_signal(signal.SIGTERM)
-    time.sleep(1.0)  # longer than a gateway needs to break what it does not wait for
-    go_on(held)
+    with stopped(pool_of(stack.home, "score")):
+        for caller in callers:
+            caller.start()
+        assert eventually(lambda: batches(stack.home) == 2)  # two for each process; the others wait in the gateway
+        assert eventually(lambda: "qscore_batches_under_way 4.0" in metrics(stack))
+        stack.process.send_signal(signal.SIGTERM)
+        time.sleep(1.0)  # longer than a gateway needs to break what it does not wait for
     for caller in callers:
         caller.join(30)
     assert [getattr(outcome, "scored", outcome) for outcome in outcomes] == [7] * 4
-    ending.process.communicate(timeout=40)
-    assert ending.process.returncode == 0
+    stack.process.communicate(timeout=40)
+    assert stack.process.returncode == 0
 
 
 def metrics(running: Running) -> str:
@@ -217,19 +196,3 @@ def metrics(running: Running) -> str:
 def batches(home: Path) -> int:
     """Batches that wait or are worked on."""
     return under_way(queue_of(settings_of(home))).total
-
-
-def pool(home: Path) -> list[int]:
-    """The processes that score searches; the one that takes messages for them is not among them."""
-    workers = processes(home, "scorer.service.worker score")
-    return [child for worker in workers for child in children(worker) if child in workers]
-
-
-def stop(pids: list[int]) -> None:
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-
-
-def go_on(pids: list[int]) -> None:
-    for pid in pids:
-        os.kill(pid, signal.SIGCONT)

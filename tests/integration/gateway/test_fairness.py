@@ -7,7 +7,9 @@ import http.client
 import json
 import os
 import signal
+import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,7 +24,7 @@ from scorer.service.gateway.traffic.turns import PER_PROCESS
 from scorer.service.stack.up import StackState, queue_of
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import BodyTooLarge, OverLimit, QScoreError, ScoringTimeout
-from tests.integration.stack_tools import body, children, eventually, processes, settings_of
+from tests.integration.stack_tools import body, eventually, pool_of, settings_of, stopped
 
 BATCHES, REQUESTS = 6, 40
 
@@ -68,13 +70,14 @@ class Running:
     @contextlib.contextmanager
     def scoring_stopped(self) -> Iterator[None]:
         """Nothing is scored within the block: the pool process stands still, with one batch at most."""
-        workers = processes(self.home, "scorer.service.worker score")
-        (pool,) = (pid for parent in workers for pid in children(parent) if pid in workers)
-        os.kill(pool, signal.SIGSTOP)
-        try:
+        with stopped([self.scorer]):
             yield
-        finally:
-            os.kill(pool, signal.SIGCONT)
+
+    @property
+    def scorer(self) -> int:
+        """The one process that scores searches."""
+        (pool,) = pool_of(self.home, "score")
+        return pool
 
     def on_queue(self) -> int:
         return queue_of(settings_of(self.home)).state().waiting["interactive"]
@@ -88,6 +91,19 @@ class Running:
             connection.request(method, path, content, sent)
             response = connection.getresponse()
             return Answer(response.status, dict(response.getheaders()), response.read())
+
+    def begun(self, name: str, rows: int) -> http.client.HTTPSConnection:
+        """Post a batch and do not wait for the answer."""
+        context = ssl.create_default_context(cafile=self.state.ca_file)
+        connection = http.client.HTTPSConnection(self.state.url.removeprefix("https://"), timeout=30, context=context)
+        headers = {"Authorization": f"Bearer {self.keys[name]}", "Content-Type": "text/csv", "X-QScore-Rows": str(rows)}
+        connection.request("POST", "/v1/models/lateral/score", body(rows), headers)
+        return connection
+
+    def said(self, word: str) -> list[dict[str, object]]:
+        """Lines of the gateway's log with a word in them."""
+        lines = (self.home / "logs" / "gateway.log").read_text().splitlines()
+        return [json.loads(line) for line in lines if word in line]
 
     def gauge(self, name: str) -> float:
         """Read a metric of the gateway."""
@@ -174,3 +190,42 @@ def test_callers_that_hardly_wait_leave_nothing_on_the_queue(stack: Running) -> 
     stack.errors.clear()
     with stack.client("a") as client:
         assert client.score("lateral", body(3), 3).scored == 3
+
+
+def _tells_tls(connection: socket.socket) -> None:
+    assert isinstance(connection, ssl.SSLSocket)
+    connection.unwrap().close()
+
+
+def _resets(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+@pytest.mark.parametrize("leave", [socket.socket.close, _tells_tls, _resets], ids=["closes", "tells TLS", "resets"])
+def test_who_leaves_while_its_batch_waits_has_nothing_left_in_the_gateway(
+    stack: Running, leave: Callable[[socket.socket], None]
+) -> None:
+    before = len(stack.said("caller_left"))
+    with stack.scoring_stopped(), contextlib.ExitStack() as open_ones:
+        for _ in range(PER_PROCESS):
+            open_ones.enter_context(contextlib.closing(stack.begun("flood", 5)))
+        assert eventually(lambda: stack.gauge("qscore_batches_under_way") == PER_PROCESS)
+        staying = open_ones.enter_context(contextlib.closing(stack.begun("flood", 5)))
+        staying.sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")  # its next request: it has not gone
+        waiting = [stack.begun("flood", 5) for _ in range(BATCHES - PER_PROCESS - 1)]
+        assert eventually(lambda: stack.gauge("qscore_turns_waiting") == len(waiting) + 1)
+        assert stack.refusal("flood", 5)[0] == 429
+        for each in waiting:
+            leave(each.sock)
+        assert eventually(lambda: stack.gauge("qscore_batches_under_way") == PER_PROCESS + 1)
+        assert stack.gauge("qscore_turns_waiting") == 1
+        another = open_ones.enter_context(contextlib.closing(stack.begun("flood", 5)))
+        assert eventually(lambda: stack.gauge("qscore_turns_waiting") == 2)
+        lines = [line for line in stack.said("caller_left")[before:] if line["event"] == "request"]
+        assert [(line["status"], line["endpoint"]) for line in lines] == [(499, "score")] * len(waiting)
+        os.kill(stack.scorer, signal.SIGCONT)
+        assert [answer.getresponse().status for answer in (staying, another)] == [200, 200]
+    for each in waiting:
+        each.close()
+    assert eventually(lambda: stack.gauge("qscore_batches_under_way") == 0)

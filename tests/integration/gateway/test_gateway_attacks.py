@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
-import signal
 import socket
 import ssl
 import threading
@@ -25,7 +23,7 @@ from scorer.wire.client import GATEWAY
 from scorer.wire.transport import TlsConnection, Trust
 from tests.attack.assaults import Place, head_of
 from tests.attack.watch import resident
-from tests.integration.stack_tools import body, client_of, eventually, processes, settings_of
+from tests.integration.stack_tools import body, client_of, eventually, processes, settings_of, stopped
 
 #: Seconds for a caller, beside an attack on a machine that others share.
 PATIENCE = 10.0
@@ -184,19 +182,12 @@ def test_bodies_take_the_memory_that_they_are_given_and_no_more(target: Target) 
 
 
 def test_health_is_answered_while_every_request_thread_waits(target: Target) -> None:
-    workers = processes(target.home, "scorer.service.worker")
-    content, held = body(1), contextlib.ExitStack()
-    for pid in workers:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    content = body(1)
+    with stopped(processes(target.home, "scorer.service.worker")), contextlib.ExitStack() as held:
         for _ in range(6):
             held.enter_context(_say(target, head_of(target.place, len(content), 1) + content, True))
         for _ in range(3):
             target.is_up()
-    finally:
-        for pid in workers:
-            os.kill(pid, signal.SIGCONT)
-        held.close()
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,7 @@ on."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -18,13 +16,25 @@ import redis
 
 from demo.running_stack import running_stack
 from scorer.service.queue.broker import FAST, redis_client
-from scorer.service.stack.up import StackState, read_state
+from scorer.service.stack.up import StackState, queue_of, read_state
 from scorer.wire.client import GatewayClient
 from scorer.wire.errors import Unavailable
 from scorer.wire.options import ScoreOptions
-from tests.integration.stack_tools import body, children, client_of, eventually, processes, qscore, settings_of
+from tests.integration.stack_tools import (
+    body,
+    client_of,
+    eventually,
+    mains_of,
+    pool_of,
+    processes,
+    qscore,
+    send,
+    settings_of,
+    stopped,
+)
 
 WRITE = ScoreOptions(write=True)
+LANES = ("score", "bulk", "deliver")
 ROWS = 4_000  # two deliveries
 #: Seconds; half of it is the promise, the rest is for machines that run other tests beside. It once took minutes.
 RECOVERY = 60.0
@@ -44,12 +54,14 @@ class Stack(NamedTuple):
     def durable(self) -> redis.Redis:
         return redis_client(settings_of(self.home))
 
-    def answers(self) -> bool:
-        """Whether the durable server is there, as it is a moment after its death."""
+    def whole(self) -> bool:
+        """Whether the durable server is there again after its death, and everybody who works with it."""
         try:
-            return bool(self.durable().ping())
-        except redis.exceptions.ConnectionError:
+            alive = queue_of(settings_of(self.home)).state().workers
+        except Unavailable:
             return False
+        workers = [(len(mains_of(self.home, lane)), len(pool_of(self.home, lane))) for lane in LANES]
+        return all(alive[lane] for lane in LANES) and workers == [(1, 1)] * len(LANES)
 
     def all_written(self, batch: str) -> bool:
         return eventually(lambda: len(self.ids(batch)) == ROWS, RECOVERY)
@@ -67,25 +79,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory, publish_tiny: Callable[[Path
 
 @pytest.fixture
 def client(stack: Stack) -> Iterator[GatewayClient]:
-    assert eventually(stack.answers, RECOVERY)  # the test before may have killed it
+    assert eventually(stack.whole, RECOVERY)  # the test before may have killed any of it
     with client_of(stack.home, stack.state) as client:
         yield client
 
 
 def delivery(stack: Stack) -> list[int]:
     return processes(stack.home, "scorer.service.worker deliver")
-
-
-@contextlib.contextmanager
-def stopped(pids: list[int]) -> Iterator[None]:
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize(
@@ -119,19 +119,16 @@ def test_a_server_that_refuses_ends_nobody_and_its_rows_are_written(
 
 def test_rows_are_written_soon_after_their_server_was_killed(stack: Stack, client: GatewayClient) -> None:
     client.score("lateral", body(ROWS), ROWS, WRITE, "batch-broker")
-    for pid in processes(stack.home, "valkey.sock"):
-        os.kill(pid, signal.SIGKILL)
+    send(signal.SIGKILL, processes(stack.home, "valkey.sock"))
     assert stack.all_written("batch-broker")
 
 
 def test_rows_of_a_killed_delivery_are_written_soon(stack: Stack, client: GatewayClient) -> None:
-    everybody = delivery(stack)
-    (main,) = [pid for pid in everybody if set(children(pid)) & set(everybody)]
-    pool = [pid for pid in everybody if pid != main]
-    with stopped(pool):
+    (main,) = mains_of(stack.home, "deliver")
+    with stopped(pool_of(stack.home, "deliver")):
         client.score("lateral", body(ROWS), ROWS, WRITE, "batch-delivery")
         assert eventually(lambda: stack.durable().hlen("qscore:d:unacked") >= 2)
-        os.kill(main, signal.SIGKILL)
+        send(signal.SIGKILL, [main])
         _dead_for_long(stack.durable(), "qscore:d:unacked")
     assert stack.all_written("batch-delivery")
 
@@ -146,16 +143,14 @@ def _dead_for_long(server: redis.Redis, held: str) -> int:
 @pytest.mark.parametrize("victims", ["one process", "all of them"])
 def test_rows_of_a_killed_scorer_are_written_once(stack: Stack, client: GatewayClient, victims: str) -> None:
     """Killed with the batch in hand; whoever scores it afterwards hands its rows on, and nobody did before."""
-    workers = processes(stack.home, "scorer.service.worker score")
-    (main,) = [pid for pid in workers if set(children(pid)) & set(workers)]
-    batch, (pool,) = f"batch-scorer-{victims.split()[0]}", children(main)
+    (main,), (pool,) = mains_of(stack.home, "score"), pool_of(stack.home, "score")
+    batch = f"batch-scorer-{victims.split()[0]}"
     searches = redis_client(settings_of(stack.home), server=FAST)
     with ThreadPoolExecutor(1) as threads:
         with stopped([pool]):
             answer = threads.submit(client.score, "lateral", body(ROWS), ROWS, WRITE, batch, timeout=50.0)
             assert eventually(lambda: bool(searches.hlen("qscore:i:unacked")))
-            for pid in (pool,) if victims == "one process" else (main, pool):
-                os.kill(pid, signal.SIGKILL)
+            send(signal.SIGKILL, (pool,) if victims == "one process" else (main, pool))
             if victims == "all of them":
                 _dead_for_long(searches, "qscore:i:unacked")
         assert answer.result(50.0).scored == ROWS
@@ -167,15 +162,13 @@ def test_a_batch_whose_worker_is_killed_in_its_middle_is_scored_by_the_next(
     stack: Stack, client: GatewayClient
 ) -> None:
     """All of the worker: nobody is left to send the batch again but whoever keeps its message."""
-    workers = processes(stack.home, "scorer.service.worker score")
-    (main,) = [pid for pid in workers if set(children(pid)) & set(workers)]
-    (pool,) = children(main)
+    (main,), (pool,) = mains_of(stack.home, "score"), pool_of(stack.home, "score")
     searches, rows = redis_client(settings_of(stack.home), server=FAST), 20_000
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(client.score, "lateral", body(rows), rows, WRITE, "batch-halfway", timeout=50.0)
         assert eventually(lambda: bool(searches.exists("qscore:runs:batch-halfway")), pause=0.0)
         for pid, number in ((pool, signal.SIGSTOP), (main, signal.SIGKILL), (pool, signal.SIGKILL)):
-            os.kill(pid, number)
+            send(number, [pid])
         assert _dead_for_long(searches, "qscore:i:unacked") == 1
         assert answer.result(50.0).scored == rows
     assert eventually(lambda: len(stack.ids("batch-halfway")) == rows, RECOVERY)
@@ -186,10 +179,9 @@ def test_a_lane_that_keeps_dying_is_shown_and_stops_nobody(stack: Stack, client:
     killed: set[int] = set()
 
     def failing() -> bool:
-        for pid in set(delivery(stack)) - killed:
-            killed.add(pid)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        victims = set(delivery(stack)) - killed
+        killed.update(victims)
+        send(signal.SIGKILL, victims)
         state = read_state(settings_of(stack.home))
         return state is not None and bool(state.failing)
 

@@ -20,7 +20,7 @@ from scorer.service.worker.scoring import MAX_RUNS
 from scorer.wire.client import GatewayClient, ScoreReply
 from scorer.wire.errors import QScoreError, ScoringTimeout
 from scorer.wire.options import ScoreOptions
-from tests.integration.stack_tools import body, children, client_of, eventually, processes, settings_of
+from tests.integration.stack_tools import body, client_of, eventually, pool_of, send, settings_of
 
 ROWS, EVERY = 50_000, ScoreOptions(explain="all", write=True)
 BODY = body(ROWS)
@@ -42,8 +42,7 @@ class Running:
 
     def pool(self) -> list[int]:
         """The scoring worker's pool processes."""
-        workers = processes(self.home, "scorer.service.worker score")
-        return [child for pid in workers for child in children(pid) if child in workers]
+        return pool_of(self.home, "score")
 
     def begun(self, batch_id: str) -> int:
         """How often a pool process has begun a batch that is not answered yet."""
@@ -90,9 +89,9 @@ def test_a_batch_whose_every_process_is_killed_is_answered(running: Running) -> 
         outcome = running.posted(threads, "batch-deadly")
         while not outcome.done():
             if running.begun("batch-deadly") > killed:
-                for pid in running.pool():
-                    os.kill(pid, signal.SIGKILL)
+                send(signal.SIGKILL, running.pool())
                 killed += 1
+            time.sleep(0.005)
         with pytest.raises(QScoreError, match=r"batch-deadly.* ended its worker"):
             outcome.result(PATIENCE)
     assert killed >= MAX_RUNS

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.serving import serving
 
 
 @dataclass
@@ -23,7 +24,7 @@ class CuttingProxy:
     target: str
     cuts: int = 0
     url: str = ""
-    _server: ThreadingHTTPServer | None = field(default=None, repr=False)
+    _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, repr=False)
 
     def __enter__(self) -> CuttingProxy:
         proxy, parts = self, urlsplit(self.target)
@@ -51,12 +52,11 @@ class CuttingProxy:
             def log_message(self, *_arguments: object) -> None:
                 pass
 
-        self._server, self.url = _serving(Handler)
+        self.url = f"http://127.0.0.1:{self._open.enter_context(serving(Handler))}"
         return self
 
     def __exit__(self, *_error: object) -> None:
-        if self._server is not None:
-            _stop(self._server)
+        self._open.close()
 
 
 @dataclass(frozen=True)
@@ -95,20 +95,5 @@ def scripted_server(answer: Callable[[str, str, bytes], Canned]) -> Iterator[str
         def log_message(self, *_arguments: object) -> None:
             pass
 
-    server, url = _serving(Handler)
-    try:
-        yield url
-    finally:
-        _stop(server)
-
-
-def _serving(handler: type[BaseHTTPRequestHandler]) -> tuple[ThreadingHTTPServer, str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    return server, f"http://127.0.0.1:{server.server_address[1]}"
-
-
-def _stop(server: ThreadingHTTPServer) -> None:
-    server.shutdown()
-    server.server_close()
+    with serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}"

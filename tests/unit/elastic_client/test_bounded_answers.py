@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from scorer.elastic_client.client import connect, server_info
 from scorer.elastic_client.failures import AnswerTooLarge
 from scorer.elastic_client.settings import ElasticSettings
 from scorer.wire.errors import Unreachable
+from tests.serving import serving
 
 _INFO = b'{"version":{"number":"8.19.8"}}'
 _BLOCK = b" " * (1024 * 1024)
@@ -104,16 +105,10 @@ def client(tmp_path: Path) -> Iterator[Elasticsearch]:
     key = tmp_path / "key"
     key.touch(mode=0o600)
     key.write_text("a2V5OnNlY3JldA==\n")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Talker)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    made = connect(ElasticSettings(url=f"http://127.0.0.1:{server.server_address[1]}", api_key_file=key, timeout=5))
-    try:
-        yield made
-    finally:
-        made.close()
-        server.shutdown()
-        server.server_close()
+    with serving(Talker) as port:
+        made = connect(ElasticSettings(url=f"http://127.0.0.1:{port}", api_key_file=key, timeout=5))
+        with contextlib.closing(made):
+            yield made
 
 
 @pytest.mark.parametrize("manner", ["declared", "chunks", "both", "no_length", "packed"])

@@ -23,6 +23,7 @@ from scorer.elastic_client.lookup import backing_indices, existing_ids
 from scorer.elastic_client.settings import ElasticSettings, ElasticSource, check_source_pattern
 from scorer.service.settings import load_settings
 from scorer.wire.errors import ConfigurationError, NonsenseReply, QScoreError, Unreachable
+from tests.serving import serving
 from tests.unit.elastic_client.servers import Canned, scripted_server
 
 INFO = {"cluster_name": "c", "cluster_uuid": "u", "version": {"number": "8.19.8", "build_flavor": "default"}}
@@ -171,14 +172,8 @@ def tls_server(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) 
     context.load_cert_chain(chain)
     authority.configure_trust(context)
     context.verify_mode = ssl.CERT_REQUIRED
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # refused handshakes are meant
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    yield f"https://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with serving(Handler, context) as port:
+        yield f"https://127.0.0.1:{port}"
 
 
 @pytest.fixture
@@ -229,12 +224,8 @@ def proxy() -> Iterator[tuple[str, list[str]]]:
                 _copy(self.connection, upstream)
                 back.join(10)
 
-    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    server.shutdown()
-    server.server_close()
+    with serving(Handler, http=False) as port:
+        yield f"http://127.0.0.1:{port}", asked
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from scorer.circuits.steps import bits
 from scorer.engine.batched import BatchedStates
-from scorer.engine.compiled.butterflies import LANES, WIDE, pairs, transform
+from scorer.engine.compiled.butterflies import FEW, MANY, one_pass, transform
 from scorer.engine.compiled.paths import CompiledGaussians, CompiledStates
 from scorer.engine.compiled.series import COSINE, EXP2, SINE
 from scorer.engine.compiled.sums import ABREAST, weighted_powers
@@ -29,21 +29,37 @@ def singles(*shape: int, seed: int = 0) -> Any:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("low", range(9))
+@pytest.mark.parametrize("stride", [1, 7, FEW, MANY, *(FEW << k for k in (3, 6, 9, 12))])
 @pytest.mark.parametrize("qubits", [1, 2, 3])
-def test_a_pass_is_the_hadamard_matrix_on_its_qubits(low: int, qubits: int) -> None:
-    states = singles(2 ** (low + qubits + 1), WIDE)
-    wanted = np.einsum("ij,ajbc->aibc", hadamard(qubits), states.reshape(2, 2**qubits, 2**low, WIDE).astype(np.float64))
-    transform(states.reshape(-1), low, qubits)
-    assert np.abs(states - wanted.reshape(states.shape)).max() <= 8.0 * SINGLE * np.abs(wanted).max()
+def test_a_pass_is_the_hadamard_matrix_on_its_qubits(stride: int, qubits: int) -> None:
+    numbers = singles(2, 2**qubits, stride)
+    wanted = np.einsum("ij,ajb->aib", hadamard(qubits), numbers.astype(np.float64))
+    one_pass(numbers.reshape(-1), stride, qubits)
+    assert np.abs(numbers - wanted).max() <= 8.0 * SINGLE * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("stride", [1, 7, LANES])
-def test_pairs_are_sums_and_differences(stride: int) -> None:
-    flat = singles(6 * stride)
-    zero, one = flat.reshape(3, 2, stride)[:, 0].copy(), flat.reshape(3, 2, stride)[:, 1].copy()
-    pairs(flat, stride)
-    assert np.array_equal(flat.reshape(3, 2, stride), np.stack([zero + one, zero - one], axis=1))
+@pytest.mark.parametrize("lanes", [FEW, MANY])
+@pytest.mark.parametrize("qubits", range(1, 15))
+def test_passes_over_all_qubits_are_the_whole_transform(qubits: int, lanes: int) -> None:
+    """Low qubits are transformed block by block, high ones across all of them; in place, or from another array."""
+    passes = np.array([(low, min(3, qubits - low)) for low in range(0, qubits, 3)])
+    column = singles(2**qubits).astype(np.float64)
+    wanted = transformed(column)
+    numbers = np.outer(column, np.linspace(-1.0, 1.0, lanes)).astype(np.float32)
+    limit = 4.0 * qubits * SINGLE * np.linalg.norm(column)
+    sources = [np.empty((0, lanes), np.float32), *([numbers.copy()] if qubits >= 3 else [])]
+    for source in sources:
+        flat = np.full_like(numbers, np.nan) if len(source) else numbers.copy()
+        transform(source.reshape(-1), flat.reshape(-1), passes, lanes)
+        assert np.abs(flat - np.outer(wanted, np.linspace(-1.0, 1.0, lanes))).max() <= limit
+
+
+def transformed(column: Any) -> Any:
+    """H^n, without its norm, on numbers (2^n,): one qubit at a time."""
+    for qubit in range(len(column).bit_length() - 1):
+        pairs = column.reshape(-1, 2, 1 << qubit)
+        column = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1).reshape(-1)
+    return column
 
 
 @pytest.mark.parametrize(
@@ -85,7 +101,7 @@ def test_amplitudes_are_those_of_the_numpy_path_up_to_a_rows_phase(plan: Any) ->
     found = []
     paths: list[Any] = [BatchedStates(program), CompiledStates(program)]
     for path in paths:
-        out = np.full((path.chunk // 64, 3, 2**plan.qubits, 64), np.nan, np.float32)
+        out = np.full((path.chunk // path.width, 3, 2**plan.qubits, path.width), np.nan, np.float32)
         path(path.reduced(program.plan.angles(Z)), 0, path.workspace(), out)
         assert np.abs(out[:, 2] - (out[:, 0] + out[:, 1])).max() <= 4.0 * SINGLE * np.abs(out).max()
         found.append(program.norm * np.concatenate(list(out[:, 0] + 1j * out[:, 1]), axis=1)[:, :128])
@@ -106,6 +122,18 @@ def test_overlaps_are_weighed_alike_by_both_paths(blocks: int, rank: int) -> Non
         scores = path.weighed(overlaps.copy(), values)
         assert scores.shape == (64 * blocks,)
         assert np.abs(scores - wanted).max() <= 1e-5 * np.abs(values).sum() * squares.max()
+
+
+@pytest.mark.parametrize(("states", "columns"), [(2, 16), (2, 128), (64, 128), (256, 512)])
+def test_products_are_paired_alike_by_both_paths(states: int, columns: int) -> None:
+    planes, products = singles(3, states, columns), singles(2, states, columns, seed=1)
+    x, _, s = planes.astype(np.float64)
+    p, q = products.astype(np.float64)
+    program = prepared(_small_plan())
+    for path in (CompiledStates(program), BatchedStates(program)):
+        scores = np.full(columns, np.nan, np.float32)
+        path.paired(planes, products.copy(), scores)
+        assert np.abs(scores - (s * p - x * q).sum(0)).max() <= 1e-5 * (np.abs(s * p) + np.abs(x * q)).sum(0).max()
 
 
 def _small_plan() -> Any:
@@ -144,17 +172,19 @@ def test_warming_up_compiles_for_everything_that_scorers_will_call() -> None:
         "import numpy as np\n"
         "from scorer.circuits.maps import reuploading, zz\n"
         "from scorer.engine.compiled.loops import run\n"
-        "from scorer.engine.compiled.sums import weighed, weighted_powers\n"
+        "from scorer.engine.compiled.diagonals import reduced\n"
+        "from scorer.engine.compiled.sums import paired, weighed, weighted_powers\n"
         "from scorer.engine.fast import GaussianScorer, ObservableScorer, enable_compiled\n"
         "enable_compiled()\n"
         "for circuit in (zz(6), reuploading(4, layers=3)):\n"
-        "    scorer = ObservableScorer(circuit, np.ones(2), np.eye(2, 2**circuit.qubits, dtype=np.complex128))\n"
-        "    assert scorer.compiled and scorer(np.ones((3, circuit.features))).shape == (3,)\n"
+        "    for rank in (2, 2**circuit.qubits):\n"
+        "        scorer = ObservableScorer(circuit, np.ones(rank), np.eye(rank, 2**circuit.qubits, dtype=complex))\n"
+        "        assert scorer.compiled and scorer(np.ones((3, circuit.features))).shape == (3,)\n"
         "GaussianScorer(np.ones((5, 3)), np.ones(5), 1.0)(np.ones((3, 3)))\n"
-        "print([len(loop.signatures) for loop in (run, weighed, weighted_powers)])\n"
+        "print([len(loop.signatures) for loop in (run, reduced, weighed, paired, weighted_powers)])\n"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=300)
-    assert found.stdout.splitlines() == ["[1, 1, 1]"]
+    assert found.stdout.splitlines() == ["[1, 1, 1, 1, 1]"]
 
 
 @pytest.mark.parametrize("mask", [0b1, 0b1011, 0b111111111])

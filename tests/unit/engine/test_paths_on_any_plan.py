@@ -167,9 +167,16 @@ def test_rows_are_named_where_they_hold_no_number(features: int, count: int, dat
         checked(Z, features)
 
 
-@pytest.mark.parametrize("shape", [(3,), (3, 3, 1), (2, 4)])
-def test_rows_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(RowsError, match="this model takes 3 scaled features each"):
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((3,), "one row of 3 numbers, where a table of rows is needed"),
+        ((3, 3, 1), r"rows of shape \(3, 3, 1\); a table is needed"),
+        ((2, 4), "this model takes 3 scaled features each"),
+    ],
+)
+def test_rows_of_another_shape_are_refused(shape: tuple[int, ...], words: str) -> None:
+    with pytest.raises(RowsError, match=words):
         checked(np.zeros(shape), 3)
 
 

@@ -102,10 +102,12 @@ def test_passes_cover_every_qubit_of_a_transform_once(plan: Plan) -> None:
     program = prepared(plan)
     code = encoded(program)
     operations, _, passes, full, _ = code.code
-    assert _qubits(passes[:full]) == 2 ** (plan.qubits - 1) - 1
+    assert _qubits(passes[:full]) == 2**plan.qubits - 1
     transforms = [operation.mask for operation in program.operations if isinstance(operation, Transform)]
-    written = [row for row in operations if row[0] == OperationKind.TRANSFORM]
-    assert [_qubits(passes[first : first + count]) for _, first, count, *_ in written] == transforms
+    written = [row[1:] for row in operations if row[0] == OperationKind.TRANSFORM]
+    loading = [row[2:] for row in operations if row[0] == OperationKind.LOAD_TRANSFORMED]
+    assert all(tuple(passes[first]) == (0, 3) for first, *_ in loading)
+    assert [_qubits(passes[first : first + count]) for first, count, *_ in (*loading, *written)] == transforms
     for low, count in passes:
         assert 1 <= count <= 3
         assert low // 3 == (low + count - 1) // 3  # no pass lies across a multiple of three

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[3]
-ROOMS = ("scorer", "splunk_app", "elastic_connector")
+ROOMS = ("qscore", "scorer", "splunk_app", "elastic_connector")
 #: Functions there are commands: their docstrings are what `--help` prints.
 COMMANDS = "scorer/cli/"
 CLAUSE = re.compile(r"(what|whether|how|where|which|who|whom|whose|when|why)\b", re.IGNORECASE)

@@ -13,7 +13,7 @@ import pytest
 
 #: Python files that one folder holds at most; more get rooms of their own.
 MOST_FILES = 15
-PACKAGES = ("scorer", "splunk_app", "elastic_connector")
+PACKAGES = ("qscore", "scorer", "splunk_app", "elastic_connector")
 
 
 def _tracked(repository: Path, *patterns: str) -> list[Path]:

@@ -77,7 +77,7 @@ def test_every_family_scores_the_same_after_json_and_back(tiny_model: TrainedMod
     model = of_family(tiny_model, family, map_name)
     description, arrays = to_parts(model)
     assert description["machine"]["circuit"]["kind"] == ("zz" if map_name == "zz" else "plan")
-    assert set(arrays) == set(layout_of(model.kind))
+    assert set(arrays) == set(layout_of(model.kind, model.machine.to_dict()))
     back = from_parts(json.loads(json.dumps(description)), {k: np.array(v) for k, v in arrays.items()})
     Z = np.random.default_rng(0).random((300, 3))
     assert np.array_equal(back.scores(Z), model.scores(Z))

@@ -27,17 +27,10 @@ from tests.v010 import FOLDER
 
 
 @pytest.fixture
-def signer(tmp_path: Path) -> Signer:
-    return Signer.load_or_create(tmp_path / "private" / "key.pem", tmp_path / "trusted")[0]
-
-
-@pytest.fixture
-def registry(tmp_path: Path, signer: Signer, tiny_model: TrainedModel) -> Registry:
+def registry(registry: Registry, signer: Signer, tiny_model: TrainedModel) -> Registry:
     """Two versions, of which the first is live."""
-    made = Registry(tmp_path / "registry", tmp_path / "trusted")
-    for _ in range(2):
-        made.publish(tiny_model, signer)
-    return made
+    registry.publish(tiny_model, signer)
+    return registry
 
 
 @pytest.fixture

@@ -23,18 +23,6 @@ FOLDERS = ("registry", "registry/lateral", "registry/lateral/1-starter", "truste
 
 
 @pytest.fixture
-def signer(tmp_path: Path) -> Signer:
-    return Signer.load_or_create(tmp_path / "private" / "key.pem", tmp_path / "trusted")[0]
-
-
-@pytest.fixture
-def registry(tmp_path: Path, signer: Signer, tiny_model: TrainedModel) -> Registry:
-    made = Registry(tmp_path / "registry", tmp_path / "trusted")
-    made.publish(tiny_model, signer)
-    return made
-
-
-@pytest.fixture
 def place(tmp_path: Path, signer: Signer, registry: Registry) -> Callable[[str], Path]:
     """The path of a file or folder by its name in the lists above."""
     assert registry.versions("lateral")

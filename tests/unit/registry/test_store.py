@@ -19,11 +19,6 @@ from scorer.wire.errors import ArtifactRejected, UnknownModel
 
 
 @pytest.fixture
-def signer(tmp_path: Path) -> Signer:
-    return Signer.load_or_create(tmp_path / "private" / "key.pem", tmp_path / "trusted")[0]
-
-
-@pytest.fixture
 def registry(tmp_path: Path) -> Registry:
     return Registry(tmp_path / "registry", tmp_path / "trusted")
 

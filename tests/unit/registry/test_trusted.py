@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from scorer.models.trained import TrainedModel
 from scorer.registry.keys import Signer
@@ -15,28 +18,18 @@ from scorer.registry.store import Registry
 from scorer.registry.trusted import (
     TrustedKey,
     ending,
+    keep,
     last_moment,
     listed,
     parse_trusted,
     read_trusted,
     revoke,
     set_end,
+    trust,
 )
 from scorer.wire.errors import ArtifactRejected, BadOption, ConfigurationError, ModelRevoked
 
 DAY = 86_400.0
-
-
-@pytest.fixture
-def signer(tmp_path: Path) -> Signer:
-    return Signer.load_or_create(tmp_path / "private" / "key.pem", tmp_path / "trusted")[0]
-
-
-@pytest.fixture
-def registry(tmp_path: Path, signer: Signer, tiny_model: TrainedModel) -> Registry:
-    made = Registry(tmp_path / "registry", tmp_path / "trusted")
-    made.publish(tiny_model, signer)
-    return made
 
 
 def change(registry: Registry, signer: Signer, **fields: Any) -> None:
@@ -112,6 +105,30 @@ def test_what_does_not_plainly_say_no_is_revoked(registry: Registry, signer: Sig
 def test_what_is_no_key_is_refused(content: bytes) -> None:
     with pytest.raises(ArtifactRejected, match="does not hold"):
         parse_trusted(content)
+
+
+def test_a_revoked_key_is_not_trusted_again_by_the_way(registry: Registry, signer: Signer) -> None:
+    """By its file from a machine that does not know yet that it was revoked."""
+    revoke(signer.key_id, registry.trusted_keys)
+    with pytest.raises(BadOption, match=f"key {signer.key_id} was revoked here"):
+        trust(signer.private_key.public_key(), registry.trusted_keys)
+    assert read_trusted(signer.key_id, registry.trusted_keys).revoked
+    (registry.trusted_keys / f"{signer.key_id}.json").unlink()
+    trust(signer.private_key.public_key(), registry.trusted_keys)
+    assert not read_trusted(signer.key_id, registry.trusted_keys).revoked
+
+
+def test_who_sets_a_keys_end_waits_for_whoever_revokes_it(registry: Registry, signer: Signer) -> None:
+    folder = registry.trusted_keys
+    setting = threading.Thread(target=set_end, args=(signer.key_id, folder, "2999-01-01"))
+    with FileLock(folder / ".lock"):
+        setting.start()
+        setting.join(0.3)
+        assert setting.is_alive()
+        keep(replace(read_trusted(signer.key_id, folder), revoked=True), folder)
+    setting.join()
+    key = read_trusted(signer.key_id, folder)
+    assert (key.revoked, key.not_after) == (True, "2999-01-01")
 
 
 def test_a_revoked_or_unknown_key_signs_nothing(registry: Registry, signer: Signer, tiny_model: TrainedModel) -> None:

@@ -14,6 +14,8 @@ from scorer.models.trained import TrainedModel
 
 PROGRAM = """
 import json, sys
+from scorer.service.worker.lean import keep_pandas_out
+keep_pandas_out()
 import numpy as np
 from scorer.models.artifact import from_parts
 from scorer.scoring.decode import decode

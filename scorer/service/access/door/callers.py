@@ -30,6 +30,11 @@ class Caller:
         """Name the caller in messages."""
         return f"key {self.key.id}" if self.how == "key" else f"the {self.how} of key {self.key.id}"
 
+    @property
+    def lists_models(self) -> bool:
+        """Tell whether it may list all models."""
+        return "read" in self.rights.scopes and self.rights.models is None
+
     def check_alive(self) -> None:
         """Raise Unauthorised when its key has ended."""
         self.key.check_alive(time.time())

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from scorer.registry.cards import CardStore
 from scorer.service.access.door.callers import Caller
 from scorer.service.access.door.door import Door, Presented
 from scorer.service.gateway.front.gate import RequestHead
+from scorer.wire.card import ModelCard
+from scorer.wire.errors import UnknownModel
 
 
 def presented(head: RequestHead) -> Presented:
     """Read what a request presents."""
     return Presented(head.header("authorization"), head.peer.certificate)
+
+
+def card_for(caller: Caller, cards: CardStore, name: str, reference: str) -> ModelCard:
+    """Read a card for a caller. Raises ArtifactRejected, and UnknownModel, which names other models to those alone who
+    may list them."""
+    try:
+        return cards.card(name, reference)
+    except UnknownModel:
+        if caller.lists_models or cards.versions(name):
+            raise
+        raise UnknownModel(f"there is no model {name}", "Ask whoever made your key which models there are.") from None
 
 
 def enter(

@@ -20,7 +20,7 @@ from scorer.service.gateway.front.refusals import refusal
 from scorer.wire.errors import MalformedBody, Unavailable
 
 _PIECE = 256 * 1024
-_WRITTEN = 1024 * 1024  # bytes that are written to a file at a time
+_WRITTEN = 256 * 1024  # bytes that are written to a file at a time; until then they are counted nowhere
 #: Bodies up to this size are not counted: connections are, and this times their number is little.
 FREE_BYTES = 64 * 1024
 #: Bodies above this size are never gathered in memory.
@@ -134,8 +134,8 @@ class Incoming:
                 continue
             unwritten += piece
             if len(unwritten) >= _WRITTEN or got == self._length:
-                await self._write(bytes(unwritten))
-                unwritten.clear()
+                await self._write(unwritten)
+                unwritten = bytearray()
 
     async def load(self) -> HeldBody:
         """Bring the whole body into memory, when there is room for it."""
@@ -170,7 +170,7 @@ class Incoming:
         self._rooms.filed.give(self._filed)
         self._filed = 0
 
-    async def _write(self, content: bytes) -> None:
+    async def _write(self, content: bytearray) -> None:
         if not self._rooms.filed.take_now(len(content)):
             raise Unavailable("too many large bodies arrive at once", "Try again in some seconds.")
         self._filed += len(content)
@@ -181,7 +181,7 @@ class Incoming:
                 f"the body cannot be kept: {error.strerror}", "Make room on the gateway's disk."
             ) from None
 
-    def _append(self, content: bytes) -> None:
+    def _append(self, content: bytearray) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(dir=self._rooms.folder, buffering=0)  # noqa: SIM115  # closed in close
         view = memoryview(content)

@@ -20,7 +20,9 @@ from scorer.service.gateway.front.discard import Discard
 from scorer.service.gateway.front.gate import Gate, Peer, Permit, RequestHead
 from scorer.service.gateway.front.heads import read_head
 from scorer.service.gateway.front.notices import End, Notices
+from scorer.service.gateway.front.presence import CallerLeft, Presence
 from scorer.service.gateway.front.refusals import Answer, problem_answer, refusal
+from scorer.service.gateway.front.rest import Rest
 from scorer.wire.errors import QScoreError
 from scorer.wire.names import HEADER_RELEASE
 from scorer.wire.release import RELEASE
@@ -48,7 +50,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class House:
-    """What all connections of one server share. ``slots``: request threads that are free."""
+    """What all connections of one server share. ``slots``: those of ``threads`` that are free, for requests that have a
+    place. ``patient``: for others that may wait; ``quick``: for those that do not."""
 
     gate: Gate
     application: Application
@@ -56,8 +59,10 @@ class House:
     limits: Limits
     notices: Notices
     discard: Discard
+    rest: Rest
     slots: asyncio.Semaphore
     threads: Executor
+    patient: Executor
     quick: Executor
 
 
@@ -65,13 +70,20 @@ class Connection:
     """One caller's connection, after its handshake."""
 
     def __init__(
-        self, house: House, guest: Guest, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        house: House,
+        guest: Guest,
+        peer: Peer,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        presence: Presence,
     ) -> None:
         self._house = house
         self._guest = guest
         self._peer = peer
         self._reader = reader
         self._writer = writer
+        self._presence = presence
         self._stopping = False
         self._loop = asyncio.get_running_loop()
         writer.transport.set_write_buffer_limits(high=_PIECE)
@@ -131,7 +143,8 @@ class Connection:
             await self._house.gate.refused(head, error, time.perf_counter() - started)
             return await self._refuse(head, error)
         try:
-            return await self._permitted(head, permit, started)
+            with self._house.rest.after(head.length or 0):
+                return await self._permitted(head, permit, started)
         finally:
             permit.release()
 
@@ -157,8 +170,11 @@ class Connection:
             self._enter(Stage.BUSY if permit.known else Stage.LOOSE)
             await incoming.receive(self._reader, self._house.limits.pace)
             self._enter(Stage.BUSY)
-            await permit.turn()
+            async with self._presence.awaited():
+                await permit.turn()
             held = await incoming.load()
+        except CallerLeft as error:
+            return await self._left(head, error, started)
         except QScoreError as error:
             self._note_body(error, head)
             await self._house.gate.refused(head, error, time.perf_counter() - started)
@@ -170,6 +186,8 @@ class Connection:
             incoming.close()
         try:
             answer = await self._worked(head, permit, held)
+        except CallerLeft as error:
+            return await self._left(head, error, started)
         finally:
             held.free()
         self._enter(Stage.BUSY if permit.known else Stage.LOOSE)
@@ -177,10 +195,18 @@ class Connection:
 
     async def _worked(self, head: RequestHead, permit: Permit, held: HeldBody) -> Answer:
         answer = self._house.application.answer
-        if not permit.waits:
-            return await self._loop.run_in_executor(self._house.quick, answer, head, permit, held)
+        if not permit.known:
+            others = self._house.patient if permit.waits else self._house.quick
+            return await self._loop.run_in_executor(others, answer, head, permit, held)
         async with self._house.slots:
+            self._presence.check()  # it may have waited for its turn's room and thread
             return await self._loop.run_in_executor(self._house.threads, answer, head, permit, held)
+
+    async def _left(self, head: RequestHead, error: CallerLeft, started: float) -> bool:
+        """Note a request that nobody waits for any more; nothing of it has come onto the queue."""
+        self._house.notices.note(End.CALLER_LEFT, self._peer.address)
+        await self._house.gate.refused(head, error, time.perf_counter() - started)
+        return False
 
     def _note_body(self, error: QScoreError, head: RequestHead) -> None:
         end = {408: End.BODY_TOO_SLOW, 400: End.BODY_BROKEN, 503: End.BODY_REFUSED}.get(error.status)

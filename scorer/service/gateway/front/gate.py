@@ -52,7 +52,7 @@ class Permit(Protocol):
 
     @property
     def waits(self) -> bool:
-        """Tell whether the request may wait long: it then takes one of the request threads, else one of the quick."""
+        """Tell whether the request may wait long: it then takes a thread for that, else one of the quick."""
 
     @property
     def known(self) -> bool:

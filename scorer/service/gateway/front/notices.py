@@ -27,6 +27,7 @@ class End(StrEnum):
     BODY_TOO_SLOW = "body_too_slow"
     BODY_BROKEN = "body_broken"
     BODY_REFUSED = "body_refused"
+    CALLER_LEFT = "caller_left"
     ANSWER_TOO_SLOW = "answer_too_slow"
     EVICTED = "evicted"
     TOO_MANY_CONNECTIONS = "too_many_connections"

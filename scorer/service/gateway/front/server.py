@@ -13,6 +13,7 @@ from scorer.service.gateway.front.census import Census, Guest, Stage
 from scorer.service.gateway.front.connection import Connection, House
 from scorer.service.gateway.front.gate import Peer
 from scorer.service.gateway.front.notices import End
+from scorer.service.gateway.front.presence import Presence
 from scorer.service.gateway.front.sockets import hello, shut
 
 #: Bytes after which a connection's reader asks its caller to wait (twice this much at most lies in memory).
@@ -100,12 +101,14 @@ class Front:
     async def _serve(self, guest: Guest, peer: Peer, connected: socket.socket) -> None:
         try:
             await self._served(guest, peer, connected)
-        except ConnectionError:
-            pass  # the caller is gone, or had to go
+        except ConnectionError as error:  # the caller is gone, or had to go
+            _forget_frames(error)
         except OSError as error:
             self.house.notices.note(End.BROKEN, peer.address, error=str(error))
+            _forget_frames(error)
         except Exception as error:
             self.house.notices.note(End.FAILED, peer.address, exc_info=error)
+            _forget_frames(error)
         finally:
             self.arrivals.leave(guest)
             self.census.leave(guest)
@@ -115,11 +118,11 @@ class Front:
         streams = await self._secured(guest, peer, connected, until)
         if streams is None:
             return
-        reader, writer = streams
+        reader, writer, presence = streams
         guest.leave = writer.transport.abort
         try:
             named = Peer(peer.address, peer.port, _certificate(writer))
-            connection = Connection(self.house, guest, named, reader, writer)
+            connection = Connection(self.house, guest, named, reader, writer, presence)
             self._connections[asyncio.current_task()] = connection  # type: ignore[index]  # this runs in a task
             await connection.serve(until)
         finally:
@@ -127,11 +130,11 @@ class Front:
 
     async def _secured(
         self, guest: Guest, peer: Peer, connected: socket.socket, until: float
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Presence] | None:
         """Wait for a ClientHello, then do the handshake; None where either did not come to its end."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=_READ_AHEAD)
-        protocol = asyncio.StreamReaderProtocol(reader)
+        presence = Presence(reader)
         try:
             await hello(connected, until)
             self.arrivals.leave(guest)
@@ -140,7 +143,7 @@ class Front:
                 connected.close()
                 return None
             transport, _ = await loop.connect_accepted_socket(
-                lambda: protocol,
+                lambda: presence,
                 connected,
                 ssl=self.context,
                 ssl_handshake_timeout=max(0.1, until - loop.time()),
@@ -151,7 +154,7 @@ class Front:
             if guest in self.arrivals or guest in self.census:  # else it was sent away
                 self._note_handshake(peer, error, loop.time() >= until - 0.05)
             return None
-        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+        return reader, asyncio.StreamWriter(transport, presence, reader, loop), presence
 
     def _note_handshake(self, peer: Peer, error: Exception, late: bool) -> None:
         if late:
@@ -171,8 +174,21 @@ def _certificate(writer: asyncio.StreamWriter) -> bytes | None:
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError, TimeoutError):
+    try:
         writer.close()
         async with asyncio.timeout(_GOODBYE):
             await writer.wait_closed()
+    except (OSError, TimeoutError) as error:
+        _forget_frames(error)
     writer.transport.abort()
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Take its frames from an error that a connection ended with.
+
+    The connection keeps the error, and the frames keep the connection, with half a MiB of buffers for TLS: until
+    garbage is collected, which comes seldom here.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__

@@ -2,7 +2,8 @@
 
 The state lies on the queue's durable server, where every gateway, worker and connector looks once a second, and in a
 file of each home, because that server may keep nothing on its disk. Every change raises a serial; of two states the
-later one counts, and whoever sees the queue hold an older one, or none, puts the later one there again.
+later one counts, and whoever sees the queue hold an older one, or none, puts the later one there again. Two states of
+one serial were made on two machines while the queue was away: what either switched off is off.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -33,9 +33,12 @@ EVERY = "all"
 _KEY = "qscore:switches"
 #: Seconds between two looks.
 LOOK_EVERY = 1.0
+#: Seconds for the look that is under way when the board is closed.
+_PATIENCE = 2.0
 _CAP = 1 << 20  # bytes of a state
-# One step of the server: of two that change the state at the same time, the second must see the first.
-_RAISE = """
+# One step of the server: of two that change the state at the same time, the second must see the first. On a full server
+# too: what fills it may be the very model that is to be stopped.
+_RAISE = """#!lua flags=allow-oom
 local now = redis.call('GET', KEYS[1])
 local serial = 0
 if now then
@@ -113,6 +116,7 @@ class SwitchBoard:
     _seen: Switches = field(default_factory=Switches)
     _thread: threading.Thread | None = None
     _starting: threading.Lock = field(default_factory=threading.Lock)
+    _ended: threading.Event = field(default_factory=threading.Event)
 
     def now(self) -> Switches:
         """Say what is switched off, as of a second ago at most while the queue's server answers."""
@@ -120,11 +124,22 @@ class SwitchBoard:
             with self._starting:
                 if self._thread is None:
                     self.look()
-                    self._thread = threading.Thread(
-                        target=_watch, args=(weakref.ref(self),), name="switches", daemon=True
-                    )
-                    self._thread.start()
+                    self._thread = self._watching()
         return self._seen
+
+    def _watching(self) -> threading.Thread:
+        """Start the thread; a board that nobody holds any more ends it too."""
+        ended = self._ended
+        board = weakref.ref(self, lambda _board: ended.set())
+        thread = threading.Thread(target=_watch, args=(board, ended), name="switches", daemon=True)
+        thread.start()
+        return thread
+
+    def close(self) -> None:
+        """End the thread; what was seen last stays. A look at a server that does not answer is not waited for."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(_PATIENCE)
 
     def change(self, step: Callable[[Switches], Switches]) -> Switches:
         """Change the state by ``step``, on the queue and in the file. Raises what ``step`` raises.
@@ -178,10 +193,9 @@ class SwitchBoard:
         return read_switches(raw)
 
 
-def _watch(board: weakref.ref[SwitchBoard]) -> None:
-    """Look once a second, for as long as somebody holds the board."""
-    while True:
-        time.sleep(LOOK_EVERY)
+def _watch(board: weakref.ref[SwitchBoard], ended: threading.Event) -> None:
+    """Look once a second, until the board is closed or nobody holds it any more."""
+    while not ended.wait(LOOK_EVERY):
         if (held := board()) is None:
             return
         held.look()
@@ -199,7 +213,13 @@ def checked_target(model: str, known: Iterable[str]) -> str:
 
 
 def _later(states: Iterable[Switches]) -> Switches:
-    return max(states, key=lambda state: state.serial)
+    """Choose the latest state. Of several that were made apart, while the queue was away, all that any stops is off."""
+    found = tuple(states)
+    serial = max(state.serial for state in found)
+    last = {state.disabled for state in found if state.serial == serial}
+    if len(last) == 1:
+        return Switches(serial, last.pop())
+    return Switches(serial + 1, tuple(sorted(set().union(*last))))
 
 
 def _file_state(file: Path) -> Switches:

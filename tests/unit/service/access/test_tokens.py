@@ -189,8 +189,7 @@ def test_a_stored_token_that_cannot_be_read_lets_nobody_in(door: Door, client: r
         door.caller(shown("qst_odd"))
 
 
-def test_without_the_server_tokens_are_unavailable_and_keys_go_on(keys: KeyFile, tmp_path: Path) -> None:
-    away = redis.Redis(unix_socket_path=str(tmp_path / "nobody.sock"))
+def test_without_the_server_tokens_are_unavailable_and_keys_go_on(keys: KeyFile, away: redis.Redis) -> None:
     door = Door(keys, Tokens(away, 10))
     key, secret = keys.add(["read"])
     assert door.caller(shown(secret)).key == key

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from scorer.service.backup.copying import Withheld, copy
+from scorer.service.backup.home_files import Source, is_secret
 from scorer.service.backup.restore import restore
 from scorer.service.backup.save import back_up
 from scorer.service.settings import Settings, load_settings
@@ -62,6 +64,29 @@ def test_private_keys_stay_at_home_unless_asked_for(home: Path, tmp_path: Path) 
     assert not set(saved.keys) & set(restored)
 
 
+def test_no_byte_of_what_stays_at_home_is_written_elsewhere(tmp_path: Path) -> None:
+    """What lay on the backup's disk for a moment can be read from it for long."""
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
+    source, target = Source(tmp_path / "key.pem", tmp_path, "key.pem"), tmp_path / "copies" / "key.pem"
+    with pytest.raises(Withheld):
+        copy(source, target, lambda source, start: is_secret(source, start, frozenset()))
+    assert not target.parent.exists()
+    assert copy(source, target, lambda _source, _start: False).name == "key.pem"
+
+
+def test_a_key_that_a_link_names_is_a_key_all_the_same(home: Path, tmp_path: Path) -> None:
+    """Where settings and home spell its place differently, too: a home is often reached by a link to another disk."""
+    (home / "tokens").mkdir()
+    (home / "tokens" / "2026").write_text("not-for-others")
+    (home / "tokens" / "hec").symlink_to("2026")
+    (tmp_path / "by-a-link").symlink_to(home)
+    (home / "qscore.toml").write_text(f'[hec]\ntoken_file = "{home}/tokens/hec"\n')
+    saved = back_up(settings_of(tmp_path / "by-a-link"), tmp_path / "b.tar.gz", private_keys=False)
+    assert set(saved.keys) >= {"tokens/hec", "tokens/2026"}
+    restore(tmp_path / "b.tar.gz", tmp_path / "new")
+    assert b"not-for-others" not in b"".join(contents(tmp_path / "new").values())
+
+
 def test_a_database_in_use_is_copied_with_what_stands_in_its_journal_alone(home: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(home / "dead_letters.sqlite", isolation_level=None)) as live:
         live.execute("PRAGMA journal_mode = WAL")
@@ -80,11 +105,12 @@ def test_what_is_no_file_of_the_home_is_left_out_and_named(home: Path, tmp_path:
     (home / "secrets").symlink_to("/etc")
     (home / "logs").mkdir()
     (home / "logs" / "passwd").symlink_to("/etc/passwd")
+    (home / "logs" / "circle").symlink_to("circle")
     (home / "broken.sqlite").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
     (home / "name\x1b[2J").write_text("")
     saved = back_up(settings_of(home), tmp_path / "b.tar.gz", private_keys=False)
     left = {skipped.name: skipped.reason for skipped in saved.skipped}
-    assert left.keys() == {"registry/pipe", "logs/passwd", "broken.sqlite", "name\x1b[2J"}
+    assert left.keys() == {"registry/pipe", "logs/passwd", "logs/circle", "broken.sqlite", "name\x1b[2J"}
     assert left["registry/pipe"] == "no regular file"
     restore(tmp_path / "b.tar.gz", tmp_path / "new")
     assert b"root:" not in b"".join(contents(tmp_path / "new").values())
@@ -114,9 +140,11 @@ def test_an_archive_that_would_replace_or_hold_itself_is_refused(home: Path, tmp
     assert not list(tmp_path.glob("**/b.*"))
 
 
-def test_scores_of_the_file_sink_are_no_part_of_it(home: Path, tmp_path: Path) -> None:
-    (home / "scores.ndjson").write_text("{}\n")
-    settings = load_settings(home=home, sink="file", sink_file=home / "scores.ndjson")
+@pytest.mark.parametrize("place", ["scores.ndjson", "out/scores.ndjson"])
+def test_scores_of_the_file_sink_are_no_part_of_it(home: Path, tmp_path: Path, place: str) -> None:
+    (home / place).parent.mkdir(exist_ok=True)
+    (home / place).write_text("{}\n")
+    settings = load_settings(home=home, sink="file", sink_file=home / place)
     back_up(settings, tmp_path / "b.tar.gz", private_keys=False)
     restore(tmp_path / "b.tar.gz", tmp_path / "new")
-    assert not (tmp_path / "new" / "scores.ndjson").exists()
+    assert not (tmp_path / "new" / place).exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,5 +28,4 @@ def settings(tmp_path: Path, publish_tiny: Callable[[Path], None]) -> Iterator[S
                 assert line, "the server ended"
             yield made
         finally:
-            gc.collect()  # an application that is done with ends its threads before its queue's server goes
             server.terminate()

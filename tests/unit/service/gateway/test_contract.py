@@ -15,7 +15,6 @@ from openapi_spec_validator import validate
 from werkzeug.test import TestResponse
 
 from scorer.service.access.api_keys import KeyFile
-from scorer.service.gateway.app import create_app
 from scorer.service.gateway.contract.document import openapi
 from scorer.service.gateway.contract.operations import OPERATIONS
 from scorer.service.settings import load_settings
@@ -25,9 +24,10 @@ from scorer.wire.options import ScoreOptions
 
 
 @pytest.fixture
-def app(tmp_path: Path, publish_tiny: Callable[[Path], None]) -> Flask:
+def app(tmp_path: Path, publish_tiny: Callable[[Path], None], application: Callable[..., Flask]) -> Flask:
     publish_tiny(tmp_path)
-    return create_app(load_settings(home=tmp_path))
+    made: Flask = application(load_settings(home=tmp_path))
+    return made
 
 
 @pytest.fixture

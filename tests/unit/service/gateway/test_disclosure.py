@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from scorer.registry.trusted import revoke
-from scorer.service.access.api_keys import KeyFile
+from scorer.service.access.api_keys import KeyFile, Terms
 from scorer.service.access.disclosure import disclosed, roots_of, without_paths
-from scorer.service.gateway.app import create_app
 from scorer.service.settings import Settings
 from scorer.wire.errors import BadInput, Problem, QScoreError
 
@@ -32,8 +32,8 @@ def settings(tmp_path: Path, publish_tiny: Callable[[Path], None]) -> Settings:
 
 
 @pytest.fixture
-def client(settings: Settings) -> FlaskClient:
-    client = create_app(settings).test_client()
+def client(settings: Settings, application: Callable[..., Flask]) -> FlaskClient:
+    client = application(settings).test_client()
     secret = KeyFile(settings.api_keys).add(["read", "score"])[1]
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
     return client
@@ -108,6 +108,26 @@ def test_the_log_says_where(settings: Settings, client: FlaskClient, capsys: pyt
     settings.trusted_keys.chmod(0o777)
     client.get("/v1/models/lateral")
     assert str(settings.trusted_keys) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("scopes", "models", "told"),
+    [(["read", "score"], (), True), (["score"], (), False), (["read", "score"], ("absent",), False)],
+)
+def test_other_models_are_named_to_those_alone_who_may_list_them(
+    settings: Settings,
+    application: Callable[..., Flask],
+    scopes: list[str],
+    models: tuple[str, ...],
+    told: bool,
+) -> None:
+    client = application(settings).test_client()
+    key = KeyFile(settings.api_keys).add(scopes, terms=Terms(models=models))[1]
+    headers = {"X-QScore-Rows": "1", "Content-Type": "text/csv", "Authorization": f"Bearer {key}"}
+    answers = [client.post("/v1/models/absent/score", data=b"events\n1\n", headers=headers)]
+    answers += [client.get("/v1/models/absent", headers=headers)] if "read" in scopes else []
+    for answer in answers:
+        assert (answer.status_code, "lateral" in answer.text) == (404, told)
 
 
 def _raised(tree: ast.Module) -> Iterator[tuple[str, list[ast.expr]]]:

@@ -13,9 +13,9 @@ import redis
 
 from scorer.service.gateway.traffic.passages import Passage, Traffic
 from scorer.service.gateway.traffic.turns import PER_PROCESS
-from scorer.service.queue.exchange import worker_name
 from scorer.service.queue.exchanges import Exchanges
 from scorer.service.queue.lanes import SCORE
+from scorer.service.queue.living import worker_name
 from scorer.service.settings import Settings, load_settings
 from scorer.wire.errors import OverLimit, ScoringTimeout
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import redis
+from flask import Flask
 from flask.testing import FlaskClient
 
 from scorer.service.access.api_keys import KeyFile
-from scorer.service.gateway.app import create_app
 from scorer.service.gateway.readiness import ANSWER_HOLDS
 from scorer.service.queue.exchange import Exchange
 from scorer.service.settings import Settings, load_settings
@@ -28,8 +28,8 @@ def settings(tmp_path: Path, client: redis.Redis) -> Settings:
 
 
 @pytest.fixture
-def gateway(settings: Settings) -> FlaskClient:
-    return create_app(settings).test_client()
+def gateway(settings: Settings, application: Callable[..., Flask]) -> FlaskClient:
+    return application(settings).test_client()
 
 
 def asked(gateway: FlaskClient, authorization: str = "") -> tuple[int, dict[str, Any]]:
@@ -98,11 +98,13 @@ def test_many_questions_ask_the_queue_seldom(gateway: FlaskClient, client: redis
     assert 1 <= writes(client) - before <= 1 + (time.monotonic() - started) / ANSWER_HOLDS
 
 
-def test_nobody_waits_for_anothers_question_to_a_server_that_hangs(tmp_path: Path) -> None:
+def test_nobody_waits_for_anothers_question_to_a_server_that_hangs(
+    tmp_path: Path, application: Callable[..., Flask]
+) -> None:
     with socket.socket(socket.AF_UNIX) as hung:
         hung.bind(f"{tmp_path}/hung.sock")
         hung.listen()
-        gateway = create_app(load_settings(home=tmp_path, broker_url=f"redis+socket://{tmp_path}/hung.sock"))
+        gateway = application(load_settings(home=tmp_path, broker_url=f"redis+socket://{tmp_path}/hung.sock"))
         told: list[tuple[int, dict[str, Any]]] = []
         first, second = (threading.Thread(target=lambda: told.append(asked(gateway.test_client()))) for _ in range(2))
         first.start()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from structlog.testing import capture_logs
 
 from scorer.service.access.api_keys import ApiKey, KeyFile, Terms
-from scorer.service.gateway.app import create_app
 from scorer.service.gateway.record.strangers import LINES, SECONDS, Strangers
 from scorer.service.queue.broker import FAST, redis_client
 from scorer.service.queue.exchange import Exchange
@@ -30,14 +31,20 @@ def keys(settings: Settings) -> KeyFile:
 
 
 @pytest.fixture
-def gateway(settings: Settings) -> FlaskClient:
-    return client_with(settings)
+def client_with(settings: Settings, application: Callable[..., Flask]) -> Callable[..., FlaskClient]:
+    """``client_with(sink="hec")``: a client, at PEER, of a gateway with other settings."""
+
+    def make(**changed: object) -> FlaskClient:
+        client = application(settings.model_copy(update=changed)).test_client()
+        client.environ_base["REMOTE_ADDR"] = PEER
+        return client
+
+    return make
 
 
-def client_with(settings: Settings, **changed: object) -> FlaskClient:
-    client = create_app(settings.model_copy(update=changed)).test_client()
-    client.environ_base["REMOTE_ADDR"] = PEER
-    return client
+@pytest.fixture
+def gateway(client_with: Callable[..., FlaskClient]) -> FlaskClient:
+    return client_with()
 
 
 def lines(
@@ -84,14 +91,15 @@ def test_an_expired_key_is_named_with_its_remedy(gateway: FlaskClient, keys: Key
     assert f"qscore key rotate {key.id}" in problem["remedy"]
 
 
-def _write_to(settings: Settings, index: str) -> FlaskClient:
-    return client_with(settings, sink="hec", hec=HecSettings(url="https://localhost:8088", index=index))
+def to_index(index: str) -> dict[str, object]:
+    """Settings of a gateway that writes there."""
+    return {"sink": "hec", "hec": HecSettings(url="https://localhost:8088", index=index)}
 
 
-def test_each_binding_that_refuses_says_so(settings: Settings, keys: KeyFile) -> None:
+def test_each_binding_that_refuses_says_so(client_with: Callable[..., FlaskClient], keys: KeyFile) -> None:
     write = f"{SCORE}?write=true"
     scoped, secret = keys.add(["read"])
-    client = _write_to(settings, "other")
+    client = client_with(**to_index("other"))
     assert lines(client, secret=secret) == (403, [line(scoped.id, 403, "forbidden", **BATCH)])
     modelled, secret = keys.add(["score"], terms=Terms(models=("lateral_flow",)))
     assert lines(client, secret=secret) == (403, [line(modelled.id, 403, "forbidden", **BATCH)])
@@ -100,7 +108,8 @@ def test_each_binding_that_refuses_says_so(settings: Settings, keys: KeyFile) ->
     assert lines(client, path=write, secret=secret) == (403, [expected])
     answer = client.post(write, headers=CSV | {"Authorization": f"Bearer {secret}"}, data=b"events\n1\n")
     assert "bound to index soc, and this gateway writes to index other" in answer.get_json(force=True)["detail"]
-    assert lines(_write_to(settings, "soc"), path=write, secret=secret)[0] == 503  # nobody works; the binding let it in
+    soc = client_with(**to_index("soc"))
+    assert lines(soc, path=write, secret=secret)[0] == 503  # nobody works; the binding let it in
 
 
 def test_a_key_pushes_onto_acknowledgement_lists_of_its_own_alone(gateway: FlaskClient, keys: KeyFile) -> None:
@@ -130,9 +139,11 @@ def test_requests_that_are_wrong(gateway: FlaskClient, keys: KeyFile) -> None:
     assert lines(gateway, "GET", "/nowhere", data=b"")[1] == [nowhere]
 
 
-def test_batches_that_cannot_be_scored_now(settings: Settings, keys: KeyFile) -> None:
+def test_batches_that_cannot_be_scored_now(
+    settings: Settings, client_with: Callable[..., FlaskClient], keys: KeyFile
+) -> None:
     key, secret = keys.add(["score"])
-    client = client_with(settings, gateway=GatewaySettings(max_waiting=1))
+    client = client_with(gateway=GatewaySettings(max_waiting=1))
     pinned = BATCH | {"version": "1-starter"}
     assert lines(client, secret=secret) == (503, [line(key.id, 503, "unavailable", **pinned)])
     Exchange(redis_client(settings, server=FAST)).beat("score", "a worker that takes nothing")
@@ -180,9 +191,9 @@ def test_an_option_of_a_card_is_given_once(gateway: FlaskClient, keys: KeyFile) 
     assert "version" not in found[0]
 
 
-def test_a_trusted_proxy_says_who_calls(settings: Settings, keys: KeyFile) -> None:
+def test_a_trusted_proxy_says_who_calls(client_with: Callable[..., FlaskClient]) -> None:
     trusting = GatewaySettings.model_validate({"trusted_proxies": ["203.0.113.0/24"]})
-    client = client_with(settings, gateway=trusting)
+    client = client_with(gateway=trusting)
     said = {"X-Forwarded-For": "192.0.2.99, 198.51.100.4, 203.0.113.9"}
     assert lines(client, headers=said)[1][0]["address"] == "198.51.100.4"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
@@ -15,7 +17,7 @@ from scorer.chain import Entry
 from scorer.service.access.api_keys import ApiKey, KeyFile, Terms
 from scorer.service.access.audit import record
 from scorer.service.access.door.tokens import MOST_BODY
-from scorer.service.gateway.app import Gateway, application_of, create_app
+from scorer.service.gateway.app import Gateway, application_of
 from scorer.service.gateway.front.gate import ENVIRON_PERMIT, Peer, RequestHead
 from scorer.service.settings import GatewaySettings, LimitSettings, Settings
 from tests.unit.service.access.local_issuer import LocalIssuer, local_issuer
@@ -30,14 +32,19 @@ def keys(settings: Settings) -> KeyFile:
 
 
 @pytest.fixture
-def gateway(settings: Settings) -> FlaskClient:
-    return create_app(settings).test_client()
+def gateway(settings: Settings, application: Callable[..., Flask]) -> FlaskClient:
+    return application(settings).test_client()
 
 
 @pytest.fixture
 def issuer(tmp_path: Path) -> Iterator[LocalIssuer]:
     with local_issuer(tmp_path) as running:
         yield running
+
+
+def with_people(settings: Settings, issuer: LocalIssuer) -> Settings:
+    """Settings of a gateway that takes the tokens of this provider."""
+    return settings.model_copy(update={"gateway": GatewaySettings(oidc=issuer.settings())})
 
 
 def bearer(secret: str) -> dict[str, str]:
@@ -93,18 +100,22 @@ def test_what_is_not_exchanged(gateway: FlaskClient, keys: KeyFile) -> None:
     assert code(gateway.post("/v1/token", headers=bearer(secret), data=b"[" * 8000)) == (400, "malformed_body")
 
 
-def test_too_many_tokens_are_a_429_with_a_pause(settings: Settings, keys: KeyFile) -> None:
+def test_too_many_tokens_are_a_429_with_a_pause(
+    settings: Settings, keys: KeyFile, application: Callable[..., Flask]
+) -> None:
     few = settings.model_copy(update={"gateway": GatewaySettings(tokens_per_key=1)})
-    gateway, secret = create_app(few).test_client(), keys.add(["read"])[1]
+    gateway, secret = application(few).test_client(), keys.add(["read"])[1]
     assert exchange(gateway, secret).status_code == 200
     refused = exchange(gateway, secret)
     assert code(refused) == (429, "too_many_tokens")
     assert int(refused.headers["Retry-After"]) > 0
 
 
-def test_exchanges_count_among_the_requests_of_a_key(settings: Settings, keys: KeyFile) -> None:
+def test_exchanges_count_among_the_requests_of_a_key(
+    settings: Settings, keys: KeyFile, application: Callable[..., Flask]
+) -> None:
     few = LimitSettings(requests_per_minute=2)
-    gateway = create_app(settings.model_copy(update={"gateway": GatewaySettings(limits=few)})).test_client()
+    gateway = application(settings.model_copy(update={"gateway": GatewaySettings(limits=few)})).test_client()
     (key, secret), other = keys.add(["read"]), keys.add(["read"])[1]
     assert [exchange(gateway, secret).status_code for _ in range(2)] == [200, 200]
     refused = exchange(gateway, secret)
@@ -136,8 +147,10 @@ def test_an_ended_key_is_named_at_the_exchange_too(gateway: FlaskClient, keys: K
     assert [line["key_id"] for line in said if line["event"] == "request"] == [key.id]
 
 
-def test_people_exchange_their_provider_s_token(settings: Settings, keys: KeyFile, issuer: LocalIssuer) -> None:
-    gateway = create_app(settings.model_copy(update={"gateway": GatewaySettings(oidc=issuer.settings())})).test_client()
+def test_people_exchange_their_provider_s_token(
+    settings: Settings, keys: KeyFile, issuer: LocalIssuer, application: Callable[..., Flask]
+) -> None:
+    gateway = application(with_people(settings, issuer)).test_client()
     group: ApiKey = keys.add(["read", "score"], terms=Terms(claim="groups=soc"))[0]
     keys.add(["read", "write"], terms=Terms(claim="groups=admins"))
     id_token = issuer.token()
@@ -159,9 +172,9 @@ def test_people_exchange_their_provider_s_token(settings: Settings, keys: KeyFil
 
 
 def test_of_several_lines_an_ended_one_hides_no_living_one(
-    settings: Settings, keys: KeyFile, issuer: LocalIssuer
+    settings: Settings, keys: KeyFile, issuer: LocalIssuer, application: Callable[..., Flask]
 ) -> None:
-    gateway = create_app(settings.model_copy(update={"gateway": GatewaySettings(oidc=issuer.settings())})).test_client()
+    gateway = application(with_people(settings, issuer)).test_client()
     ended = keys.add(["read"], terms=Terms(claim="groups=soc", expires=1.0))[0]
     answer = exchange(gateway, issuer.token())
     assert code(answer) == (401, "unauthorised")
@@ -170,8 +183,9 @@ def test_of_several_lines_an_ended_one_hides_no_living_one(
     assert exchange(gateway, issuer.token()).get_json()["key_id"] == living.id
 
 
-def test_the_audit_record_holds_tokens_and_ended_keys_once_a_day(settings: Settings, keys: KeyFile) -> None:
-    gateway = create_app(settings).test_client()
+def test_the_audit_record_holds_tokens_and_ended_keys_once_a_day(
+    settings: Settings, keys: KeyFile, gateway: FlaskClient
+) -> None:
     key, secret = keys.add(["read"])
     ended, old = keys.add(["read"], terms=Terms(expires=1.0))
     token = exchange(gateway, secret, {"models": ["lateral"]}).get_json()["access_token"]
@@ -188,13 +202,14 @@ def test_the_audit_record_holds_tokens_and_ended_keys_once_a_day(settings: Setti
 
 
 def test_a_key_that_is_revoked_while_its_body_comes_scores_nothing(settings: Settings, keys: KeyFile) -> None:
-    gateway = Gateway.of(settings)
-    client, (key, secret) = application_of(gateway).test_client(), keys.add(["score"])
+    key, secret = keys.add(["score"])
     headers = {name.lower(): text for name, text in (CSV | bearer(secret)).items()}
     head = RequestHead("POST", SCORE, "", headers, Peer("192.0.2.1", 1), 0)
-    permit = gateway.checks.reserved(gateway.checks.score(head, "lateral"))
-    assert client.post(SCORE, headers=CSV, environ_overrides={ENVIRON_PERMIT: permit}).status_code == 200
-    keys.revoke(key.id)
-    answer = client.post(SCORE, headers=CSV, environ_overrides={ENVIRON_PERMIT: permit})
+    with closing(Gateway.of(settings)) as gateway:
+        client = application_of(gateway).test_client()
+        permit = gateway.checks.reserved(gateway.checks.score(head, "lateral"))
+        assert client.post(SCORE, headers=CSV, environ_overrides={ENVIRON_PERMIT: permit}).status_code == 200
+        keys.revoke(key.id)
+        answer = client.post(SCORE, headers=CSV, environ_overrides={ENVIRON_PERMIT: permit})
     assert code(answer) == (401, "unauthorised")
     assert f"key {key.id} was revoked" in answer.get_json(force=True)["detail"]

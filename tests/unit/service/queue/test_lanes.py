@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from flask import Flask
 
 import scorer
 from scorer.engine.backends.table import BACKENDS, UnknownBackend
@@ -18,7 +20,6 @@ from scorer.registry.store import card_of
 from scorer.service.access.api_keys import KeyFile
 from scorer.service.access.authority import TlsFiles
 from scorer.service.client.status import queue_check
-from scorer.service.gateway.app import create_app
 from scorer.service.gateway.metrics import new_metrics
 from scorer.service.queue.celery_app import build_app
 from scorer.service.queue.exchange import Exchange
@@ -129,7 +130,9 @@ def test_a_new_lane_has_its_way_onto_the_queue(client: redis.Redis, tmp_path: Pa
     assert client.llen("qscore:f:foundry") == 1
 
 
-def test_a_new_lane_is_told_by_every_report(client: redis.Redis, tmp_path: Path) -> None:
+def test_a_new_lane_is_told_by_every_report(
+    client: redis.Redis, tmp_path: Path, application: Callable[..., Flask]
+) -> None:
     exchange = Exchange(client, ROWS)
     for lane in ("score", "bulk", "foundry"):
         exchange.beat(lane, "worker:1")
@@ -140,7 +143,7 @@ def test_a_new_lane_is_told_by_every_report(client: redis.Redis, tmp_path: Path)
     assert 'qscore_queue_waiting{queue="foundry"} 1.0' in metrics
     assert 'qscore_workers_alive{lane="foundry"} 1.0' in metrics
     reader = {"Authorization": f"Bearer {KeyFile(tmp_path / 'api_keys.json').add(['read'])[1]}"}
-    ready: Any = create_app(settings_at(tmp_path), ROWS).test_client().get("/readyz", headers=reader).json
+    ready: Any = application(settings_at(tmp_path), ROWS).test_client().get("/readyz", headers=reader).json
     assert (ready["waiting"]["foundry"], ready["workers"]["foundry"]) == (1, 1)
     settings = settings_at(tmp_path)
     assert queue_check(settings, state, ROWS).line.endswith(

@@ -53,8 +53,7 @@ def test_a_process_writes_now_and_then_and_loses_nothing(client: redis.Redis) ->
     assert 0 < client.ttl(key) <= 360
 
 
-def test_a_server_that_is_away_stops_no_worker(client: redis.Redis) -> None:
-    away = redis.Redis(unix_socket_path="/nonexistent.sock")
+def test_a_server_that_is_away_stops_no_worker(away: redis.Redis) -> None:
     PaceNotes(away, SCORE.name).add(10, 0.01)
 
 

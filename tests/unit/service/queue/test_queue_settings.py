@@ -88,6 +88,21 @@ def test_an_unencrypted_queue_on_another_host_is_refused_unless_named(settings: 
         broker_url(given("redis://127.0.0.1/0;redis://10.1.2.3/0"), server)
 
 
+@pytest.mark.parametrize("option", ["ssl_cert_reqs=none", "ssl_cert_reqs=CERT_OPTIONAL", "ssl_check_hostname=False"])
+def test_no_option_of_a_url_ends_the_verification_of_its_server(settings: Settings, option: str) -> None:
+    """redis-py and kombu would take a URL's options for more than what they are told beside it."""
+    url = "rediss://me:secret@queue.example/0"
+    with pytest.raises(ConfigurationError, match=r"broker_url says ssl_.*broker_ca"):
+        broker_url(settings.model_copy(update={"broker_url": f"{url}?health_check_interval=5&{option}"}))
+    fine = f"{url}?ssl_cert_reqs=required&ssl_check_hostname=true"
+    assert broker_url(settings.model_copy(update={"broker_url": fine})) == fine
+
+
+def test_no_password_is_shown(settings: Settings) -> None:
+    url = "rediss://me:secret@queue.example/0?password=secret&username=me"
+    assert shown_url(settings.model_copy(update={"broker_url": url})) == "rediss://queue.example/0"
+
+
 def test_long_homes_get_a_short_socket_whose_place_nobody_can_take(tmp_path: Path) -> None:
     """A name that follows from the home could be taken by anybody, and no stack would start."""
     folders = set()
@@ -142,6 +157,8 @@ def test_a_worker_that_scores_loads_no_training_library(tmp_path: Path, publish_
     publish_tiny(tmp_path / "home")
     code = f"""
 from pathlib import Path
+from scorer.service.worker.lean import keep_pandas_out
+keep_pandas_out()
 import scorer.service.worker.process
 from scorer.registry.store import Registry
 from scorer.service.queue.jobs import ScoreJob

@@ -21,9 +21,10 @@ from scorer.models.trained import TrainedModel
 from scorer.registry.store import card_of
 from scorer.rows.acknowledgement import Acknowledgement
 from scorer.service.queue.celery_app import build_app
-from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows, worker_name
+from scorer.service.queue.exchange import BatchOutcome, Exchange, WaitingRows
 from scorer.service.queue.jobs import DeliveryJob, ScoreJob, WorkerReply
 from scorer.service.queue.lanes import LANES
+from scorer.service.queue.living import worker_name
 from scorer.service.queue.submit import Admission, Placed, Submitter
 from scorer.service.settings import load_settings
 from scorer.wire.errors import QueueFull, Unavailable
@@ -90,7 +91,7 @@ def test_the_message_is_the_one_that_celery_sends(queue: Queue, name: str) -> No
     queue.live("score", "bulk", "qpu")
     job, lane = queue.put(name), LANES.serving(name)
     queue.celery(name).send_task(lane.task, kwargs=job.to_kwargs(), queue=name, task_id=JOB.batch_id, kwargsrepr="")
-    celerys, ours = queue.messages(name)
+    ours, celerys = queue.messages(name)  # what Celery sends itself goes before all that waits
     assert_as_celery_sends(ours, celerys)
 
 
@@ -101,7 +102,7 @@ def test_the_message_of_rows_is_the_one_that_celery_sends(queue: Queue) -> None:
     queue.celery("deliver").send_task(
         lane.task, kwargs=DELIVERY.to_kwargs(), queue="deliver", task_id=number, kwargsrepr=""
     )
-    assert_as_celery_sends(ours, queue.messages("deliver")[0])
+    assert_as_celery_sends(ours, queue.messages("deliver")[1])
 
 
 def test_the_message_of_a_later_run_is_the_one_that_celery_sends(queue: Queue) -> None:
@@ -111,7 +112,7 @@ def test_the_message_of_a_later_run_is_the_one_that_celery_sends(queue: Queue) -
     queue.celery("deliver").send_task(
         lane.task, kwargs=DELIVERY.to_kwargs(), queue="deliver", task_id=number, countdown=60.0, kwargsrepr=""
     )
-    celerys = queue.messages("deliver")[0]
+    celerys = queue.messages("deliver")[1]
     due = [datetime.fromisoformat(sent["headers"].pop("eta")) for sent in (ours, celerys)]
     assert timedelta(0) <= due[1] - due[0] < timedelta(seconds=5)
     assert_as_celery_sends(ours, celerys)
@@ -142,7 +143,7 @@ def test_a_full_server_takes_what_empties_it(queue: Queue) -> None:
         assert mine
         with exchange.claim("rows") as twice:
             assert not twice
-        assert [exchange.begun("rows"), exchange.begun("rows")] == [False, True]
+        assert [exchange.begun("rows"), exchange.begun("rows")] == [0, 1]
         submitter.put_again(DELIVERY, left, 1.0)
         submitter.put_back(DELIVERY, 1.0)
     assert (exchange.get_rows("rows"), len(queue.messages("deliver"))) == (left, 3)

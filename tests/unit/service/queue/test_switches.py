@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,13 +15,22 @@ from scorer.service.queue.closing.switches import EVERY, SwitchBoard, Switches, 
 from scorer.wire.errors import BadOption, Disabled, Unavailable
 from tests.integration.stack_tools import eventually
 
-
-def board(folder: Path, name: str, client: redis.Redis) -> SwitchBoard:
-    return SwitchBoard(folder / name / "switches.json", client)
+Boards = Callable[[str, redis.Redis], SwitchBoard]
 
 
-def test_a_model_is_off_everywhere_within_seconds_and_on_again(tmp_path: Path, client: redis.Redis) -> None:
-    operator, worker = board(tmp_path, "gateway", client), board(tmp_path, "worker", client)
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Boards]:
+    """``board(name, client)``: as a process of the home of this name has it; closed after the test."""
+    with ExitStack() as boards:
+
+        def make(name: str, client: redis.Redis) -> SwitchBoard:
+            return boards.enter_context(closing(SwitchBoard(tmp_path / name / "switches.json", client)))
+
+        yield make
+
+
+def test_a_model_is_off_everywhere_within_seconds_and_on_again(board: Boards, client: redis.Redis) -> None:
+    operator, worker = board("gateway", client), board("worker", client)
     assert not worker.now().stop("lateral")
     operator.change(lambda now: now.with_off("lateral"))
     assert eventually(lambda: worker.now().stop("lateral"), 5.0)
@@ -27,6 +39,17 @@ def test_a_model_is_off_everywhere_within_seconds_and_on_again(tmp_path: Path, c
         worker.now().check("lateral")
     operator.change(lambda now: now.without("lateral"))
     assert eventually(lambda: not worker.now().stop("lateral"), 5.0)
+
+
+def test_a_board_that_is_closed_looks_no_more(board: Boards, client: redis.Redis) -> None:
+    before, worker = set(threading.enumerate()), board("worker", client)
+    assert not worker.now().stop("lateral")
+    (looking,) = set(threading.enumerate()) - before
+    worker.close()
+    assert not looking.is_alive()
+    board("gateway", client).change(lambda now: now.with_off("lateral"))
+    assert not worker.now().stop("lateral"), "it says what it saw last"
+    assert worker.read().stop("lateral")
 
 
 def test_all_are_off_and_only_all_ends_it() -> None:
@@ -40,49 +63,70 @@ def test_all_are_off_and_only_all_ends_it() -> None:
         Switches().without("lateral")
 
 
-def test_what_the_queue_has_forgotten_is_put_there_again(tmp_path: Path, client: redis.Redis) -> None:
+def test_what_the_queue_has_forgotten_is_put_there_again(board: Boards, client: redis.Redis) -> None:
     """An embedded server without a sink keeps nothing on its disk: a disabled model must not score after a restart."""
-    operator, worker = board(tmp_path, "gateway", client), board(tmp_path, "worker", client)
+    operator, worker = board("gateway", client), board("worker", client)
     operator.change(lambda now: now.with_off("lateral"))
     assert worker.now().stop("lateral")
     client.flushall()
     assert worker.now().stop("lateral")
-    assert board(tmp_path, "gateway", client).now().stop("lateral"), "a gateway that starts anew"
-    assert board(tmp_path, "third", client).now().stop("lateral"), "and whoever asks the queue after it"
+    assert board("gateway", client).now().stop("lateral"), "a gateway that starts anew"
+    assert board("third", client).now().stop("lateral"), "and whoever asks the queue after it"
 
 
-def test_an_older_state_never_takes_the_place_of_a_later_one(tmp_path: Path, client: redis.Redis) -> None:
-    operator = board(tmp_path, "gateway", client)
+def test_an_older_state_never_takes_the_place_of_a_later_one(board: Boards, client: redis.Redis) -> None:
+    operator = board("gateway", client)
     operator.change(lambda now: now.with_off("lateral"))
-    late = board(tmp_path, "machine that was away", client)
+    late = board("machine that was away", client)
     late.change(lambda now: now.with_off("lateral_flow"))
     assert operator.change(lambda now: now.without("lateral")).disabled == ("lateral_flow",)
     assert late.read().disabled == ("lateral_flow",)
 
 
-def test_changes_at_the_same_time_are_all_kept(tmp_path: Path, client: redis.Redis) -> None:
+def test_changes_at_the_same_time_are_all_kept(board: Boards, client: redis.Redis) -> None:
     def switch(number: int) -> None:
-        board(tmp_path, f"host{number}", client).change(lambda now: now.with_off(f"model_{number}"))
+        board(f"host{number}", client).change(lambda now: now.with_off(f"model_{number}"))
 
     threads = [threading.Thread(target=switch, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    state = board(tmp_path, "reader", client).read()
+    state = board("reader", client).read()
     assert state.disabled == tuple(sorted(f"model_{number}" for number in range(8)))
     assert state.serial == 8
 
 
 def test_without_the_queue_it_holds_on_this_machine_and_reaches_the_others_later(
-    tmp_path: Path, client: redis.Redis
+    board: Boards, client: redis.Redis, away: redis.Redis
 ) -> None:
-    nowhere = redis.Redis(unix_socket_path=str(tmp_path / "no.sock"))
     with pytest.raises(Unavailable):
-        board(tmp_path, "gateway", nowhere).change(lambda now: now.with_off("lateral"))
-    assert board(tmp_path, "gateway", nowhere).now().stop("lateral")
-    assert board(tmp_path, "gateway", client).now().stop("lateral")
-    assert board(tmp_path, "worker", client).now().stop("lateral")
+        board("gateway", away).change(lambda now: now.with_off("lateral"))
+    assert board("gateway", away).now().stop("lateral")
+    assert board("gateway", client).now().stop("lateral")
+    assert board("worker", client).now().stop("lateral")
+
+
+def test_what_two_machines_switched_off_apart_is_off_on_both(
+    board: Boards, client: redis.Redis, away: redis.Redis
+) -> None:
+    """While the queue is away each changes its own file, and both states have one serial."""
+    names = {"one": "lateral", "two": "lateral_flow"}
+    for machine, model in names.items():
+        with pytest.raises(Unavailable):
+            board(machine, away).change(partial(Switches.with_off, model=model))
+    for machine in names:
+        board(machine, client).now()
+    both = ("lateral", "lateral_flow")
+    assert eventually(lambda: all(board(machine, client).now().disabled == both for machine in (*names, "third")))
+
+
+def test_a_full_server_does_not_keep_a_model_on(board: Boards, client: redis.Redis) -> None:
+    worker = board("worker", client)
+    assert not worker.now().stop("lateral")
+    client.config_set("maxmemory", "1")
+    board("gateway", client).change(lambda now: now.with_off("lateral"))
+    assert eventually(lambda: worker.now().stop("lateral"), 5.0)
 
 
 @pytest.mark.parametrize(
@@ -92,12 +136,12 @@ def test_nonsense_disables_nothing(raw: bytes | None) -> None:
     assert read_switches(raw) == Switches()
 
 
-def test_nonsense_on_the_queue_is_overwritten_by_the_next_change(tmp_path: Path, client: redis.Redis) -> None:
+def test_nonsense_on_the_queue_is_overwritten_by_the_next_change(board: Boards, client: redis.Redis) -> None:
     for raw in (b"nonsense", b'{"serial": "many"}', b"[1]"):
         client.set("qscore:switches", raw)
-        operator = board(tmp_path, "gateway", client)
+        operator = board("gateway", client)
         assert operator.change(lambda now: now.with_off("lateral")).stop("lateral")
-        assert board(tmp_path, "worker", client).read().stop("lateral")
+        assert board("worker", client).read().stop("lateral")
 
 
 @pytest.mark.parametrize("model", ["laterall", "../x", "", "All", "a b"])

@@ -96,3 +96,4 @@ def running_front(settings: Settings) -> Iterator[Running]:
                 loop.call_soon_threadsafe(stop.set)
             thread.join()
             loop.close()
+            gateway.close()

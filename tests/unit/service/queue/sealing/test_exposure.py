@@ -7,17 +7,18 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from flask import Flask
 from typer.testing import CliRunner
 
 from elastic_connector.install.doctor.queue import check_queue
 from scorer.cli.main import build
 from scorer.service.access.api_keys import KeyFile
-from scorer.service.gateway.app import create_app
 from scorer.service.queue.exchange import Exchange
 from scorer.service.queue.sealing.exposure import REMEDY, exposures
 from scorer.service.queue.sealing.rotation import make_key_file
@@ -77,9 +78,9 @@ def settings(tmp_path: Path, client: redis.Redis) -> Settings:
     return load_settings(home=tmp_path / "home", broker_url=f"redis+socket://{tmp_path}/v.sock")
 
 
-def test_a_reader_of_readyz_and_the_doctor_are_warned(settings: Settings) -> None:
+def test_a_reader_of_readyz_and_the_doctor_are_warned(settings: Settings, application: Callable[..., Flask]) -> None:
     reader = f"Bearer {KeyFile(settings.api_keys).add(['read'])[1]}"
-    asked = create_app(settings).test_client().get
+    asked = application(settings).test_client().get
     told: Any = asked("/readyz", headers={"Authorization": reader}).json
     assert (told["status"], len(told["warnings"])) == ("ready", 1)
     assert FORGE in told["warnings"][0]
@@ -89,7 +90,7 @@ def test_a_reader_of_readyz_and_the_doctor_are_warned(settings: Settings) -> Non
     assert (finding.state, finding.remedy) == ("warn", REMEDY)
     make_key_file(settings.home / "queue.key")
     sealed = settings.model_copy(update={"queue_key_file": settings.home / "queue.key"})
-    told = create_app(sealed).test_client().get("/readyz", headers={"Authorization": reader}).json
+    told = application(sealed).test_client().get("/readyz", headers={"Authorization": reader}).json
     assert "warnings" not in told
     assert [finding.state for finding in check_queue(sealed)] == ["ok"]
 

@@ -164,8 +164,8 @@ Change = Callable[[dict[str, Any]], Any]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda raw: raw | {"qsvc_format": 2}, "no machine of the format 1"),
-        (lambda raw: [raw], "no machine of the format 1"),
+        (lambda raw: raw | {"qsvc_format": 3}, "no machine of the formats 1 and 2"),
+        (lambda raw: [raw], "no machine of the formats 1 and 2"),
         (lambda raw: raw | {"more": 1}, "missing or unknown parts: more"),
         (lambda raw: raw | {"support": raw["support"][1:]}, "dual coefficients for"),
         (lambda raw: raw | {"support": [[1.0], [1.0, 2.0]]}, "support is not a table of finite numbers"),

@@ -1,0 +1,1 @@
+"""Quantum kernels as scikit-learn estimators; circuits are simulated exactly on classical processors."""
