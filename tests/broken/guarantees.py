@@ -145,13 +145,25 @@ GUARANTEES = (
         "            _, late = await asyncio.wait(self._connections, timeout=0.0)\n",
         "tests/integration/closing/test_closing.py::test_told_to_stop_it_answers_what_it_took",
     ),
-    _one(
+    Guarantee(
         "a model that is disabled scores nothing",
-        "the gateway lets its batches through",
-        "scorer/service/gateway/doors.py",
-        "        if not switches.stop(asked.model):\n            return None\n",
-        "        if switches is not None:\n            return None\n",
-        "tests/integration/closing/test_closing.py::test_a_disabled_model_lets_rows_through_unscored_within_five_seconds",
+        "neither gateway nor workers look",
+        (
+            Edit(
+                "scorer/service/gateway/doors.py",
+                "        if not switches.stop(asked.model):\n            return None\n",
+                "        if switches is not None:\n            return None\n",
+            ),
+            Edit(
+                "scorer/service/worker/scoring.py",
+                "        if not switches.stop(job.model):\n            return None\n",
+                "        if switches is not None:\n            return None\n",
+            ),
+        ),
+        (
+            "tests/integration/closing/test_closing.py::"
+            "test_a_disabled_model_lets_rows_through_unscored_within_five_seconds",
+        ),
     ),
     # What nobody can stop.
     Guarantee(
