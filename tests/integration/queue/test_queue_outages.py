@@ -61,7 +61,8 @@ class Stack(NamedTuple):
         except Unavailable:
             return False
         workers = [(len(mains_of(self.home, lane)), len(pool_of(self.home, lane))) for lane in LANES]
-        return all(alive[lane] for lane in LANES) and workers == [(1, 1)] * len(LANES)
+        delivering = settings_of(self.home).worker.delivery_processes
+        return all(alive[lane] for lane in LANES) and workers == [(1, 1), (1, 1), (1, delivering)]
 
     def all_written(self, batch: str) -> bool:
         return eventually(lambda: len(self.ids(batch)) == ROWS, RECOVERY)
