@@ -145,6 +145,26 @@ GUARANTEES = (
         "            _, late = await asyncio.wait(self._connections, timeout=0.0)\n",
         "tests/integration/closing/test_closing.py::test_told_to_stop_it_answers_what_it_took",
     ),
+    Guarantee(
+        "a model that is disabled scores nothing",
+        "neither gateway nor workers look",
+        (
+            Edit(
+                "scorer/service/gateway/doors.py",
+                "        if not switches.stop(asked.model):\n            return None\n",
+                "        if switches is not None:\n            return None\n",
+            ),
+            Edit(
+                "scorer/service/worker/scoring.py",
+                "        if not switches.stop(job.model):\n            return None\n",
+                "        if switches is not None:\n            return None\n",
+            ),
+        ),
+        (
+            "tests/integration/closing/test_closing.py::"
+            "test_a_disabled_model_lets_rows_through_unscored_within_five_seconds",
+        ),
+    ),
     # What nobody can stop.
     Guarantee(
         "a handshake and a head have a deadline",
@@ -325,6 +345,23 @@ GUARANTEES = (
         "tests/integration/test_stack_delivery.py::test_another_write_key_cannot_make_the_id_of_a_score",
         "tests/unit/rows/test_identity.py::test_each_part_of_a_writer_makes_another_id",
     ),
+    _one(
+        "a model costs a row no more than is possible",
+        "its circuit may be as long as it is",
+        "scorer/circuits/steps/checks.py",
+        "    most = MAX_OPERATIONS if qubits <= MAX_QUBITS else MAX_SIMULATED_OPERATIONS\n",
+        "    most = 1 << 60\n",
+        "tests/unit/registry/test_cost.py::test_a_circuit_that_costs_too_much_is_refused_with_the_numbers",
+        "tests/unit/registry/test_cost.py::test_a_signed_model_that_costs_too_much_is_not_loaded",
+    ),
+    _one(
+        "a backup's files are those of its list",
+        "their digests are not compared",
+        "scorer/service/backup/restore.py",
+        "    if digest.hexdigest() != member.sha256:\n",
+        "    if not digest.hexdigest():\n",
+        "tests/unit/service/backup/test_hostile_archives.py::test_lists_and_archives_that_do_not_fit_together",
+    ),
     # Who may do what.
     _one(
         "a key may what its scopes say",
@@ -350,6 +387,32 @@ GUARANTEES = (
         "        if submitter is not None and not prefix:\n",
         f"{_GATEWAY}/test_request_lines.py::test_a_key_pushes_onto_acknowledgement_lists_of_its_own_alone",
     ),
+    _one(
+        "a key opens nothing after its end",
+        "ends are not looked at",
+        "scorer/service/access/api_keys.py",
+        "        if self.expires is not None and self.expires <= now:\n",
+        "        if self.expires is not None and now < 0:\n",
+        "tests/unit/service/access/test_api_keys.py::test_an_ended_key_is_refused_with_its_id_and_the_remedy",
+        f"{_GATEWAY}/test_request_lines.py::test_an_expired_key_is_named_with_its_remedy",
+    ),
+    _one(
+        "a person's token was signed by the provider",
+        "its signature is not verified",
+        "scorer/service/access/oidc/people.py",
+        'options={"require": _REQUIRED,',
+        'options={"require": _REQUIRED, "verify_signature": False,',
+        "tests/unit/service/access/test_oidc.py::test_a_stranger_s_key_and_a_changed_token",
+    ),
+    _one(
+        "a key has limits of its own",
+        "what it has under way is not counted",
+        "scorer/service/gateway/traffic/limits.py",
+        "            _check_beside(key_id, load, most, use)\n",
+        "",
+        f"{_GATEWAY}/test_limits.py::test_beyond_a_limit_its_key_hears_which_and_what_to_do",
+        "tests/integration/gateway/test_fairness.py::test_beyond_a_limit_the_one_who_has_it_hears_when_to_come_again",
+    ),
     # What nobody learns.
     _one(
         "searches lie on a server that writes nothing",
@@ -358,6 +421,31 @@ GUARANTEES = (
         '"yes" if server == DURABLE and settings.delivers else "no"',
         '"yes"',
         "tests/integration/queue/test_what_lies_on_disk.py::test_markers_are_where_the_security_page_says",
+    ),
+    _one(
+        "what a stack writes is its user's alone",
+        "files are made by the umask that was there",
+        "scorer/service/stack/supervisor.py",
+        "                umask=0o077,",
+        "                umask=0o022,",
+        "tests/integration/queue/test_what_lies_on_disk.py::test_markers_are_where_the_security_page_says",
+    ),
+    _one(
+        "secrets that others may read are refused",
+        "they are read",
+        "scorer/files.py",
+        "    if secret and mode & _forbidden(status):\n",
+        "    if secret and mode & 0:\n",
+        "tests/unit/files/test_files.py::test_a_secret_that_is_not_its_owners_alone_is_refused",
+        "tests/unit/elastic_client/test_client_settings.py::test_a_key_that_others_may_read_is_refused",
+    ),
+    _one(
+        "the gateway speaks TLS 1.2 or later",
+        "it speaks what anybody likes",
+        "scorer/service/gateway/server.py",
+        "    context.minimum_version = ssl.TLSVersion.TLSv1_2\n",
+        '    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED\n    context.set_ciphers("ALL:@SECLEVEL=0")\n',
+        f"{_WIRE}/test_tls.py::test_old_versions_of_tls_are_refused",
     ),
     _one(
         "plain redis:// goes to this machine alone",

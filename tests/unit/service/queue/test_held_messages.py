@@ -23,6 +23,8 @@ from scorer.service.settings import Settings, load_settings
 from scorer.wire.options import ScoreOptions
 
 Work = Callable[[], None]
+#: Seconds that work takes.
+LONG = 0.8
 
 
 @pytest.fixture
@@ -53,7 +55,8 @@ def worked(settings: Settings, lane: Lane, work: Work, until: Callable[[], bool]
     def task(**_message: Any) -> None:
         work()
 
-    with start_worker(app, perform_ping_check=False, pool="solo", loglevel="ERROR", shutdown_timeout=20.0):
+    # Threads, so that the worker's loop goes on beside the work, as it does beside processes.
+    with start_worker(app, perform_ping_check=False, pool="threads", loglevel="ERROR", shutdown_timeout=20.0):
         deadline = time.monotonic() + 15
         while not until():
             assert time.monotonic() < deadline
@@ -70,8 +73,13 @@ def test_a_message_is_held_while_its_work_is_done_and_no_longer(
     settings: Settings, client: redis.Redis, lane: Lane
 ) -> None:
     seen: list[tuple[int, int]] = []
+
+    def work() -> None:
+        time.sleep(LONG)  # time enough for a worker to acknowledge what it has only begun
+        seen.append(held(client, lane))
+
     put(settings, lane, "batch-0001")
-    worked(settings, lane, lambda: seen.append(held(client, lane)), lambda: bool(seen) and held(client, lane) == (0, 0))
+    worked(settings, lane, work, lambda: bool(seen) and held(client, lane) == (0, 0))
     assert seen == [(1, 1)], "whoever had died here would have taken the batch along"
     assert not client.exists(lane.prefix + lane.queues[0])
 
