@@ -52,7 +52,7 @@ GOOD = "amqp==5.4.2 \\\n    --hash=sha256:" + "a" * 64 + "\n    # via kombu\n"
         "amqp @ https://elsewhere.example/amqp.whl \\",
         "git+https://elsewhere.example/amqp",
         "-e .",
-        "--extra-index-url https://elsewhere.example/simple",
+        "--extra-index-url elsewhere",
         "--trusted-host elsewhere.example",
         "--no-binary :all:",
         "-r other.txt",
